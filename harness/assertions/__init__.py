@@ -1,0 +1,1 @@
+"""Running pytest against an app that is already up."""

@@ -1,0 +1,1 @@
+"""What backs an app up and restores it: one module per driver behind one protocol."""

@@ -1,0 +1,1 @@
+"""Typed reads of an engine, and the strict exec."""

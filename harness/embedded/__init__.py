@@ -1,0 +1,1 @@
+"""What makes a bare machine enough: private engine, images, sample recipes."""

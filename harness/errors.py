@@ -1,0 +1,192 @@
+"""Every exception of the harness, and the exit code of each kind.
+
+The tree::
+
+    HarnessError
+    ├── UsageError            2    the command line, a setting or recipes.txt is wrong
+    │   └── UnknownNameError  2    a name that is not known, with a suggestion
+    ├── SourceError           6    the recipe's repository or ref cannot be had
+    ├── RecipeError           1    the recipe is wrong: the verdict is *failed*
+    │   ├── InvalidRecipeError     its files cannot be deployed at all
+    │   ├── ConvergenceError       it was deployed and did not settle
+    │   └── BackupError            a hook, a backup or a restore of it went wrong
+    ├── TestBedError          3    the machine is wrong: the verdict is *error*
+    │   ├── EngineError            no usable engine, or it went away
+    │   ├── ImageError             an image can be neither pulled nor built
+    │   └── DiskFullError          no room left
+    ├── LockTimeoutError      5    somebody else held the lock for too long
+    ├── ExecError                  see `harness.docker.exec`
+    │   ├── ContainerUnavailableError  3  no container came up in time
+    │   ├── ExecNotStartedError    1  the command could not be started in the container
+    │   ├── ExecFailedError        1  it ran and returned a code other than 0
+    │   └── ExecTimeoutError       1  it did not end in time
+    ├── ProcessError          3    a program on this host failed or took too long
+    ├── WaitTimeoutError      3    a condition did not come true in time
+    └── AbortedError          130  the run was told to stop
+
+A run that ends with nothing asserted raises nothing: its exit code is `EXIT_NOTHING_ASSERTED`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness.model import Outcome
+
+EXIT_PASSED = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_ERROR = 3
+EXIT_NOTHING_ASSERTED = 4
+EXIT_LOCKED = 5
+EXIT_SOURCE = 6
+EXIT_ABORTED = 130
+
+
+class HarnessError(Exception):
+    """Something a user has to read about: what happened, why it may be so, what to do next.
+
+    Args:
+        what: one sentence that says what happened, and to what.
+        cause: the likely cause, or empty.
+        hint: the next command to type or thing to change, or empty.
+        detail: output worth seeing in full (several lines), or empty.
+    """
+
+    exit_code: ClassVar[int] = EXIT_ERROR
+    outcome: ClassVar[Outcome] = Outcome.ERROR
+
+    def __init__(self, what: str, *, cause: str = "", hint: str = "", detail: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.cause = cause
+        self.hint = hint
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """Return the message as the terminal shows it, one thought per line."""
+        lines = [self.what]
+        if self.cause:
+            lines.append(f"  likely cause: {self.cause}")
+        if self.hint:
+            lines.append(f"  next: {self.hint}")
+        if self.detail:
+            lines.extend(f"  | {line}" for line in self.detail.rstrip().splitlines())
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[type[HarnessError], tuple[str], dict[str, object]]:
+        """Keep the keyword fields when the error crosses a process boundary."""
+        return type(self), (self.what,), self.__dict__
+
+
+class UsageError(HarnessError):
+    """The command line, a setting or recipes.txt is wrong; nothing was touched."""
+
+    exit_code = EXIT_USAGE
+
+
+class UnknownNameError(UsageError):
+    """A name that is not known; the hint carries the nearest known ones."""
+
+
+class SourceError(HarnessError):
+    """The recipe's repository, or the ref asked for, cannot be had."""
+
+    exit_code = EXIT_SOURCE
+
+
+class RecipeError(HarnessError):
+    """The recipe is wrong: the verdict is *failed*."""
+
+    exit_code = EXIT_FAILED
+    outcome = Outcome.FAILED
+
+
+class InvalidRecipeError(RecipeError):
+    """The recipe's files cannot be deployed at all."""
+
+
+class ConvergenceError(RecipeError):
+    """The recipe was deployed and did not settle."""
+
+
+class BackupError(RecipeError):
+    """A hook, a backup or a restore of the recipe went wrong."""
+
+
+class TestBedError(HarnessError):
+    """The machine is wrong, so nothing can be said of the recipe: the verdict is *error*."""
+
+    __test__ = False  # the name starts with "Test"; pytest must not take it for a test class
+
+
+class EngineError(TestBedError):
+    """There is no usable engine, or it went away."""
+
+
+class ImageError(TestBedError):
+    """An image can be neither pulled nor built."""
+
+
+class DiskFullError(TestBedError):
+    """There is no room left on a disk that the run needs."""
+
+
+class LockTimeoutError(HarnessError):
+    """Somebody else held a lock for longer than we were told to wait."""
+
+    exit_code = EXIT_LOCKED
+
+
+class ExecError(HarnessError):
+    """A command in an app's container did not do what was asked."""
+
+
+class ContainerUnavailableError(ExecError):
+    """No container of the service came up, or stayed up, for long enough."""
+
+
+class ExecNotStartedError(ExecError):
+    """The runtime could not start the command; `detail` holds the runtime's own words."""
+
+    exit_code = EXIT_FAILED
+    outcome = Outcome.FAILED
+
+
+class ExecFailedError(ExecError):
+    """The command ran and returned a code other than 0; `detail` holds both streams."""
+
+    exit_code = EXIT_FAILED
+    outcome = Outcome.FAILED
+
+
+class ExecTimeoutError(ExecError):
+    """The command was started and did not end in time."""
+
+    exit_code = EXIT_FAILED
+    outcome = Outcome.FAILED
+
+
+class ProcessError(HarnessError):
+    """A program on this host failed, could not be started, or took too long.
+
+    `code` is its exit code, or None when it never ended by itself; `stderr` is its standard error.
+    """
+
+    def __init__(
+        self, what: str, *, code: int | None, stderr: str = "", cause: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(what, cause=cause, hint=hint, detail=stderr[-4000:])
+        self.code = code
+        self.stderr = stderr
+
+
+class WaitTimeoutError(HarnessError):
+    """A condition did not come true in time; `detail` is the last thing that was seen."""
+
+
+class AbortedError(HarnessError):
+    """The run was told to stop by a signal."""
+
+    exit_code = EXIT_ABORTED
+    outcome = Outcome.ABORTED

@@ -1,0 +1,80 @@
+"""The words of a run, as closed sets and frozen records. Seconds are floats, times ISO 8601 UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """The stages of a run, in the order in which they run."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    BACKUP = "backup"
+    RESTORE = "restore"
+    CUSTOM = "custom"
+
+
+class Outcome(StrEnum):
+    """What a run, a stage, an assertion or a teardown can end in."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # the recipe is wrong
+    ERROR = "error"  # the test bed is wrong
+    SKIPPED = "skipped"  # left out, with a reason
+    ABORTED = "aborted"  # something it needed did not pass, or the run was told to stop
+
+
+class Origin(StrEnum):
+    """Where an assertion comes from."""
+
+    GENERIC = "generic"
+    OVERLAY = "overlay"
+    REPO_LOCAL = "repo-local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssertionResult:
+    """One pytest test: where it stands, what it said, what it printed."""
+
+    nodeid: str
+    origin: Origin
+    outcome: Outcome
+    seconds: float
+    message: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """One stage: its op, the wait that belongs to it, and what was asserted afterwards."""
+
+    stage: Stage
+    outcome: Outcome
+    reason: str = ""
+    op_seconds: float = 0.0
+    assert_seconds: float = 0.0
+    assertions: tuple[AssertionResult, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeardownResult:
+    """What was removed after the run, by kind, and what was left behind."""
+
+    outcome: Outcome
+    reason: str = ""
+    seconds: float = 0.0
+    removed: Mapping[str, int] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation:
+    """Something the harness changed about what is deployed, because this machine needs it."""
+
+    kind: str  # "stand-in", "endpoint-mode", "published-port", "secret"
+    subject: str  # the image, service or secret
+    detail: str

@@ -1,0 +1,1 @@
+"""What deploys a recipe: one module per platform behind one protocol."""

@@ -1,0 +1,172 @@
+"""The only module that imports subprocess: argv lists, a time-out for each, whole groups killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from harness.errors import ProcessError
+
+MASK = "****"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A program that ended: its argv, exit code and both streams, decoded leniently."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+
+def scrub(text: str, secrets: Sequence[str]) -> str:
+    """Return the text with every secret of four characters or more replaced by a mask."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= 4:  # noqa: PLR2004  a shorter one would mask half of any text
+            text = text.replace(secret, MASK)
+    return text
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    check: bool = True,
+    secrets: Sequence[str] = (),
+) -> Completed:
+    """Run a program to its end and return what it said.
+
+    Args:
+        argv: the program and its arguments; never a shell string.
+        timeout: seconds after which its whole process group is killed.
+        cwd: the directory to run in.
+        env: the whole environment; None hands down this process's own.
+        stdin: bytes for its standard input; None means /dev/null.
+        check: raise when the exit code is not 0.
+        secrets: values that are masked in messages and in both returned streams.
+
+    Raises:
+        ProcessError: it could not be started, ran out of time, or (with `check`) failed.
+    """
+    shown = scrub(" ".join(argv), secrets)
+    try:
+        process = subprocess.Popen(  # noqa: S603  argv list, no shell
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProcessError(
+            f"`{shown}` could not be started: {error.strerror}", code=None
+        ) from error
+    try:
+        out, err = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        _kill_group(process)
+        _, err = process.communicate()
+        raise ProcessError(
+            f"`{shown}` was still running after {timeout:g} s and was killed",
+            code=None,
+            stderr=scrub(err.decode(errors="replace"), secrets),
+        ) from error
+    except BaseException:
+        _kill_group(process)
+        process.communicate()
+        raise
+    done = Completed(
+        argv=tuple(argv),
+        code=process.returncode,
+        stdout=scrub(out.decode(errors="replace"), secrets),
+        stderr=scrub(err.decode(errors="replace"), secrets),
+    )
+    if check and done.code != 0:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise ProcessError(f"`{shown}` failed with code {done.code}", code=done.code, stderr=said)
+    return done
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    # The program may have ended between the time-out and this line: then there is no group left.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def start_daemon(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> int:
+    """Start a program that outlives this one, in a session of its own, and return its pid.
+
+    Both its streams are appended to `log`; it gets no terminal, so Ctrl-C does not reach it.
+    """
+    with log.open("ab") as stream:
+        process = subprocess.Popen(  # noqa: S603  argv list, no shell
+            list(argv),
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    # It is meant to be left running; without this, the interpreter warns that it still runs.
+    process.returncode = 0
+    return process.pid
+
+
+class Worker:
+    """A child that is started early and told later what to do, by one line on its standard input.
+
+    Standard output and error go to `log`. A worker whose parent dies reads end-of-file and ends.
+    """
+
+    def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> None:
+        self._stream: IO[bytes] = log.open("wb")
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  argv list, no shell
+                list(argv),
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=self._stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError:
+            self._stream.close()
+            raise
+
+    def finish(self, line: bytes, *, timeout: float) -> int:
+        """Hand the worker its line, wait for its end, and return its exit code.
+
+        Raises:
+            ProcessError: it was still running after `timeout` seconds, and was killed.
+        """
+        try:
+            self._process.communicate(line + b"\n", timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise ProcessError(
+                f"the assertions were still running after {timeout:g} s and were stopped", code=None
+            ) from error
+        finally:
+            self.close()
+        return self._process.returncode
+
+    def close(self) -> None:
+        """End the worker if it still runs; calling it twice is fine."""
+        if self._process.poll() is None:
+            _kill_group(self._process)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._stream.close()

@@ -1,0 +1,1 @@
+"""Recipes as data: the catalogue, the repository, its releases, its files."""

@@ -1,0 +1,1 @@
+"""Renderers of a finished run; none of them decides anything."""

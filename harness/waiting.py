@@ -1,0 +1,135 @@
+"""The only module that sleeps. Polling a state and retrying an error are two functions, never one.
+
+A wait is a probe, what counts as ready, what counts as lost, and a deadline on the monotonic clock.
+It fails at once when the state is lost, and a time-out shows the last thing it saw.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from harness.errors import HarnessError, WaitTimeoutError
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """What a wait needs of time; tests hand in a fake one."""
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass."""
+        time.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on a monotonic clock."""
+
+    at: float
+    clock: Clock = SYSTEM_CLOCK
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock = SYSTEM_CLOCK) -> Deadline:
+        """Return the deadline that many seconds from now."""
+        return cls(clock.monotonic() + seconds, clock)
+
+    def remaining(self) -> float:
+        """Return the seconds left, never below 0."""
+        return max(0.0, self.at - self.clock.monotonic())
+
+    def passed(self) -> bool:
+        """Return whether the moment is over."""
+        return self.remaining() <= 0.0
+
+
+def wait_for(
+    probe: Callable[[], T],
+    *,
+    what: str,
+    deadline: Deadline,
+    ready: Callable[[T], bool] = bool,
+    failed: Callable[[T], HarnessError | None] = lambda _: None,
+    describe: Callable[[T], str] = str,
+    looks: int = 1,
+    interval: float = 0.05,
+) -> T:
+    """Look until `ready` holds for `looks` looks in a row, and return the last look.
+
+    Args:
+        probe: takes one look. What it raises ends the wait: errors are not retried here.
+        what: what is waited for, for the time-out's message.
+        deadline: when to give up.
+        ready: whether a look is what was waited for.
+        failed: the error to raise at once when a look shows that it never will be, else None.
+        describe: the last look in words, for the time-out's message.
+        looks: how many ready looks in a row are wanted.
+        interval: seconds between looks.
+
+    Raises:
+        WaitTimeoutError: the deadline passed; `detail` is the last look in words.
+    """
+    in_a_row = 0
+    while True:
+        look = probe()
+        error = failed(look)
+        if error is not None:
+            raise error
+        in_a_row = in_a_row + 1 if ready(look) else 0
+        if in_a_row >= looks:
+            return look
+        if deadline.passed():
+            raise WaitTimeoutError(f"{what}: not so in time", detail=describe(look))
+        deadline.clock.sleep(min(interval, max(deadline.remaining(), 0.001)))
+
+
+def retry(
+    call: Callable[[int], T],
+    *,
+    on: type[Exception] | tuple[type[Exception], ...],
+    attempts: int,
+    deadline: Deadline,
+    pause: float = 0.2,
+    note: Callable[[int, Exception], None] = lambda _attempt, _error: None,
+) -> T:
+    """Call until it does not raise one of `on`, bounded by count and by time.
+
+    Only for calls that are safe to make twice. The last error is raised when the bound is reached.
+
+    Args:
+        call: is given the number of the attempt, from 1.
+        on: the errors that are worth another try; every other one is raised at once.
+        attempts: the most calls that are made.
+        deadline: no further try is made after it.
+        pause: seconds between two tries.
+        note: is told of each error that is retried, so that every retry leaves a trace.
+    """
+    attempt = 1
+    while True:
+        try:
+            return call(attempt)
+        except on as error:
+            if attempt >= attempts or deadline.passed():
+                raise
+            note(attempt, error)
+        attempt += 1
+        deadline.clock.sleep(pause)
