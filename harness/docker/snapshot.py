@@ -1,0 +1,191 @@
+"""Typed reads of a stack. One snapshot is one look: services, tasks, and the local containers.
+
+Source of the shapes: the Engine API, `/services`, `/tasks` and `/containers/ID/json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+
+NAMESPACE_LABEL = "com.docker.stack.namespace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """A container as its node's engine sees it. `health` is None without a health check."""
+
+    id: str
+    running: bool
+    status: str
+    health: str | None
+    exit_code: int
+    started_at: str
+
+    @classmethod
+    def parse(cls, inspected: Mapping[str, Any]) -> ContainerState:
+        """Read the answer of `/containers/ID/json`."""
+        state = inspected["State"]
+        health = state.get("Health")
+        return cls(
+            id=inspected["Id"],
+            running=bool(state["Running"]) and not state.get("Paused", False),
+            status=state["Status"],
+            health=health["Status"] if health else None,
+            exit_code=int(state["ExitCode"]),
+            started_at=state["StartedAt"],
+        )
+
+    @property
+    def usable(self) -> bool:
+        """Whether a command or a request sent to it now can be expected to be answered."""
+        return self.running and self.health in (None, "none", "healthy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """One task of a service. `error` is the engine's own sentence, or empty."""
+
+    id: str
+    service_id: str
+    slot: str  # the slot's number, or the node's id for a global service
+    state: str
+    desired: str
+    error: str
+    exit_code: int
+    container_id: str
+    node_id: str
+    created_at: str
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> TaskState:
+        """Read one element of the answer of `/tasks`."""
+        status = raw["Status"]
+        container = status.get("ContainerStatus") or {}
+        error = status.get("Err", "")
+        return cls(
+            id=raw["ID"],
+            service_id=raw["ServiceID"],
+            slot=str(raw.get("Slot") or raw.get("NodeID", "")),
+            state=status["State"],
+            desired=raw["DesiredState"],
+            error=error,
+            exit_code=int(container.get("ExitCode", 0)),
+            container_id=container.get("ContainerID", ""),
+            node_id=raw.get("NodeID", ""),
+            created_at=raw["CreatedAt"],
+            spec=raw["Spec"],
+        )
+
+    @property
+    def broken(self) -> bool:
+        """Whether it ended badly."""
+        return self.state in ("failed", "rejected", "orphaned")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceState:
+    """One service: what it should be, and how its last update went."""
+
+    id: str
+    name: str  # without the stack's name before it
+    image: str
+    labels: Mapping[str, str]
+    replicas: int | None  # None for a global service: as many as the nodes that it fits
+    job: bool
+    restart: str  # the restart policy's condition: "any", "on-failure" or "none"
+    update_state: str  # "" when it was never updated
+    update_started: str
+    update_message: str
+    template: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any], stack: str) -> ServiceState:
+        """Read one element of the answer of `/services`."""
+        spec = raw["Spec"]
+        update = raw.get("UpdateStatus") or {}
+        template = spec["TaskTemplate"]
+        replicas, job = _mode(spec.get("Mode", {}))
+        return cls(
+            id=raw["ID"],
+            name=spec["Name"].removeprefix(f"{stack}_"),
+            image=template["ContainerSpec"]["Image"],
+            labels=spec.get("Labels") or {},
+            replicas=replicas,
+            job=job,
+            restart=(template.get("RestartPolicy") or {}).get("Condition", "any"),
+            update_state=update.get("State", ""),
+            update_started=update.get("StartedAt", ""),
+            update_message=update.get("Message", ""),
+            template=template,
+        )
+
+
+def _mode(mode: Mapping[str, Any]) -> tuple[int | None, bool]:
+    if "Replicated" in mode:
+        return int(mode["Replicated"].get("Replicas", 1)), False
+    if "ReplicatedJob" in mode:
+        return int(mode["ReplicatedJob"].get("TotalCompletions", 1)), True
+    return None, "GlobalJob" in mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSnapshot:
+    """One look at a stack. `containers` holds only those of this engine's own node."""
+
+    stack: str
+    node_id: str
+    services: tuple[ServiceState, ...]
+    tasks: tuple[TaskState, ...]
+    containers: Mapping[str, ContainerState]
+
+    def service(self, name: str) -> ServiceState | None:
+        """Return the service of that short name, or None."""
+        return next((s for s in self.services if s.name == name), None)
+
+    def tasks_of(self, service: ServiceState) -> tuple[TaskState, ...]:
+        """Return the service's tasks, newest first."""
+        mine = (task for task in self.tasks if task.service_id == service.id)
+        return tuple(sorted(mine, key=lambda task: task.created_at, reverse=True))
+
+
+def read_stack(client: docker.DockerClient, stack: str, *, node_id: str) -> StackSnapshot:
+    """Take one look at a stack.
+
+    Args:
+        client: a client of a manager's engine.
+        stack: the stack's name.
+        node_id: the Swarm id of that engine's own node.
+    """
+    namespace = {"label": f"{NAMESPACE_LABEL}={stack}"}
+    services = client.api.services(filters=namespace)  # type: ignore[no-untyped-call]  # stubs lack it
+    found_tasks = client.api.tasks(filters=namespace)  # type: ignore[no-untyped-call]  # stubs lack it
+    tasks = tuple(TaskState.parse(raw) for raw in found_tasks)
+    wanted = [
+        task.container_id
+        for task in tasks
+        if task.node_id == node_id and task.container_id and task.desired == "running"
+    ]
+    found = {identity: read_container(client, identity) for identity in wanted}
+    return StackSnapshot(
+        stack=stack,
+        node_id=node_id,
+        services=tuple(
+            sorted((ServiceState.parse(raw, stack) for raw in services), key=lambda s: s.name)
+        ),
+        tasks=tasks,
+        containers={identity: state for identity, state in found.items() if state is not None},
+    )
+
+
+def read_container(client: docker.DockerClient, identity: str) -> ContainerState | None:
+    """Return the container's state, or None when the engine has no such container (any more)."""
+    try:
+        return ContainerState.parse(client.api.inspect_container(identity))
+    except NotFound:
+        return None

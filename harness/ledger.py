@@ -1,0 +1,63 @@
+"""The append-only record of every op that a run performed: one JSON object per line.
+
+An op is recorded when it begins and again when it ends, so that a run that died shows where.
+The assertions compare counts from here; nothing is ever rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class Op(StrEnum):
+    """The acts that change a deployment."""
+
+    DEPLOY = "deploy"  # a stack that was not there before
+    REDEPLOY = "redeploy"  # the same stack, in place
+    BACKUP = "backup"
+    RESTORE = "restore"
+    UNDEPLOY = "undeploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger in that file; several processes may append to it and read it."""
+
+    path: Path
+
+    def begin(self, op: Op, **facts: object) -> None:
+        """Record that an op begins."""
+        self._append({"op": op, "event": "begin", **facts})
+
+    def end(self, op: Op, **facts: object) -> None:
+        """Record that an op ended, with what came of it."""
+        self._append({"op": op, "event": "end", **facts})
+
+    def note(self, text: str) -> None:
+        """Record something that is not an op: a retry, an adaptation."""
+        self._append({"event": "note", "text": text})
+
+    def entries(self) -> tuple[Mapping[str, object], ...]:
+        """Return everything recorded so far, oldest first."""
+        if not self.path.exists():
+            return ()
+        return tuple(json.loads(line) for line in self.path.read_text().splitlines())
+
+    def count(self, op: Op) -> int:
+        """Return how many ops of that kind were begun."""
+        return sum(entry.get("op") == op and entry["event"] == "begin" for entry in self.entries())
+
+    def _append(self, entry: Mapping[str, object]) -> None:
+        line = json.dumps({"at": datetime.now(UTC).isoformat(), **entry}) + "\n"
+        # One write of one short line to a file opened for appending is not torn by another one's.
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)

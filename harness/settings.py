@@ -1,0 +1,296 @@
+"""Settings as typed fields, each with its origin: command line > environment > file > default.
+
+Only the standard library is imported here, because `nox -l` reads this module too. The environment
+is always a parameter. Unknown keys are refused, with the nearest known one named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.errors import UnknownNameError, UsageError
+from harness.model import Stage
+
+SETTINGS_FILE = "cc-ci.toml"
+PREFIX = "CCCI_"
+SKIP_GENERIC = "CCCI_SKIP_GENERIC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One setting: its field, its variable in the environment, how its text is read."""
+
+    name: str
+    env: str
+    parse: Callable[[str], object]
+    default: object
+    help: str
+    metavar: str = ""  # empty for an option that takes no value
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _seconds(value: str) -> float:
+    number = float(value)
+    if number < 0:
+        raise ValueError("a number of seconds is not negative")
+    return number
+
+
+def _factor(value: str) -> float:
+    number = float(value)
+    if not 0.1 <= number <= 100:  # noqa: PLR2004  outside it is a typing error, not a slow host
+        raise ValueError("a factor lies between 0.1 and 100")
+    return number
+
+
+def _yes(value: str) -> bool:
+    if value.lower() in ("1", "true", "yes", "on"):
+        return True
+    if value.lower() in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError("1 or 0 is expected")
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)} is expected")
+        return value
+
+    return parse
+
+
+def parse_stages(value: str) -> tuple[Stage, ...]:
+    """Read a comma list of stages, and return them in the order in which they run.
+
+    Raises:
+        UnknownNameError: one of them is no stage.
+    """
+    asked = [word.strip() for word in value.split(",") if word.strip()]
+    for word in asked:
+        if word not in list(Stage):
+            raise UnknownNameError(
+                f"there is no stage '{word}'", hint=_nearest(word, [str(stage) for stage in Stage])
+            )
+    return tuple(stage for stage in Stage if stage in asked) or tuple(Stage)
+
+
+OPTIONS = (
+    Option(name="ref", env="REF", parse=_text, default="", metavar="REF",
+           help="the commit, branch or tag under test (default: the default branch)"),
+    Option(name="src", env="SRC", parse=_text, default="", metavar="URL|PATH",
+           help="take the recipe from there instead of the source in recipes.txt"),
+    Option(name="pr", env="PR", parse=_text, default="", metavar="N",
+           help="test the head of that pull request of the source's forge"),
+    Option(name="version", env="VERSION", parse=_text, default="", metavar="TAG",
+           help="the release to upgrade from (default: the newest one older than the head)"),
+    Option(name="stages", env="STAGES", parse=parse_stages, default=tuple(Stage), metavar="A,B",
+           help="run only these stages, and the ones that they need"),
+    Option(name="domain", env="CCCI_DOMAIN", parse=_text, default="", metavar="DOMAIN",
+           help="deploy under this domain (default: a short random one for each run)"),
+    Option(name="keep", env="CCCI_KEEP", parse=_yes, default=False,
+           help="leave the app running after the run, and say how to remove it"),
+    Option(name="output", env="CCCI_OUTPUT", parse=_path, default=Path("runs"), metavar="DIR",
+           help="where each run makes its directory (default: runs)"),
+    Option(name="engine", env="CCCI_ENGINE", parse=_choice("auto", "external", "private"),
+           default="auto", metavar="MODE",
+           help="auto: one in reach, else a private one; external: never start or install one"),
+    Option(name="cache", env="CCCI_CACHE", parse=_path, default=None, metavar="DIR",
+           help="engine, images, samples and locks (default: cc-ci in the user's cache directory)"),
+    Option(name="lock_timeout", env="CCCI_LOCK_TIMEOUT", parse=_seconds, default=900.0,
+           metavar="SECONDS", help="how long to wait for a lock that another run holds"),
+    Option(name="timeout_factor", env="CCCI_TIMEOUT_FACTOR", parse=_factor, default=1.0,
+           metavar="FACTOR", help="multiplies every time-out, for slow hosts"),
+    Option(name="endpoint_mode", env="CCCI_ENDPOINT_MODE", parse=_choice("auto", "vip", "dnsrr"),
+           default="auto", metavar="MODE",
+           help="auto: dnsrr where the kernel has no IPVS, said in the report"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one call of the harness was asked to do. Times are in seconds."""
+
+    selectors: tuple[str, ...] = ()
+    ref: str = ""
+    src: str = ""
+    pr: str = ""
+    version: str = ""
+    stages: tuple[Stage, ...] = tuple(Stage)
+    domain: str = ""
+    keep: bool = False
+    output: Path = Path("runs")
+    engine: str = "auto"
+    cache: Path = Path("cc-ci")
+    lock_timeout: float = 900.0
+    timeout_factor: float = 1.0
+    endpoint_mode: str = "auto"
+    skip_generic: frozenset[Stage] = frozenset()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls, argv: Sequence[str], environ: Mapping[str, str], *, directory: Path | None = None
+    ) -> Settings:
+        """Read the settings.
+
+        Args:
+            argv: the command line after the program's (and the sub-command's) name.
+            environ: the environment.
+            directory: where cc-ci.toml may lie; None means the working directory.
+
+        Raises:
+            UsageError: an unknown key, or a value that cannot be read.
+        """
+        _refuse_unknown_variables(environ)
+        given = vars(build_parser().parse_intermixed_args(list(argv)))
+        selectors = tuple(given.pop("selectors")) or tuple(environ.get("RECIPE", "").split())
+        path = (directory or Path.cwd()) / SETTINGS_FILE
+        from_file = _read_file(path)
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for option in OPTIONS:
+            text, origin = _find(option, given, environ, from_file, path)
+            if text is None:
+                continue
+            values[option.name] = _parse(option, text, origin)
+            origins[option.name] = origin
+        values.setdefault("cache", default_cache(environ))
+        values.setdefault("output", Path("runs").absolute())
+        skip = _skip_generic(environ)
+        return cls(selectors=selectors, skip_generic=skip, origins=origins, **values)
+
+
+def default_cache(environ: Mapping[str, str]) -> Path:
+    """Return the cache directory of the user that this environment belongs to."""
+    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "/root")) / ".cache")
+    return Path(base) / "cc-ci"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of leaving, and names the option that was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            word = message.removeprefix(prefix).split()[0].split("=")[0]
+            raise UnknownNameError(
+                f"there is no option '{word}'",
+                hint=_nearest(word, [option.flag for option in OPTIONS]),
+            )
+        raise UsageError(message, hint="python -m harness run --help shows every option")
+
+
+def build_parser(prog: str = "python -m harness run") -> argparse.ArgumentParser:
+    """Return the parser of a run's command line; every value is left as the text it was."""
+    parser = _Parser(
+        prog=prog,
+        description="Test recipes on a real Swarm: install, upgrade, backup, restore, custom.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "selectors",
+        nargs="*",
+        metavar="RECIPE",
+        help="a name from recipes.txt, a path or a git URL, each with an optional #REF",
+    )
+    for option in OPTIONS:
+        about = f"{option.help} [{option.env}]"
+        if option.metavar:
+            parser.add_argument(option.flag, metavar=option.metavar, help=about)
+        else:
+            parser.add_argument(option.flag, action="store_const", const="1", help=about)
+    return parser
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known are: {', '.join(known)}"
+
+
+def _find(
+    option: Option,
+    given: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    from_file: Mapping[str, str],
+    path: Path,
+) -> tuple[str | None, str]:
+    on_line = given[option.name]
+    if on_line is not None:
+        return on_line, option.flag
+    if environ.get(option.env):
+        return environ[option.env], f"{option.env} in the environment"
+    return from_file.get(option.name), str(path)
+
+
+def _parse(option: Option, text: str, origin: str) -> object:
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        raise UsageError(
+            f"'{text}' is no value for {option.name}, from {origin}: {error}",
+            hint=f"{option.flag} {option.metavar}: {option.help}",
+        ) from error
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    known = [option.env for option in OPTIONS if option.env.startswith(PREFIX)]
+    known += [SKIP_GENERIC, *(f"{SKIP_GENERIC}_{stage.upper()}" for stage in Stage)]
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise UnknownNameError(
+                f"there is no setting '{name}', which the environment sets",
+                hint=_nearest(name, known),
+            )
+
+
+def _read_file(path: Path) -> Mapping[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    known = [option.name for option in OPTIONS]
+    for key in content:
+        if key not in known:
+            raise UnknownNameError(
+                f"there is no setting '{key}', which {path} sets", hint=_nearest(key, known)
+            )
+    return {key: _as_text(value) for key, value in content.items()}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _skip_generic(environ: Mapping[str, str]) -> frozenset[Stage]:
+    def asked(name: str) -> bool:
+        try:
+            return _yes(environ.get(name, ""))
+        except ValueError as error:
+            raise UsageError(f"'{environ[name]}' is no value for {name}: {error}") from error
+
+    if asked(SKIP_GENERIC):
+        return frozenset(Stage)
+    return frozenset(stage for stage in Stage if asked(f"{SKIP_GENERIC}_{stage.upper()}"))
