@@ -221,6 +221,22 @@ def build_parser(prog: str = "python -m harness run") -> argparse.ArgumentParser
     return parser
 
 
+def split(argv: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a command line selects, and the options in it, each in a form to be passed on.
+
+    Raises:
+        UsageError: an unknown option, or a value that is missing.
+    """
+    given = vars(build_parser().parse_intermixed_args(list(argv)))
+    selectors = tuple(given.pop("selectors"))
+    options: list[str] = []
+    for option in OPTIONS:
+        value = given[option.name]
+        if value is not None:
+            options += [option.flag, value] if option.metavar else [option.flag]
+    return selectors, tuple(options)
+
+
 def _nearest(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"known are: {', '.join(known)}"

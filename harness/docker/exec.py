@@ -112,7 +112,7 @@ class ExecTarget:
         deadline = Deadline.after(self.patience + timeout * attempts)
 
         def once(attempt: int) -> ExecResult:
-            container = self._container()
+            container = self.current()
             return _exec_once(
                 self, container, tuple(argv), timeout=timeout, stdin=stdin, user=user, tries=attempt
             )
@@ -136,7 +136,13 @@ class ExecTarget:
             raise self._failed(result)
         return result
 
-    def _container(self) -> ContainerState:
+    def current(self) -> ContainerState:
+        """Return the container that serves now, waiting for one that is coming up.
+
+        Raises:
+            ContainerUnavailableError: none came up in time.
+        """
+
         def look() -> ContainerState | None:
             identity = self.resolve()
             return read_container(self.client, identity) if identity else None

@@ -8,12 +8,12 @@ task has left it, and a volume not before the last container.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from harness.errors import WaitTimeoutError
 from harness.waiting import Deadline, wait_for
@@ -59,7 +59,7 @@ def find(client: docker.DockerClient, label: str) -> tuple[Found, ...]:
     ]
     found += [
         Found(kind="secret", id=raw["ID"], name=raw["Spec"]["Name"], labels=raw["Spec"]["Labels"])
-        for raw in api.secrets(filters=wanted)  # type: ignore[no-untyped-call]  # stubs lack it
+        for raw in api.secrets(filters=wanted)
     ]
     found += [
         Found(kind="config", id=raw["ID"], name=raw["Spec"]["Name"], labels=raw["Spec"]["Labels"])
@@ -114,23 +114,10 @@ def _remove(client: docker.DockerClient, item: Found) -> None:
         "container": lambda: api.remove_container(item.id, force=True, v=True),
         "network": lambda: api.remove_network(item.id),
         "volume": lambda: api.remove_volume(item.id),
-        "secret": lambda: api.remove_secret(item.id),  # type: ignore[no-untyped-call]  # as above
+        "secret": lambda: api.remove_secret(item.id),
         "config": lambda: api.remove_config(item.id),  # type: ignore[no-untyped-call]  # as above
     }
-    with _refusals_wait():
+    # A refusal passes: "in use" ends by itself, and what stays shows in the next look. An engine
+    # that does not answer at all raises something else, and that is not held back.
+    with suppress(APIError):
         calls[item.kind]()
-
-
-@contextmanager
-def _refusals_wait() -> Iterator[None]:
-    """Let a refusal pass: "in use" ends by itself, and what stays shows in the next look.
-
-    Anything but a refusal (an engine that does not answer) is raised.
-    """
-    try:
-        yield
-    except NotFound:
-        return
-    except APIError as error:
-        if error.status_code is None:
-            raise

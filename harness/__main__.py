@@ -1,0 +1,108 @@
+"""`python -m harness COMMAND`: the command line; the only place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.errors import EXIT_PASSED, HarnessError, UsageError
+
+USAGE = """usage: python -m harness COMMAND
+
+  run RECIPE...    test recipes on a real Swarm (run --help shows the options)
+  engine ACTION    the private engine: start, status, stop or purge
+  reap [RUN...]    remove what dead runs left behind (--dry-run only shows it), and these kept runs
+"""
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run one command and return its exit code; see `harness.errors` for what each means."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    console = Console(highlight=False, emoji=False, markup=False)
+    commands: Mapping[str, Callable[..., int]] = {"run": _run, "engine": _engine, "reap": _reap}
+    if not words or words[0] not in commands:
+        console.print(USAGE)
+        return EXIT_PASSED if words in (["-h"], ["--help"]) else UsageError.exit_code
+    try:
+        return commands[words[0]](words[1:], os.environ if environ is None else environ, console)
+    except HarnessError as error:
+        Console(stderr=True, highlight=False).print(
+            Text(f"cc-ci: {error.outcome}: {error}"), soft_wrap=True
+        )
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    """Test each recipe in turn; the exit code is that of the first one that did not pass."""
+    from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
+    from harness.run import run_one  # noqa: PLC0415  the same
+    from harness.settings import Settings  # noqa: PLC0415  the same
+
+    settings = Settings.load(argv, environ)
+    catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
+    if not settings.selectors:
+        raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
+    codes = [
+        run_one(entry, settings, environ, console).verdict.exit_code
+        for entry in select(catalogue, settings.selectors)
+    ]
+    return next((code for code in codes if code != EXIT_PASSED), EXIT_PASSED)
+
+
+def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    from harness.embedded import engine  # noqa: PLC0415  a fast `--help`
+    from harness.settings import Settings  # noqa: PLC0415  the same
+
+    action = argv[0] if argv else "status"
+    cache = Settings.load(argv[1:], environ).cache
+
+    def say(text: str) -> None:
+        console.print(Text(text), soft_wrap=True)
+
+    if action == "start":
+        engine.start(cache, environment=environ, say=say)
+    elif action == "stop":
+        engine.stop(cache, say=say)
+    elif action == "purge":
+        engine.purge(cache, say=say)
+    elif action == "status":
+        say(str(engine.status(cache)))
+    else:
+        raise UsageError(f"there is no action '{action}'", hint="start, status, stop or purge")
+    return EXIT_PASSED
+
+
+def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    from harness import reaper  # noqa: PLC0415  a fast `--help`
+    from harness.embedded import engine  # noqa: PLC0415  the same
+    from harness.settings import Settings  # noqa: PLC0415  the same
+
+    dry_run = "--dry-run" in argv
+    settings = Settings.load([word for word in argv if word != "--dry-run"], environ)
+
+    def say(text: str) -> None:
+        console.print(Text(text), soft_wrap=True)
+
+    found = engine.resolve(mode=settings.engine, cache=settings.cache, environment=environ, say=say)
+    reaped = reaper.reap(
+        found.client(),
+        cache=settings.cache,
+        dry_run=dry_run,
+        kept_too=frozenset(settings.selectors),
+        say=say,
+    )
+    if not reaped:
+        say("nothing is left over")
+    left = [item for one in reaped if one.swept for item in one.swept.left]
+    return HarnessError.exit_code if left else EXIT_PASSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The handle that assertions get to an app that is already up. It looks; it deploys nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import docker
+
+from harness.assertions.protocol import Facts
+from harness.backups.labels import BackupSpec
+from harness.backups.restic import Repository, snapshot_path
+from harness.docker.exec import ExecResult, ExecTarget
+from harness.docker.http import Prober, Request, Response
+from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
+from harness.errors import UnknownNameError
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """A deployed app, as assertions and seed hooks see it.
+
+    Args:
+        client: a client of the engine.
+        facts: what the run knows about itself.
+        node_id: the Swarm id of that engine's node.
+        reader: the tool container's id.
+        patience: seconds to wait for a container that is being replaced.
+        note: is told of every exec that had to be tried again.
+        factor: multiplies every time-out.
+    """
+
+    client: docker.DockerClient
+    facts: Facts
+    node_id: str
+    reader: str
+    patience: float = 60.0
+    factor: float = 1.0
+    note: Callable[[str], None] = field(default=lambda _: None)
+
+    @property
+    def domain(self) -> str:
+        """The domain under which the app is deployed."""
+        return self.facts.domain
+
+    def snapshot(self) -> StackSnapshot:
+        """Take one look at the stack: its services, tasks and containers."""
+        return read_stack(self.client, self.facts.stack, node_id=self.node_id)
+
+    def service(self, name: str = "app") -> ServiceState:
+        """Return the state of the service of that short name.
+
+        Raises:
+            UnknownNameError: the stack has no such service.
+        """
+        snapshot = self.snapshot()
+        found = snapshot.service(name)
+        if found is None:
+            names = ", ".join(service.name for service in snapshot.services) or "none at all"
+            raise UnknownNameError(f"the stack has no service '{name}'", hint=f"it has: {names}")
+        return found
+
+    def label(self, name: str) -> str:
+        """Return the value of `coop-cloud.<stack>.<name>` on whatever service has it, or empty."""
+        full = f"coop-cloud.{self.facts.stack}.{name}"
+        for service in self.snapshot().services:
+            if full in service.labels:
+                return service.labels[full]
+        return ""
+
+    def container(self, service: str = "app") -> str | None:
+        """Return the id of the newest running container of a service, or None."""
+        snapshot = self.snapshot()
+        found = snapshot.service(service)
+        if found is None:
+            return None
+        running = (
+            task
+            for task in snapshot.tasks_of(found)
+            if task.desired == "running" and task.state == "running"
+        )
+        return next((task.container_id for task in running), None)
+
+    def target(self, service: str = "app") -> ExecTarget:
+        """Return where commands for that service are run."""
+        return ExecTarget(
+            client=self.client,
+            name=service,
+            resolve=lambda: self.container(service),
+            patience=self.patience * self.factor,
+            note=self.note,
+        )
+
+    def exec_in_app(
+        self,
+        service: str,
+        argv: Sequence[str],
+        *,
+        timeout: float = 30.0,
+        check: bool = True,
+        stdin: bytes | None = None,
+        repeatable: bool = False,
+    ) -> ExecResult:
+        """Run a command in the service's container; see `ExecTarget.exec` for what it raises."""
+        return self.target(service).exec(
+            argv, timeout=timeout * self.factor, check=check, stdin=stdin, repeatable=repeatable
+        )
+
+    def read_file(self, path: str, *, service: str = "app") -> bytes:
+        """Return a file's bytes as the service's container sees them."""
+        return self.exec_in_app(service, ["cat", path], repeatable=True).stdout
+
+    def http_get(self, path: str = "") -> Response:
+        """Ask the app's own container for a page; an empty path is the recipe's health path."""
+        return self.http(Request(path=path or self.facts.health.path))
+
+    def http(self, request: Request, *, service: str = "", port: int | None = None) -> Response:
+        """Send a request to the service's own container, past every proxy.
+
+        Args:
+            request: what to ask.
+            service: empty means the recipe's health service.
+            port: None means the recipe's health port.
+        """
+        health = self.facts.health
+        container = self.target(service or health.service).current().id
+        return self._prober.send(container, request, port=port or health.port, host=self.domain)
+
+    def health_problem(self) -> str:
+        """Ask the health page, and return what is wrong with the answer; empty when nothing is.
+
+        The marker may stand in the body or in a header.
+        """
+        answer, health = self.http_get(), self.facts.health
+        if answer.status != health.status:
+            said = answer.error or answer.text[:500]
+            return f"{answer.url}: status {answer.status} instead of {health.status}: {said}"
+        headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
+        if health.marker not in f"{headers}\n\n{answer.text}":
+            return f"{answer.url}: the marker '{health.marker}' is not in it: {answer.text[:500]}"
+        return ""
+
+    @cached_property
+    def _prober(self) -> Prober:
+        return Prober(client=self.client, tool=self._tool, timeout=10.0 * self.factor)
+
+    @cached_property
+    def _tool(self) -> ExecTarget:
+        return ExecTarget(client=self.client, name="the tool container", resolve=self._reader_id)
+
+    def _reader_id(self) -> str:
+        return self.reader
+
+    @cached_property
+    def backup(self) -> BackupView:
+        """The snapshot that the backup stage made."""
+        return BackupView(app=self, repository=Repository(target=self._tool))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupView:
+    """What the backup op wrote, read back out of restic."""
+
+    app: App
+    repository: Repository
+
+    @property
+    def snapshot_id(self) -> str:
+        """The id of the snapshot that the op named."""
+        return str(self.app.facts.seen["backup"]["snapshot"])
+
+    @cached_property
+    def files(self) -> Mapping[str, int]:
+        """Every regular file in the snapshot, by path, with its size in bytes."""
+        return self.repository.files(self.snapshot_id)
+
+    def read(self, path: str, *, service: str = "app") -> bytes:
+        """Return what the snapshot holds of the file that the service sees at that path."""
+        return self.repository.read(self.snapshot_id, self.locate(path, service=service))
+
+    def locate(self, path: str, *, service: str = "app") -> str:
+        """Return where the snapshot holds what a service sees at that absolute path."""
+        return snapshot_path(self.spec, service, path)
+
+    @cached_property
+    def spec(self) -> BackupSpec:
+        """What the labels ask for."""
+        return BackupSpec.of(self.app.snapshot().services, self.app.facts.stack)

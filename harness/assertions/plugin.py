@@ -1,0 +1,153 @@
+"""The pytest plugin of the child: fixtures for assertions, and a result line for each of them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
+from harness.assertions.app import App, BackupView
+from harness.assertions.protocol import Facts, Order, append
+from harness.errors import HarnessError
+from harness.ledger import Ledger
+from harness.model import Origin, Outcome
+
+OUTPUT_LIMIT = 20_000  # characters of one assertion's output that are kept
+
+
+class StagePlugin:
+    """Hands the app to the assertions, and writes down what comes of each.
+
+    Args:
+        order: what to assert about.
+        client: a client of the engine.
+    """
+
+    def __init__(self, order: Order, client: docker.DockerClient) -> None:
+        self._order = order
+        self._ledger = Ledger(Path(order.facts.ledger))
+        self._app = App(
+            client=client,
+            facts=order.facts,
+            node_id=order.node_id,
+            reader=order.reader,
+            patience=order.patience,
+            factor=order.timeout_factor,
+            note=self._ledger.note,
+        )
+        self._origins = {str(Path(path).resolve()): origin for path, origin in order.files}
+
+    @pytest.fixture(scope="session", name="app")
+    def app_fixture(self) -> App:
+        """The app that is up."""
+        return self._app
+
+    @pytest.fixture(scope="session", name="facts")
+    def facts_fixture(self) -> Facts:
+        """What the run knows about itself: commits, versions, what each op reported."""
+        return self._order.facts
+
+    @pytest.fixture(scope="session", name="state")
+    def state_fixture(self) -> Mapping[str, Any]:
+        """What the seed hooks remembered."""
+        return self._order.facts.state
+
+    @pytest.fixture(scope="session", name="ledger")
+    def ledger_fixture(self) -> Ledger:
+        """The record of every op of this run."""
+        return self._ledger
+
+    @pytest.fixture(scope="session", name="backup")
+    def backup_fixture(self) -> BackupView:
+        """The snapshot that the backup stage made, read back out of restic."""
+        return self._app.backup
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self,
+        item: pytest.Item,
+        call: pytest.CallInfo[None],
+    ) -> Any:  # noqa: ANN401  the type of a hook wrapper is pytest's own affair
+        """Write the result of a test down: its call, or whatever went wrong around it."""
+        report: pytest.TestReport = yield
+        if report.when == "call" or report.outcome != "passed":
+            error = call.excinfo.value if call.excinfo else None
+            self._write(
+                nodeid=item.nodeid,
+                path=item.path,
+                outcome=_outcome(report, error),
+                seconds=report.duration,
+                message=_message(report, error),
+                output=_output(report),
+            )
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Write down a test file that could not be read: the test bed is wrong, not the app."""
+        if report.failed:
+            self._write(
+                nodeid=report.nodeid,
+                path=Path(self._order.root) / report.nodeid,
+                outcome=Outcome.ERROR,
+                seconds=0.0,
+                message="the test file could not be read",
+                output=report.longreprtext,
+            )
+
+    def _write(
+        self,
+        *,
+        nodeid: str,
+        path: Path,
+        outcome: Outcome,
+        seconds: float,
+        message: str,
+        output: str,
+    ) -> None:
+        origin = self._origins.get(str(path.resolve()), Origin.OVERLAY)
+        append(
+            Path(self._order.results),
+            {
+                "nodeid": nodeid,
+                "origin": origin,
+                "outcome": outcome,
+                "seconds": seconds,
+                "message": message,
+                "output": output[-OUTPUT_LIMIT:],
+            },
+        )
+
+
+def _outcome(report: pytest.TestReport, error: BaseException | None) -> Outcome:
+    if report.skipped:
+        return Outcome.SKIPPED
+    if report.passed:
+        return Outcome.PASSED
+    if isinstance(error, HarnessError):
+        return error.outcome
+    if isinstance(error, DockerException | RequestException):
+        return Outcome.ERROR
+    return Outcome.FAILED
+
+
+def _message(report: pytest.TestReport, error: BaseException | None) -> str:
+    """Return why, in one line or a few."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    if error is None:
+        return ""
+    if isinstance(error, HarnessError):
+        return str(error)
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _output(report: pytest.TestReport) -> str:
+    parts = [report.longreprtext] if report.failed else []
+    parts += [f"{title}\n{text}" for title, text in report.sections]
+    return "\n".join(parts)

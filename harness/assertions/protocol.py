@@ -1,0 +1,109 @@
+"""What the orchestrator tells the child that runs a stage's assertions, and what comes back.
+
+Both directions are JSON: one line on the child's standard input, one line per result in a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.model import AssertionResult, Origin, Outcome, Stage
+
+END = {"event": "end"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the app itself is asked whether it works, from the recipe's meta."""
+
+    service: str = "app"
+    port: int = 80
+    path: str = "/"
+    status: int = 200
+    marker: str = ""  # text that the body must hold; empty means none is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a run knows about itself, for assertions to compare the deployment with.
+
+    Commits are full hashes of 40 hex digits. `base_*` are empty when nothing is upgraded.
+    `seen` is what each op reported, by stage; `state` is what the seed hooks remembered.
+    """
+
+    run: str
+    recipe: str
+    stack: str
+    domain: str
+    stage: Stage
+    deployed: str  # the commit that is deployed now
+    deployed_version: str  # the version that its compose file declares, or empty
+    chaos: bool
+    base_commit: str
+    base_version: str
+    head_commit: str
+    head_version: str
+    ledger: str  # a path
+    health: Health
+    seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One stage's assertions: which files, about what, over which engine, with results to where."""
+
+    facts: Facts
+    files: tuple[tuple[str, Origin], ...]
+    root: str
+    results: str
+    engine: Mapping[str, str]  # the environment variables that lead to the engine
+    node_id: str
+    reader: str  # the tool container that asks apps for pages and reads the backup repository
+    patience: float  # seconds to wait for a container
+    timeout_factor: float
+
+    def dump(self) -> bytes:
+        """Return the order as one line."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, line: str) -> Order:
+        """Read what `dump` wrote."""
+        raw = json.loads(line)
+        facts = raw["facts"]
+        facts["health"] = Health(**facts["health"])
+        facts["stage"] = Stage(facts["stage"])
+        raw["facts"] = Facts(**facts)
+        raw["files"] = tuple((path, Origin(origin)) for path, origin in raw["files"])
+        return cls(**raw)
+
+
+def append(path: Path, entry: Mapping[str, object]) -> None:
+    """Append one entry to the results file."""
+    with path.open("a") as stream:
+        stream.write(json.dumps(entry) + "\n")
+
+
+def read_results(path: Path) -> tuple[tuple[AssertionResult, ...], bool]:
+    """Return the results, and whether the child wrote them to the end."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    entries = [json.loads(line) for line in lines]
+    whole = bool(entries) and entries[-1] == END
+    results = tuple(
+        AssertionResult(
+            nodeid=entry["nodeid"],
+            origin=Origin(entry["origin"]),
+            outcome=Outcome(entry["outcome"]),
+            seconds=entry["seconds"],
+            message=entry["message"],
+            output=entry["output"],
+        )
+        for entry in entries
+        if entry != END
+    )
+    return results, whole

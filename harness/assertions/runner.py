@@ -1,0 +1,83 @@
+"""One child pytest per stage: started early, told late, judged by what it wrote."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.assertions.protocol import Order, read_results
+from harness.errors import ProcessError
+from harness.model import AssertionResult, Outcome
+from harness.proc import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asserted:
+    """What came of a stage's assertions; `reason` says it in one line unless all passed."""
+
+    outcome: Outcome
+    reason: str
+    seconds: float
+    results: tuple[AssertionResult, ...]
+
+
+@contextmanager
+def prepared(log: Path, environ: Mapping[str, str]) -> Iterator[Worker]:
+    """Start the child that will run the assertions; it is ended with the block, used or not.
+
+    Args:
+        log: the file for all that it prints.
+        environ: its whole environment.
+    """
+    package = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join([str(package), environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    worker = Worker(
+        [sys.executable, "-m", "harness.assertions.child"],
+        log=log,
+        env={**environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def run(worker: Worker, order: Order, *, timeout: float) -> Asserted:
+    """Let the child run the order's files, and return what came of them."""
+    began = time.monotonic()
+    problem = ""
+    try:
+        code = worker.finish(order.dump(), timeout=timeout)
+    except ProcessError as error:
+        code, problem = -1, str(error)
+    results, whole = read_results(Path(order.results))
+    if not whole and not problem:
+        problem = f"the process that runs the assertions ended with code {code} before it was done"
+    outcome, reason = judge(results, problem)
+    return Asserted(
+        outcome=outcome, reason=reason, seconds=time.monotonic() - began, results=results
+    )
+
+
+def judge(results: Sequence[AssertionResult], problem: str = "") -> tuple[Outcome, str]:
+    """Return what a stage's assertions amount to, and why, in one line.
+
+    The first bad one in time decides between *failed* and *error*: what comes after an app that
+    broke, or after an engine that went away, is only an echo of it. A stage of which nothing was
+    asserted, or in which everything was skipped, has not passed.
+    """
+    if problem:
+        return Outcome.ERROR, problem
+    bad = [result for result in results if result.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    if bad:
+        first = bad[0].message.splitlines()[0] if bad[0].message else "no message"
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        return bad[0].outcome, f"{bad[0].nodeid}: {first}{more}"
+    if any(result.outcome is Outcome.PASSED for result in results):
+        return Outcome.PASSED, ""
+    return Outcome.SKIPPED, "nothing asserted"

@@ -1,0 +1,129 @@
+"""What the backupbot labels of a stack ask for: pure, from a snapshot of its services.
+
+Source of the rules: docs/enroll-recipe.md, "Backup labels". Only labels under `deploy.labels`
+count, since those are the ones on the Swarm service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from harness.docker.snapshot import ServiceState
+from harness.errors import BackupError
+
+ENABLED = "backupbot.backup"
+OLD_PATH = "backupbot.backup.path"
+VOLUME = "backupbot.backup.volumes."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumePart:
+    """A volume that is backed up. `paths` are relative to it; empty means the whole volume."""
+
+    volume: str  # the full name, as the engine knows it
+    service: str
+    target: str  # where that service mounts it
+    paths: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is backed up."""
+        return not self.paths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The commands that one service wants run around a backup and a restore, by label."""
+
+    service: str
+    commands: Mapping[str, str]
+
+    @classmethod
+    def of(cls, service: ServiceState) -> Hooks:
+        """Read a service's hook labels."""
+        labels = (f"{op}.{when}-hook" for op in ("backup", "restore") for when in ("pre", "post"))
+        found = {label: service.labels.get(f"backupbot.{label}", "") for label in labels}
+        return cls(service=service.name, commands={k: v for k, v in found.items() if v.strip()})
+
+    def command(self, label: str) -> str:
+        """Return the command of `backup.pre-hook` and the like; empty means none."""
+        return self.commands.get(label, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSpec:
+    """What is backed up, what is left out on purpose, and the hooks around it."""
+
+    parts: tuple[VolumePart, ...]
+    excluded: tuple[str, ...]
+    hooks: tuple[Hooks, ...]
+
+    @classmethod
+    def of(cls, services: tuple[ServiceState, ...], stack: str) -> BackupSpec:
+        """Read the labels of every service that asks for a backup.
+
+        Raises:
+            BackupError: a label names a path or a volume that the service does not mount.
+        """
+        asking = [s for s in services if is_enabled(s.labels)]
+        parts: dict[str, VolumePart] = {}
+        excluded: list[str] = []
+        for service in asking:
+            mounted = _volumes(service)
+            _refuse_unknown_volumes(service, stack, mounted)
+            for volume, target in mounted.items():
+                if _setting(service, stack, volume) == "false":
+                    excluded.append(volume)
+                    continue
+                part = _part(service, stack, volume, target)
+                if part is not None:
+                    parts[volume] = part
+        return cls(
+            parts=tuple(parts.values()),
+            excluded=tuple(excluded),
+            hooks=tuple(Hooks.of(service) for service in asking),
+        )
+
+
+def is_enabled(labels: Mapping[str, str]) -> bool:
+    """Whether a service with these labels asks to be backed up."""
+    return labels.get(ENABLED, "").lower() == "true"
+
+
+def _volumes(service: ServiceState) -> dict[str, str]:
+    mounts = service.template["ContainerSpec"].get("Mounts") or []
+    return {mount["Source"]: mount["Target"] for mount in mounts if mount["Type"] == "volume"}
+
+
+def _setting(service: ServiceState, stack: str, volume: str) -> str:
+    return service.labels.get(VOLUME + volume.removeprefix(f"{stack}_"), "").lower()
+
+
+def _refuse_unknown_volumes(service: ServiceState, stack: str, mounted: Mapping[str, str]) -> None:
+    short = {volume.removeprefix(f"{stack}_") for volume in mounted}
+    for label in service.labels:
+        name = label.removeprefix(VOLUME).removesuffix(".path")
+        if label.startswith(VOLUME) and name not in short:
+            raise BackupError(
+                f"the label {label} of service {service.name} names no volume that it mounts",
+                cause=f"it mounts {', '.join(sorted(short)) or 'no volume'}",
+                hint="correct the volume's name in the label",
+            )
+
+
+def _part(service: ServiceState, stack: str, volume: str, target: str) -> VolumePart | None:
+    named = service.labels.get(f"{VOLUME}{volume.removeprefix(f'{stack}_')}.path", "")
+    paths = tuple(path.strip().strip("/") for path in named.split(",") if path.strip().strip("/"))
+    old = service.labels.get(OLD_PATH, "")
+    if not paths and old:
+        inside = [
+            str(PurePosixPath(path.strip()).relative_to(target))
+            for path in old.split(",")
+            if PurePosixPath(path.strip()).is_relative_to(target)
+        ]
+        if not inside:
+            return None  # the old label names other places only
+        paths = () if "." in inside else tuple(inside)
+    return VolumePart(volume=volume, service=service.name, target=target, paths=paths)

@@ -1,0 +1,175 @@
+"""Backup and restore with restic, run for real against the app's volumes.
+
+Two containers of the harness's own tool image share one repository, which is a volume of this run:
+the *reader* only reads the repository, the *vault* has the app's volumes mounted below `/volumes`.
+A repository serves one run, so no run can ever meet another one's snapshot; still, snapshots are
+always named by id and never as "latest".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.backups.labels import BackupSpec, VolumePart
+from harness.docker.exec import ExecResult, ExecTarget
+from harness.errors import BackupError, ExecFailedError, TestBedError
+
+VOLUMES = "/volumes"
+REPOSITORY = "/repository"
+PASSWORD_FILE = "/run/restic-password"  # noqa: S105  a path, not a password
+ENVIRONMENT = {
+    "RESTIC_REPOSITORY": REPOSITORY,
+    "RESTIC_PASSWORD_FILE": PASSWORD_FILE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A snapshot as restic reported it: its id (64 hex digits), files and bytes it looked at."""
+
+    id: str
+    files: int
+    size: int  # bytes
+
+    @classmethod
+    def parse(cls, output: str) -> Snapshot:
+        """Read the last message of `restic backup --json`.
+
+        Raises:
+            BackupError: there is no summary in it.
+        """
+        for line in reversed(output.splitlines()):
+            message = json.loads(line) if line.startswith("{") else {}
+            if message.get("message_type") == "summary":
+                return cls(
+                    id=message["snapshot_id"],
+                    files=int(message["total_files_processed"]),
+                    size=int(message["total_bytes_processed"]),
+                )
+        raise BackupError("restic reported no snapshot", detail=output[-2000:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A restic repository, seen from a container that has it mounted.
+
+    Args:
+        target: the container; its environment and password file are already in place.
+        timeout: seconds for one restic call.
+    """
+
+    target: ExecTarget
+    timeout: float = 300.0
+
+    def init(self) -> None:
+        """Make the repository."""
+        self._restic(["init"])
+
+    def backup(self, parts: Sequence[VolumePart], *, host: str) -> Snapshot:
+        """Back the parts up into one snapshot.
+
+        Raises:
+            BackupError: a declared path does not exist, or not a single file was found.
+        """
+        paths = [path for part in parts for path in paths_of(part)]
+        self._require(paths)
+        done = self._restic(["backup", "--json", "--host", host, *paths])
+        snapshot = Snapshot.parse(done.text)
+        if snapshot.files == 0:
+            raise BackupError(
+                f"the backup is empty: no file below {', '.join(paths)}",
+                cause="the labels name the wrong volume, or the app keeps its data elsewhere",
+                hint="look at backupbot.backup.volumes.* in compose.yml",
+            )
+        return snapshot
+
+    def restore(self, snapshot_id: str, parts: Sequence[VolumePart]) -> None:
+        """Bring the parts back to exactly what the snapshot holds: what came later is removed."""
+        script = (
+            "for path; do"
+            ' if test -d "$path"; then find "$path" -mindepth 1 -delete; else rm -f "$path"; fi; '
+            "done"
+        )
+        paths = [path for part in parts for path in paths_of(part)]
+        self._run(["sh", "-ec", script, "ccci", *paths])
+        includes = [word for path in paths for word in ("-i", path)]
+        self._restic(["restore", snapshot_id, "--target", "/", *includes])
+
+    def files(self, snapshot_id: str) -> Mapping[str, int]:
+        """Return every regular file in the snapshot, by its path, with its size in bytes."""
+        listed = self._restic(["ls", "--json", snapshot_id]).text
+        nodes = [json.loads(line) for line in listed.splitlines() if line.startswith("{")]
+        return {
+            node["path"]: int(node.get("size", 0)) for node in nodes if node.get("type") == "file"
+        }
+
+    def read(self, snapshot_id: str, path: str) -> bytes:
+        """Return the bytes of one file as the snapshot holds them."""
+        return self._restic(["dump", snapshot_id, path]).stdout
+
+    def _require(self, paths: Sequence[str]) -> None:
+        script = 'for path; do test -e "$path" || echo "$path"; done'
+        missing = self._run(["sh", "-c", script, "ccci", *paths]).text.split()
+        if missing:
+            raise BackupError(
+                f"the labels name what does not exist: {', '.join(missing)}",
+                hint="correct the paths in backupbot.backup.volumes.*.path",
+            )
+
+    def _restic(self, arguments: Sequence[str]) -> ExecResult:
+        return self._run(["restic", "--quiet", *arguments])
+
+    def _run(self, argv: Sequence[str]) -> ExecResult:
+        try:
+            return self.target.exec(argv, timeout=self.timeout)
+        except ExecFailedError as error:
+            # The tool container is ours: what fails in it says nothing about the recipe.
+            raise TestBedError(error.what, detail=error.detail) from error
+
+
+def paths_of(part: VolumePart) -> list[str]:
+    """Return where the part lies in the vault: the volume, or the paths named within it."""
+    root = f"{VOLUMES}/{part.volume}"
+    return [root] if part.whole else [f"{root}/{path}" for path in part.paths]
+
+
+def snapshot_path(spec: BackupSpec, service: str, path: str) -> str:
+    """Return where the snapshot holds what a service sees at that absolute path.
+
+    Raises:
+        BackupError: the path is on no volume that is backed up.
+    """
+    for part in spec.parts:
+        if part.service == service and (path + "/").startswith(part.target.rstrip("/") + "/"):
+            inside = path.removeprefix(part.target.rstrip("/")).strip("/")
+            return f"{VOLUMES}/{part.volume}/{inside}".rstrip("/")
+    raise BackupError(
+        f"{path} of service {service} is on no volume that is backed up",
+        hint="look at the backupbot labels in compose.yml",
+    )
+
+
+def run_hook(target: ExecTarget, command: str, *, label: str, timeout: float) -> str:
+    """Run a hook in its service's container, and return what it printed.
+
+    A shell with `pipefail` runs it where there is one, so that a dump whose first half fails cannot
+    pass for a dump.
+
+    Raises:
+        BackupError: it failed, or could not be started.
+    """
+    script = (
+        'if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$1"; fi; '
+        'exec sh -c "$1"'
+    )
+    try:
+        done = target.exec(["sh", "-c", script, "ccci-hook", command], timeout=timeout)
+    except ExecFailedError as error:
+        raise BackupError(
+            f"the {label} of service {target.name} failed: {error.what}",
+            hint="run it by hand in the container, with set -o pipefail",
+            detail=error.detail,
+        ) from error
+    return done.text

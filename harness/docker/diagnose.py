@@ -1,0 +1,81 @@
+"""What is worth keeping of a stack before it is removed: the log of every service, and what ails.
+
+Logs are taken from the containers of this engine's own node, those of earlier tasks included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import docker
+from docker.errors import APIError
+
+from harness.docker.readiness import Before, unsettled
+from harness.docker.settle import describe_tasks
+from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+
+LAST_LINES = 15
+
+
+def collect_logs(
+    client: docker.DockerClient,
+    snapshot: StackSnapshot,
+    directory: Path,
+    *,
+    scrub: Callable[[str], str],
+) -> Mapping[str, Path]:
+    """Write each service's log to `<directory>/<service>.log`, and return the files by service.
+
+    Args:
+        client: a client of the engine that has the containers.
+        snapshot: a look at the stack.
+        directory: where to; must exist.
+        scrub: masks secrets.
+    """
+    written = {}
+    for service in snapshot.services:
+        parts = [
+            f"--- task {task.id} slot {task.slot} {task.state} {task.error}\n"
+            + scrub(_log(client, snapshot, task))
+            for task in reversed(snapshot.tasks_of(service))
+            if task.container_id
+        ]
+        path = directory / f"{service.name}.log"
+        path.write_text("\n".join(parts))
+        written[service.name] = path
+    return written
+
+
+def _log(client: docker.DockerClient, snapshot: StackSnapshot, task: TaskState) -> str:
+    if task.node_id != snapshot.node_id:
+        return f"(its container is on node {task.node_id}, out of reach from here)\n"
+    try:
+        raw: bytes = client.api.logs(task.container_id, timestamps=True, tail=5000)
+    except APIError as error:
+        return f"(its log is gone: {error.explanation})\n"
+    return raw.decode(errors="replace")
+
+
+def ailing(snapshot: StackSnapshot) -> tuple[ServiceState, ...]:
+    """Return the services that have not settled."""
+    reasons = unsettled(snapshot, Before())
+    return tuple(
+        service
+        for service in snapshot.services
+        if any(reason.startswith(f"{service.name}:") for reason in reasons)
+    )
+
+
+def diagnosis(snapshot: StackSnapshot, logs: Mapping[str, Path]) -> tuple[str, ...]:
+    """Return what a person wants first: task errors in full, last lines of what is unhealthy.
+
+    Without an unhealthy service, nothing is shown: then the assertion's own message says it all.
+    """
+    lines = [f"task     {line}" for line in describe_tasks(snapshot).splitlines()]
+    for service in ailing(snapshot):
+        path = logs.get(service.name)
+        said = path.read_text().splitlines()[-LAST_LINES:] if path else []
+        lines.append(f"log      last lines of {service.name} ({path}):")
+        lines += [f"         {line}" for line in said] or ["         (it wrote nothing)"]
+    return tuple(lines)

@@ -1,0 +1,4 @@
+# Raise these with every change of the file each stands for: Swarm never changes a config in place.
+export CONFIG_VERSION=v2
+export ENTRYPOINT_VERSION=v2
+export BACKUP_VERSION=v1

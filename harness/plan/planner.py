@@ -1,0 +1,181 @@
+"""The plan: what will run, why the rest will not, and which release is upgraded. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import SourceError
+from harness.model import Origin, Stage
+from harness.recipes.repo import Release
+from harness.recipes.versions import Version
+
+NEEDS = {
+    Stage.UPGRADE: Stage.INSTALL,
+    Stage.BACKUP: Stage.INSTALL,
+    Stage.RESTORE: Stage.BACKUP,
+    Stage.CUSTOM: Stage.INSTALL,
+}
+
+Files = tuple[tuple[Path, Origin], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The commit under test. `version` is what its compose file declares, or None."""
+
+    commit: str
+    ref: str
+    version: Version | None
+    has_backup: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStage:
+    """One stage of the plan; `reason` says why it does not run, or why it does unasked."""
+
+    stage: Stage
+    runs: bool
+    asked: bool
+    reason: str = ""
+    files: Files = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one run will do."""
+
+    recipe: str
+    head: Head
+    base: Release | None
+    stages: tuple[PlannedStage, ...]
+    notes: tuple[str, ...] = ()
+
+    def runs(self, stage: Stage) -> bool:
+        """Whether that stage's op will be performed."""
+        return any(planned.stage is stage and planned.runs for planned in self.stages)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the plan as the terminal shows it."""
+        version = f" {self.head.version}" if self.head.version else ""
+        lines = [f"head     {self.head.commit[:8]}{version} ({self.head.ref})"]
+        if self.base is not None:
+            lines.append(f"base     {self.base.commit[:8]} {self.base.tag}")
+        for planned in self.stages:
+            what = _what(planned, self.base) if planned.runs else f"skipped: {planned.reason}"
+            lines.append(f"{planned.stage:<8} {what}")
+        return (*lines, *(f"note     {note}" for note in self.notes))
+
+
+def _what(planned: PlannedStage, base: Release | None) -> str:
+    acts = {
+        Stage.INSTALL: f"deploy {base.tag if base else 'the head'}",
+        Stage.UPGRADE: "redeploy the head in place",
+        Stage.BACKUP: "back up as the labels say",
+        Stage.RESTORE: "change the data, then restore the snapshot",
+        Stage.CUSTOM: "no op",
+    }
+    counts = {
+        origin: sum(kind is origin for _, kind in planned.files)
+        for origin in Origin
+        if any(kind is origin for _, kind in planned.files)
+    }
+    tests = ", ".join(f"{count} {origin}" for origin, count in counts.items()) or "no"
+    unasked = f" ({planned.reason})" if planned.reason else ""
+    return f"{acts[planned.stage]}; {tests} test file(s){unasked}"
+
+
+def closure(asked: Sequence[Stage]) -> frozenset[Stage]:
+    """Return the stages asked for and those that they need before them."""
+    wanted = set(asked)
+    for stage in reversed(Stage):  # a stage only ever needs earlier ones
+        if stage in wanted and stage in NEEDS:
+            wanted.add(NEEDS[stage])
+    return frozenset(wanted)
+
+
+def make(
+    *,
+    recipe: str,
+    head: Head,
+    older: Sequence[Release],
+    version: str,
+    asked: Sequence[Stage],
+    files: Mapping[Stage, Files],
+    notes: Sequence[str] = (),
+) -> Plan:
+    """Decide what runs.
+
+    Args:
+        recipe: the recipe's name.
+        head: the commit under test.
+        older: the releases that head descends from, ascending, without head itself.
+        version: the tag to upgrade from, or empty for the newest of `older`.
+        asked: the stages asked for.
+        files: the test files of each stage.
+        notes: what a reader of the plan should know besides.
+
+    Raises:
+        SourceError: the release asked for is not one that head can be upgraded from.
+    """
+    wanted = closure(asked)
+    base, why_not = choose_base(head, older, version)
+    stages = []
+    for stage in Stage:
+        reason = _why_skipped(stage, head, why_not, files.get(stage, ()))
+        if stage not in wanted:
+            reason = "not asked for"
+        runs = not reason
+        if runs and stage not in asked:
+            reason = "needed by another stage"
+        stages.append(
+            PlannedStage(
+                stage=stage,
+                runs=runs,
+                asked=stage in asked,
+                reason=reason,
+                files=files.get(stage, ()) if runs else (),
+            )
+        )
+    upgrades = any(planned.stage is Stage.UPGRADE and planned.runs for planned in stages)
+    return Plan(
+        recipe=recipe,
+        head=head,
+        base=base if upgrades else None,
+        stages=tuple(stages),
+        notes=tuple(notes),
+    )
+
+
+def choose_base(head: Head, older: Sequence[Release], version: str) -> tuple[Release | None, str]:
+    """Return the release to upgrade from, or None with the reason why there is none.
+
+    Raises:
+        SourceError: the release asked for is not among those that head can be upgraded from.
+    """
+    if version:
+        for release in older:
+            if version in (release.tag, str(release.version)):
+                return release, ""
+        known = ", ".join(release.tag for release in older) or "none"
+        raise SourceError(
+            f"'{version}' is no release that the head {head.commit[:8]} can be upgraded from",
+            cause="it does not exist, or the head does not descend from it, or it is the head",
+            hint=f"older releases are: {known}",
+        )
+    if not older:
+        return None, "the head has no older release to be upgraded from"
+    return max(older, key=lambda release: release.version), ""
+
+
+def _why_skipped(stage: Stage, head: Head, no_base: str, files: Files) -> str:
+    if stage is Stage.UPGRADE:
+        return no_base
+    if stage is Stage.BACKUP and not head.has_backup:
+        return "no service has the label backupbot.backup=true under deploy.labels"
+    if stage is Stage.RESTORE and not head.has_backup:
+        return "nothing is backed up"
+    if stage is Stage.CUSTOM and not files:
+        return "the recipe has no tests of its own here"
+    return ""

@@ -1,0 +1,77 @@
+"""What a platform has to do, whatever program does it underneath."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.model import Adaptation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A checked-out commit of a recipe, and how it is to be deployed.
+
+    A release is deployed pinned; a head is deployed as *chaos*: whatever is checked out, marked
+    with the first eight digits of its commit.
+    """
+
+    directory: Path
+    commit: str
+    chaos: bool
+    dirty: bool = False
+
+    @property
+    def chaos_version(self) -> str:
+        """The value of the chaos-version label: eight digits, and `+U` for a changed tree."""
+        return self.commit[:8] + ("+U" if self.dirty else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a recipe is deployed: the names that this run has for itself alone."""
+
+    recipe: str
+    run: str
+    scope: str
+    domain: str
+
+    @property
+    def stack(self) -> str:
+        """The stack's name: the domain with its dots turned to underscores."""
+        return self.domain.replace(".", "_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What a deploy did. `version` is what the compose file declares, or empty; timeout in s."""
+
+    version: str
+    timeout: float
+    adaptations: tuple[Adaptation, ...] = ()
+
+
+class Images(Protocol):
+    """Whoever makes sure that an image is there."""
+
+    def __call__(self, image: str, /) -> tuple[str, Adaptation | None]:
+        """Return the reference to deploy for an image, and how it differs from what was asked.
+
+        Raises:
+            ImageError: it can be neither pulled nor built.
+        """
+
+
+class Platform(Protocol):
+    """Deploys a recipe for one run. It does not wait until what it deployed has settled."""
+
+    name: str
+
+    def deploy(self, revision: Revision) -> Deployed:
+        """Deploy that revision, over whatever this run deployed before.
+
+        Raises:
+            RecipeError: the recipe cannot be deployed.
+            TestBedError: the machine cannot deploy it.
+        """

@@ -1,0 +1,93 @@
+"""The environment that a recipe's compose files are filled in from, as `abra` puts it together.
+
+`.env.sample` gives the app's settings when it is made, and they stay those of the first deploy
+through every upgrade, as an operator's do; `abra.sh` exports are those of the commit deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import InvalidRecipeError
+from harness.platforms.base import Target
+from harness.recipes import envfile, secrets
+from harness.recipes.compose import Compose, load
+from harness.recipes.versions import Version
+
+ENV_SAMPLE = ".env.sample"
+COMPOSE_FILE = "compose.yml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppEnvironment:
+    """The settings of one app, as they were when it was made."""
+
+    values: Mapping[str, str]
+    secrets: tuple[secrets.SecretSpec, ...] = field(default=())
+
+    @classmethod
+    def of(
+        cls, directory: Path, target: Target, extra: Mapping[str, str] | None = None
+    ) -> AppEnvironment:
+        """Make an app's settings from a checkout.
+
+        Args:
+            directory: the checkout.
+            target: where the app will be.
+            extra: variables that go over the recipe's own.
+
+        Raises:
+            InvalidRecipeError: there is no compose file or no `.env.sample`, or it cannot be read.
+        """
+        if not (directory / COMPOSE_FILE).is_file():
+            raise InvalidRecipeError(
+                f"the recipe has no {COMPOSE_FILE}",
+                cause="the repository is not a Co-op Cloud recipe, or the ref is a wrong one",
+                hint="check the source and the ref; a recipe's compose.yml lies at its top",
+            )
+        path = directory / ENV_SAMPLE
+        if not path.is_file():
+            raise InvalidRecipeError(
+                f"the recipe has no {ENV_SAMPLE}",
+                cause="an app's settings are made from it, so nobody could deploy this recipe",
+                hint=f"add {ENV_SAMPLE} with at least TYPE, DOMAIN and LETS_ENCRYPT_ENV",
+            )
+        given = {"DOMAIN": target.domain, "STACK_NAME": target.stack}
+        entries = envfile.read(path, base=given)
+        return cls(
+            values={**envfile.as_dict(entries), **given, **(extra or {})},
+            secrets=secrets.specs(entries, path=path),
+        )
+
+    def at(self, directory: Path) -> dict[str, str]:
+        """Return the environment for deploying that checkout of the recipe."""
+        path = directory / "abra.sh"
+        exports = envfile.abra_exports(path.read_text()) if path.is_file() else {}
+        return {**self.values, **exports}
+
+    def compose(self, directory: Path) -> Compose:
+        """Return the compose files of that checkout, filled in.
+
+        Raises:
+            InvalidRecipeError: they cannot be read, or make no sense.
+        """
+        env = self.at(directory)
+        return load(directory, env.get("COMPOSE_FILE", ""), env)
+
+
+def label(compose: Compose, name: str) -> str:
+    """Return the value of a deploy label on whatever service has it, or empty."""
+    values = (service.labels.get(name, "") for service in compose.services.values())
+    return next((value for value in values if value), "")
+
+
+def version_label(compose: Compose, stack: str) -> str:
+    """Return the version that the compose files declare, or empty."""
+    return label(compose, f"coop-cloud.{stack}.version")
+
+
+def declared_version(compose: Compose, stack: str) -> Version | None:
+    """Return the declared version as one that can be compared, or None."""
+    return Version.parse(version_label(compose, stack))

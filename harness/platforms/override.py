@@ -1,0 +1,115 @@
+"""The compose file that the harness lays over a recipe's own: labels, and stated adaptations.
+
+The recipe is never edited. Whatever is changed besides labels is returned as an adaptation, so that
+every report says what was not as the recipe has it. Nothing here may mask the change under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
+from harness.model import Adaptation
+from harness.platforms.base import Revision, Target
+from harness.recipes.compose import Compose, Resource, Service
+
+DNSRR = "dnsrr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What this machine forces on a deployment.
+
+    `images` maps an image to the reference that is deployed in its place, where they differ.
+    """
+
+    dnsrr: bool
+    images: Mapping[str, str] = field(default_factory=dict)
+
+
+def own_labels(target: Target) -> dict[str, str]:
+    """Return the labels that everything of a run carries; clean-up finds it by them alone."""
+    return {RUN_LABEL: target.run, SCOPE_LABEL: target.scope, STACK_LABEL: target.stack}
+
+
+def app_labels(target: Target, revision: Revision) -> dict[str, str]:
+    """Return the labels that abra writes at deploy."""
+    prefix = f"coop-cloud.{target.stack}"
+    labels = {
+        f"{prefix}.recipe": target.recipe,
+        f"{prefix}.chaos": "true" if revision.chaos else "false",
+    }
+    if revision.chaos:
+        labels[f"{prefix}.chaos-version"] = revision.chaos_version
+    return labels
+
+
+def build(
+    compose: Compose, target: Target, revision: Revision, machine: Machine
+) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
+    """Return the override as data, and what it adapts.
+
+    Args:
+        compose: the recipe's compose files, merged and interpolated.
+        target: where it is deployed.
+        revision: what is deployed.
+        machine: what this machine forces on it.
+    """
+    own = own_labels(target)
+    adaptations: list[Adaptation] = []
+    services = {}
+    for name, service in compose.services.items():
+        changed = _adapt(service, machine, adaptations)
+        deploy = {"labels": {**own, **app_labels(target, revision)}, **changed.pop("deploy", {})}
+        services[name] = {"labels": own, "deploy": deploy, **changed}
+    override: dict[str, Any] = {"services": services}
+    if compose.version:
+        override["version"] = compose.version  # docker refuses to merge files of two versions
+    override["networks"] = {"default": {"labels": own}}
+    for section in ("networks", "volumes", "configs", "secrets"):
+        resources: Mapping[str, Resource] = getattr(compose, section)
+        labelled = {
+            key: _labelled(resource, own)
+            for key, resource in resources.items()
+            if not resource.external
+        }
+        override[section] = {**override.get(section, {}), **labelled}
+    return override, tuple(adaptations)
+
+
+def _labelled(resource: Resource, own: Mapping[str, str]) -> dict[str, Any]:
+    """Return the resource's whole definition with our labels: a later file replaces, not merges."""
+    definition = _escaped(dict(resource.definition))
+    labels = definition.get("labels") or {}
+    if isinstance(labels, list):
+        labels = dict(str(label).partition("=")[::2] for label in labels)
+    return {**definition, "labels": {**labels, **own}}
+
+
+def _escaped(value: Any) -> Any:  # noqa: ANN401  any YAML value
+    """Double every dollar sign: docker fills variables in once more, in what already is filled."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value
+
+
+def _adapt(service: Service, machine: Machine, notes: list[Adaptation]) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    if service.image in machine.images:
+        changed["image"] = machine.images[service.image]
+    if machine.dnsrr and service.endpoint_mode != DNSRR:
+        changed["deploy"] = {"endpoint_mode": DNSRR}
+        notes.append(
+            Adaptation(
+                kind="endpoint-mode",
+                subject=service.name,
+                detail="dnsrr instead of a virtual address: this kernel has no IPVS",
+            )
+        )
+    return changed

@@ -1,0 +1,199 @@
+"""The embedded default platform: what abra does at deploy, done natively.
+
+Secrets are made to their modifiers, labels are written as abra writes them, and `docker stack
+deploy` renders and deploys. The recipe's files are never edited: what this machine forces on a
+deployment is laid over them and reported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+from docker.errors import APIError
+
+from harness import proc
+from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.errors import DiskFullError, EngineError, InvalidRecipeError, ProcessError
+from harness.model import Adaptation
+from harness.platforms.base import Deployed, Images, Revision, Target
+from harness.platforms.environment import ENV_SAMPLE, AppEnvironment, label, version_label
+from harness.platforms.override import Machine, build, own_labels
+from harness.recipes import secrets
+from harness.recipes.compose import LONGEST_NAME, Compose
+
+DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
+DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing
+ENGINE_WORDS = ("Cannot connect to the Docker daemon", "error during connect", "connection refused")
+
+
+@dataclass(kw_only=True)
+class SwarmPlatform:
+    """Deploys recipes with `docker stack deploy`.
+
+    Args:
+        client: a client of a manager's engine.
+        environ: the environment that leads the docker command to that engine.
+        target: the names that this run has for itself.
+        work: a directory of this run's own, for the override file.
+        dnsrr: whether services need `endpoint_mode: dnsrr` on this machine.
+        images: makes sure that an image is there.
+        extra_env: what the recipe's meta sets besides `.env.sample`.
+        deploy_flags: more options for `docker stack deploy`.
+        say: is told what is done.
+    """
+
+    client: docker.DockerClient
+    environ: Mapping[str, str]
+    target: Target
+    work: Path
+    dnsrr: bool
+    images: Images
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+    deploy_flags: tuple[str, ...] = ()
+    say: Callable[[str], None] = field(default=lambda _: None)
+    name: str = "swarm"
+    _app: AppEnvironment | None = None
+    _values: dict[str, str] = field(default_factory=dict)
+
+    def deploy(self, revision: Revision) -> Deployed:
+        """Deploy that revision, over whatever this run deployed before.
+
+        Raises:
+            InvalidRecipeError: the recipe cannot be deployed.
+            ImageError: an image can be neither pulled nor built.
+            EngineError: the engine did not answer.
+        """
+        if self._app is None:
+            self._app = AppEnvironment.of(revision.directory, self.target, self.extra_env)
+        env = self._app.at(revision.directory)
+        compose = self._app.compose(revision.directory)
+        stack = self.target.stack
+        _refuse(compose, stack)
+        machine, notes = self._machine(compose)
+        notes += self._create_secrets(compose, self._app)
+        override, adapted = build(compose, self.target, revision, machine)
+        path = self.work / f"override.{revision.commit[:8]}.json"
+        path.write_text(json.dumps(override, indent=2))
+        self._stack_deploy(compose, path, env, revision)
+        return Deployed(
+            version=version_label(compose, stack),
+            timeout=_timeout(compose, stack),
+            adaptations=(*notes, *adapted),
+        )
+
+    @property
+    def secret_values(self) -> tuple[str, ...]:
+        """Every secret made for this run, to be masked wherever it may turn up."""
+        return tuple(self._values.values())
+
+    def _machine(self, compose: Compose) -> tuple[Machine, list[Adaptation]]:
+        replaced: dict[str, str] = {}
+        notes: list[Adaptation] = []
+        for image in compose.images():
+            reference, note = self.images(image)
+            if reference != image:
+                replaced[image] = reference
+            if note is not None:
+                notes.append(note)
+        return Machine(dnsrr=self.dnsrr, images=replaced), notes
+
+    def _create_secrets(self, compose: Compose, app: AppEnvironment) -> list[Adaptation]:
+        """Create the external secrets that the recipe names and that this run has not made yet."""
+        stack = self.target.stack
+        specs = {spec.full_name(stack): spec for spec in app.secrets}
+        notes = []
+        for resource in compose.secrets.values():
+            name = resource.full_name(stack)
+            if not resource.external or name in self._values:
+                continue
+            if name not in specs:
+                raise InvalidRecipeError(
+                    f"the secret {name} is external, and {ENV_SAMPLE} does not say how to make it",
+                    hint=f"add SECRET_{resource.key.upper()}_VERSION=v1 to {ENV_SAMPLE}",
+                )
+            self._values[name] = secrets.generate(specs[name])
+            labels = {**own_labels(self.target), NAMESPACE_LABEL: stack}
+            self._create_secret(name, self._values[name], labels)
+            if not specs[name].generate:
+                notes.append(
+                    Adaptation(
+                        kind="secret",
+                        subject=name,
+                        detail="random, although the recipe says that an operator brings the value",
+                    )
+                )
+        return notes
+
+    def _create_secret(self, name: str, value: str, labels: Mapping[str, str]) -> None:
+        try:
+            self.client.api.create_secret(name, value.encode(), dict(labels))
+        except APIError as error:
+            raise EngineError(
+                f"the secret {name} could not be created: {error.explanation}"
+            ) from error
+
+    def _stack_deploy(
+        self, compose: Compose, override: Path, env: Mapping[str, str], revision: Revision
+    ) -> None:
+        files = [word for file in compose.files for word in ("-c", str(revision.directory / file))]
+        argv = ["docker", "stack", "deploy", *files, "-c", str(override)]
+        argv += ["--resolve-image", "never", *self.deploy_flags, self.target.stack]
+        # A recipe's settings fill in its compose file; they must not steer the docker command.
+        kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        filled = {
+            key: value for key, value in env.items() if not key.startswith(("LD_", "DOCKER_"))
+        }
+        try:
+            proc.run(
+                argv,
+                timeout=DEPLOY_SECONDS,
+                cwd=revision.directory,
+                env={**filled, **kept, **self.environ},
+                secrets=self.secret_values,
+            )
+        except ProcessError as error:
+            raise _explained(error, self.target) from error
+
+
+def _timeout(compose: Compose, stack: str) -> float:
+    try:
+        return float(label(compose, f"coop-cloud.{stack}.timeout") or DEFAULT_TIMEOUT)
+    except ValueError:
+        return DEFAULT_TIMEOUT
+
+
+def _refuse(compose: Compose, stack: str) -> None:
+    """Refuse what docker would refuse, or should, before anything is created."""
+    too_long = compose.names_too_long(stack)
+    if too_long:
+        raise InvalidRecipeError(
+            f"names of more than {LONGEST_NAME} characters: {', '.join(too_long)}",
+            cause="Swarm refuses such names for secrets and configs",
+            hint="shorten the names in the compose file",
+        )
+    bad = compose.bad_files()
+    if bad:
+        raise InvalidRecipeError(
+            f"configs or secrets are made of files that are not in the recipe: {', '.join(bad)}",
+            hint="add the files, or correct their paths in the compose file",
+        )
+
+
+def _explained(error: ProcessError, target: Target) -> Exception:
+    said = error.stderr
+    if any(words in said for words in ENGINE_WORDS):
+        return EngineError("the engine went away during the deploy", detail=said)
+    if "no space left on device" in said.lower():
+        return DiskFullError("no room is left on the engine's disk", detail=said)
+    if error.code is None:
+        return EngineError(error.what, cause="the engine is stuck or very slow", detail=said)
+    return InvalidRecipeError(
+        f"docker refused to deploy {target.recipe}",
+        cause="the compose file asks for something that docker does not know or cannot find",
+        detail=said,
+    )

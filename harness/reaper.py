@@ -1,0 +1,160 @@
+"""Removing what dead runs left behind: found by label, judged by lock, removed, looked at again.
+
+Everything that a run creates carries its id, its stack and the scope: the cache directory (and so
+the locks) and the host of whoever made it. Only objects of our own scope are looked at; a run is
+dead when the lock of its stack is free; and a run that was kept on purpose is left alone until its
+time is over. Nothing is ever found by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from harness import locks
+from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, Found, Swept, find, sweep
+from harness.errors import LockTimeoutError
+from harness.platforms.base import Target
+
+SWEEP_SECONDS = 120.0
+STACK_NOTE = "stack"  # a file in a run's work directory that names its stack
+
+
+def scope(cache: Path) -> str:
+    """Return the label value of this host's runs with this cache: 12 hex digits."""
+    return hashlib.sha256(f"{socket.gethostname()}\0{cache}".encode()).hexdigest()[:12]
+
+
+def stack_lock(stack: str) -> str:
+    """Return the name of the lock that a run of that stack holds from its beginning to its end."""
+    return f"stack-{stack}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """A run that was left up on purpose, until that moment (seconds since 1970)."""
+
+    run: str
+    until: float
+
+    @classmethod
+    def path(cls, cache: Path, run: str) -> Path:
+        """Return where the note about it lies."""
+        return cache / "kept" / f"{run}.json"
+
+    def write(self, cache: Path) -> None:
+        """Write the note down."""
+        path = self.path(cache, self.run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"run": self.run, "until": self.until}))
+
+    @classmethod
+    def holds(cls, cache: Path, run: str) -> bool:
+        """Whether that run is to be left alone still."""
+        try:
+            until = float(json.loads(cls.path(cache, run).read_text())["until"])
+        except (OSError, ValueError, KeyError):
+            return False
+        return time.time() < until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaped:
+    """One dead run: what there was of it, and what the sweep did (None when it was only looked)."""
+
+    run: str
+    stack: str
+    found: tuple[Found, ...]
+    swept: Swept | None
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        if self.swept is None:
+            return f"{self.run}: would remove {', '.join(str(item) for item in self.found)}"
+        removed = ", ".join(f"{n} {kind}(s)" for kind, n in self.swept.removed.items()) or "nothing"
+        left = f"; could not remove {', '.join(self.swept.left)}" if self.swept.left else ""
+        return f"{self.run}: removed {removed}{left}"
+
+
+def make_work(cache: Path, target: Target) -> Path:
+    """Make the directory for a run's checkout, which is removed with the run, and return it."""
+    work = cache / "work" / target.run
+    work.mkdir(parents=True, mode=0o700)
+    (work / STACK_NOTE).write_text(target.stack)
+    return work
+
+
+def reap(
+    client: docker.DockerClient,
+    *,
+    cache: Path,
+    dry_run: bool = False,
+    kept_too: frozenset[str] = frozenset(),
+    held: str = "",
+    say: Callable[[str], None],
+) -> tuple[Reaped, ...]:
+    """Remove everything of dead runs, and return what was found of each.
+
+    Args:
+        client: a client of a manager's engine.
+        cache: the cache directory, with the locks.
+        dry_run: only look.
+        kept_too: runs that are removed although they were kept on purpose.
+        held: the stack whose lock the caller holds, so that nobody else can be running it.
+        say: is told of every run that is reaped.
+    """
+    runs: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for item in find(client, f"{SCOPE_LABEL}={scope(cache)}"):
+        runs[item.labels.get(RUN_LABEL, ""), item.labels.get(STACK_LABEL, "")].append(item)
+    for work in (cache / "work").glob("*/" + STACK_NOTE):
+        checkout = Found(kind="checkout", id=work.parent.name, name=str(work.parent), labels={})
+        runs[work.parent.name, work.read_text()].append(checkout)
+    reaped = []
+    for (run, stack), found in sorted(runs.items()):
+        if not run or not stack or (Keep.holds(cache, run) and run not in kept_too):
+            continue
+        result = _reap_one(
+            client, cache, run, stack, tuple(found), dry_run=dry_run, held=stack == held
+        )
+        if result is not None:
+            say(str(result))
+            reaped.append(result)
+    return tuple(reaped)
+
+
+def _reap_one(
+    client: docker.DockerClient,
+    cache: Path,
+    run: str,
+    stack: str,
+    found: tuple[Found, ...],
+    *,
+    dry_run: bool,
+    held: bool,
+) -> Reaped | None:
+    """Reap one run, or return None when it is alive: somebody holds its stack's lock."""
+    directory, name = cache / "locks", stack_lock(stack)
+    if dry_run:
+        free = held or locks.is_free(directory, name)
+        return Reaped(run=run, stack=stack, found=found, swept=None) if free else None
+    try:
+        lock = locks.hold(
+            directory, name, purpose=f"removing what {run} left", timeout=0, say=lambda _: None
+        )
+        with nullcontext() if held else lock:
+            swept = sweep(client, run, timeout=SWEEP_SECONDS)
+            shutil.rmtree(cache / "work" / run, ignore_errors=True)
+    except LockTimeoutError:
+        return None
+    Keep.path(cache, run).unlink(missing_ok=True)
+    return Reaped(run=run, stack=stack, found=found, swept=swept)

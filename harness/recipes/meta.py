@@ -1,0 +1,164 @@
+"""What the harness has to know of one recipe: `tests/<recipe>/recipe_meta.py`, typed and checked.
+
+The file is this project's own code, so it is run. It sets capital names and nothing else counts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import runpy
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.model import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeMeta:
+    """The fields a `recipe_meta.py` may set. They are named as in the file.
+
+    Attributes:
+        SKIP_GENERIC: True, or the names of the stages whose generic assertions are left out.
+        HEALTH_PATH: the path that is asked for over HTTP.
+        HEALTH_STATUS: the status it has to answer with.
+        HEALTH_SERVICE: the service that answers, as named in the compose file.
+        HEALTH_PORT: its port in the container; None means the one its Traefik label names.
+        MARKER: a text that the body must hold, which proves that it is this app that answers.
+        DEPLOY_TIMEOUT: seconds to wait for a deployment; None means what the recipe's label says.
+        EXTRA_ENV: variables that go over the recipe's `.env.sample`.
+        UPGRADE_BASE: the tag to upgrade from; empty means the newest release before head.
+        BACKUP_CAPABLE: whether it can be backed up; None means what its labels say.
+        EXPECTED_SKIPS: what may be skipped without a word, such as a stage.
+        REQUIREMENTS: what the machine must have, such as a second node.
+    """
+
+    SKIP_GENERIC: bool | tuple[str, ...] = False
+    HEALTH_PATH: str = "/"
+    HEALTH_STATUS: int = 200
+    HEALTH_SERVICE: str = "app"
+    HEALTH_PORT: int | None = None
+    MARKER: str = ""
+    DEPLOY_TIMEOUT: int | None = None
+    EXTRA_ENV: Mapping[str, str] = field(default_factory=dict)
+    UPGRADE_BASE: str = ""
+    BACKUP_CAPABLE: bool | None = None
+    EXPECTED_SKIPS: tuple[str, ...] = ()
+    REQUIREMENTS: tuple[str, ...] = ()
+
+    def changed(self) -> dict[str, object]:
+        """Return the fields that differ from their defaults."""
+        default = RecipeMeta()
+        return {
+            one.name: value
+            for one in fields(self)
+            if (value := getattr(self, one.name)) != getattr(default, one.name)
+        }
+
+    def skip_generic(self) -> frozenset[Stage]:
+        """Return the stages whose generic assertions are left out."""
+        if isinstance(self.SKIP_GENERIC, bool):
+            return frozenset(Stage) if self.SKIP_GENERIC else frozenset()
+        return frozenset(Stage(name) for name in self.SKIP_GENERIC)
+
+
+def load(path: Path | None) -> RecipeMeta:
+    """Return what the file sets, over the defaults; no file (None) means the defaults.
+
+    Raises:
+        UsageError: the file fails, or sets an unknown name or a value of the wrong type.
+    """
+    if path is None:
+        return RecipeMeta()
+    names = {name: value for name, value in _run(path).items() if name.isupper()}
+    values = {name: _checked(path, name, value) for name, value in names.items() if name[0] != "_"}
+    return RecipeMeta(**values)
+
+
+def _run(path: Path) -> dict[str, object]:
+    # run_path compiles in memory: an import would leave a __pycache__ in the recipe's folder, and
+    # take the name recipe_meta for the first recipe's file.
+    try:
+        return runpy.run_path(str(path))
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        inside = [frame.lineno for frame in frames if frame.filename == str(path)]
+        number = error.lineno if isinstance(error, SyntaxError) else (inside or [None])[-1]
+        where = f"{path}, line {number}" if number else str(path)
+        raise UsageError(
+            f"{where}: {type(error).__name__}: {error}",
+            hint="it is run before anything is deployed, and may only set capital names",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    expected: str
+    fits: Callable[[object], bool]
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+
+
+def _is_stages(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(item in list(Stage) for item in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_env(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(item, str) for pair in value.items() for item in pair
+    )
+
+
+_STAGE_NAMES = ", ".join(Stage)
+_TEXT = _Kind(expected="a text", fits=lambda value: isinstance(value, str))
+_NUMBER = _Kind(expected="a number above 0", fits=_is_number)
+_NUMBER_OR_NONE = _Kind(
+    expected="a number above 0, or None", fits=lambda value: value is None or _is_number(value)
+)
+_TEXTS = _Kind(expected="a list of texts", fits=_is_texts)
+_KINDS = {
+    "SKIP_GENERIC": _Kind(
+        expected=f"True, False or a list of stages ({_STAGE_NAMES})",
+        fits=lambda value: isinstance(value, bool) or _is_stages(value),
+    ),
+    "HEALTH_PATH": _Kind(
+        expected="a path that begins with '/'",
+        fits=lambda value: isinstance(value, str) and value.startswith("/"),
+    ),
+    "HEALTH_STATUS": _NUMBER,
+    "HEALTH_SERVICE": _TEXT,
+    "HEALTH_PORT": _NUMBER_OR_NONE,
+    "MARKER": _TEXT,
+    "DEPLOY_TIMEOUT": _NUMBER_OR_NONE,
+    "EXTRA_ENV": _Kind(expected="a dict of texts to texts", fits=_is_env),
+    "UPGRADE_BASE": _TEXT,
+    "BACKUP_CAPABLE": _Kind(
+        expected="True, False or None", fits=lambda value: value is None or isinstance(value, bool)
+    ),
+    "EXPECTED_SKIPS": _TEXTS,
+    "REQUIREMENTS": _TEXTS,
+}
+
+
+def _checked(path: Path, name: str, value: object) -> Any:  # noqa: ANN401  its kind says which
+    kind = _KINDS.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, _KINDS, n=1)
+        raise UsageError(
+            f"{path} sets {name}, which is no field of a recipe's meta",
+            hint=f"did you mean {near[0]}?" if near else f"the fields are {', '.join(_KINDS)}",
+        )
+    if not kind.fits(value):
+        raise UsageError(f"{path} sets {name} = {value!r}", hint=f"it must be {kind.expected}")
+    if isinstance(value, list):
+        return tuple(value)
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,387 @@
+"""The only module that calls git: a private clone per run, its releases, its refs, its checkout.
+
+The clone takes nothing from the user's or the machine's git configuration and runs no hook, no
+submodule and no filter, so the same source gives the same checkout everywhere. What git needs to
+reach a remote still comes from the environment: proxies, certificates, ssh keys, `~/.netrc`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from harness import proc
+from harness.errors import HarnessError, ProcessError, SourceError, TestBedError
+from harness.recipes.catalogue import is_remote
+from harness.recipes.git_access import environment, local_path, passwords, trust
+from harness.recipes.git_words import explain, refuse_full_disk
+from harness.recipes.versions import Version
+
+LOCAL_SECONDS = 60.0  # for calls that touch this disk only
+
+_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.autocrlf=false",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+)
+_REF_FORMAT = "%00".join(
+    f"%({name})" for name in ("refname", "objecttype", "objectname", "*objecttype", "*objectname")
+)
+_BRANCHES, _TAGS = "refs/remotes/origin/", "refs/tags/"
+_COMMIT = re.compile(r"[0-9a-f]{4,64}")
+_CHANGE = re.compile(r"(?:#|!|pull/|merge-requests/)?(?P<number>[1-9]\d{0,5})(?:/head)?")
+_CHANGE_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")
+_NO_SUCH_REF = re.compile(r"couldn't find remote ref|not our ref|no such remote ref", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One release of a recipe. `annotated` is False for a lightweight tag, which abra refuses."""
+
+    tag: str
+    version: Version
+    commit: str
+    annotated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ref:
+    commit: str
+    annotated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repo:
+    """A private clone, as its refs stood when it was made.
+
+    Attributes:
+        path: the clone's working tree, empty until the first `checkout`.
+        source: where it was cloned from, with passwords masked.
+        notice: something the user should be told about the source, or empty.
+        other_tags: the tags that are no releases.
+    """
+
+    path: Path
+    source: str
+    notice: str
+    other_tags: tuple[str, ...]
+    _head: str
+    _branches: Mapping[str, _Ref] = field(repr=False)
+    _tags: Mapping[str, _Ref] = field(repr=False)
+    _git: _Git = field(repr=False)
+
+    def releases(self) -> tuple[Release, ...]:
+        """Return the releases, the oldest version first.
+
+        Two tags are never the same version: versions are equal only when their texts are.
+        """
+        found = [
+            Release(tag=tag, version=version, commit=ref.commit, annotated=ref.annotated)
+            for tag, ref in self._tags.items()
+            if (version := Version.parse(tag))
+        ]
+        return tuple(sorted(found, key=lambda release: release.version))
+
+    def releases_before(self, commit: str) -> tuple[Release, ...]:
+        """Return the releases that a commit descends from, the oldest version first.
+
+        The commit itself is not among them. When it is a release, neither is any that is not
+        strictly older than it: a head is never upgraded from something as new as itself.
+        """
+        shown = self._git.local(
+            "for-each-ref", "--merged", commit, "--format=%(refname:strip=2)", _TAGS, cwd=self.path
+        )
+        behind = set(shown.splitlines())
+        own = [release.version for release in self.releases() if release.commit == commit]
+        return tuple(
+            release
+            for release in self.releases()
+            if release.tag in behind
+            and release.commit != commit
+            and (not own or release.version < max(own))
+        )
+
+    def default_branch_commit(self) -> str:
+        """Return the commit that the source itself has checked out: 40 hex digits.
+
+        Raises:
+            SourceError: the source's HEAD names a branch that does not exist.
+        """
+        if not self._head:
+            raise SourceError(
+                f"{self.source} has no default branch: its HEAD names a branch that is not there",
+                hint=f"name a ref: {_listed(self._branches) or 'it has no branches'}",
+            )
+        return self._head
+
+    def resolve(self, ref: str) -> str:
+        """Return the commit that a ref names: 40 hex digits.
+
+        Args:
+            ref: a tag, a branch, a commit (4 digits or more), `refs/...`, or the number of a pull
+                or merge request (`7`, `#7`, `!7`, `pull/7`), which is fetched. A tag goes before a
+                branch of that name, and a number of six digits or fewer is a request before it is
+                a commit. Empty or `HEAD` is what the source has checked out.
+
+        Raises:
+            SourceError: there is no such ref, or it cannot be fetched.
+        """
+        if ref in ("", "HEAD"):
+            return self.default_branch_commit()
+        if ref.startswith("-") or re.search(r"[\s~^:?*\[\\\x00-\x1f]|\.\.|@\{", ref):
+            raise SourceError(
+                f"'{ref}' can be no ref of {self.source}",
+                hint="name a branch, a tag, a commit or a pull request's number",
+            )
+        name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        known = self._tags.get(name) or self._branches.get(name)
+        return known.commit if known else self._resolve_unlisted(ref)
+
+    def checkout(self, commit: str) -> None:
+        """Make the working tree exactly that commit's: detached, nothing left of before.
+
+        Raises:
+            SourceError: the clone has no such commit.
+        """
+        if not _COMMIT.fullmatch(commit):
+            raise SourceError(f"'{commit}' is not a commit of {self.source}")
+        done = self._git.run("checkout", "--quiet", "--force", "--detach", commit, cwd=self.path)
+        if done.code != 0:
+            explain(f"{commit[:12]} of {self.source} cannot be checked out", done.stderr)
+        self._git.local("clean", "-ffdxq", cwd=self.path)
+
+    def dirty(self) -> bool:
+        """Return whether the working tree differs from its commit; untracked files count."""
+        return bool(self._git.local("status", "--porcelain", cwd=self.path).strip())
+
+    def describe(self, commit: str = "HEAD") -> str:
+        """Return the commit in words: `1.2.0+1.27.4`, or `1.2.0+1.27.4-3-g1a2b3c4d` 3 later.
+
+        Without a tag before it, it is the first eight digits.
+        """
+        words = ("describe", "--tags", "--always", "--abbrev=8", commit)
+        return self._git.local(*words, cwd=self.path).strip()
+
+    def _resolve_unlisted(self, ref: str) -> str:
+        if change := _CHANGE.fullmatch(ref):
+            found = self._fetch([form.format(change["number"]) for form in _CHANGE_REFS])
+        else:
+            found = self._fetch([ref]) if ref.startswith("refs/") else ""
+        if not found and _COMMIT.fullmatch(ref):
+            found = self._find_commit(ref)
+        return found or self._no_such_ref(ref)
+
+    def _find_commit(self, digits: str) -> str:
+        name = f"{digits}^{{commit}}"
+        done = self._git.run("rev-parse", "--verify", "--quiet", name, cwd=self.path)
+        if done.code == 0:
+            return done.stdout.strip()
+        # A forge hands out a commit that no branch holds, if it is asked for in full.
+        return self._fetch([digits]) if len(digits) >= 40 else ""  # noqa: PLR2004  a whole SHA-1
+
+    def _fetch(self, refs: Sequence[str]) -> str:
+        for ref in refs:
+            done = self._git.run(
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--end-of-options",
+                "origin",
+                f"+{ref}:refs/cc-ci/asked",
+                cwd=self.path,
+            )
+            if done.code == 0:
+                name = "refs/cc-ci/asked^{commit}"
+                return self._git.local("rev-parse", "--verify", name, cwd=self.path).strip()
+            if not _NO_SUCH_REF.search(done.stderr):
+                explain(f"the ref '{ref}' of {self.source} cannot be fetched", done.stderr)
+        return ""
+
+    def _no_such_ref(self, ref: str) -> NoReturn:
+        near = difflib.get_close_matches(ref, [*self._branches, *self._tags], n=3, cutoff=0.5)
+        raise SourceError(
+            f"{self.source} has no ref '{ref}'",
+            cause="it is not pushed yet, was deleted, or is spelled differently",
+            hint=f"did you mean {' or '.join(near)}?"
+            if near
+            else f"it has {_listed(self._branches)}",
+        )
+
+
+def clone(
+    source: str, destination: Path, *, timeout: float, env: Mapping[str, str] | None = None
+) -> Repo:
+    """Clone every branch and tag into a directory of this run's own.
+
+    Args:
+        source: a URL, `git@host:path`, or a path. A path's repository is only read: its uncommitted
+            changes are not in the clone, and `Repo.notice` says so when there are any.
+        destination: where to; must not exist yet.
+        timeout: seconds for the clone, and for each later fetch.
+        env: the environment to take proxies and keys from; this process's own when None.
+
+    Raises:
+        SourceError: it cannot be cloned; `cause` says why, `detail` has git's last words.
+        DiskFullError: there is no room for it.
+        TestBedError: there is no git here.
+    """
+    secrets = passwords(source)
+    shown = proc.scrub(source, secrets)
+    if source.startswith("-"):
+        raise SourceError(f"the source '{shown}' begins with '-', which git takes for an option")
+    git = _Git(
+        env=environment(os.environ if env is None else env), timeout=timeout, secrets=secrets
+    )
+    local = local_path(source)
+    if local is not None and not local.exists():
+        raise SourceError(
+            f"there is nothing at {local}", hint="check the path, or the line in recipes.txt"
+        )
+    try:
+        done = git.run(
+            "clone",
+            "--quiet",
+            "--no-checkout",
+            "--no-local",
+            "--template=",
+            *trust(local),
+            "--",
+            source,
+            str(destination),
+        )
+    except HarnessError:
+        shutil.rmtree(destination, ignore_errors=True)  # a git that was killed cleans up nothing
+        raise
+    if done.code != 0:
+        explain(f"the recipe {shown} cannot be cloned", done.stderr, local=local)
+    notice = "" if local is None or is_remote(source) else _uncommitted(git, local)
+    return _read(git, destination, source=shown, notice=notice)
+
+
+def import_history(destination: Path, stream: bytes, *, branch: str) -> None:
+    """Make a bare repository of a `git fast-import` stream.
+
+    Args:
+        destination: where to; made.
+        stream: the whole history, commits and tags.
+        branch: what its HEAD names.
+
+    Raises:
+        TestBedError: there is no git here, or it failed.
+        DiskFullError: there is no room for it.
+    """
+    git = _Git(env=environment(os.environ), timeout=LOCAL_SECONDS)
+    made = git.run(
+        "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", str(destination)
+    )
+    if made.code == 0:
+        made = git.run("fast-import", "--quiet", cwd=destination, stdin=stream)
+    if made.code != 0:
+        refuse_full_disk(made.stderr)
+        raise TestBedError(f"git could not build {destination}", detail=made.stderr)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Git:
+    """How git is called: the environment, the time it gets, and what its output must not show."""
+
+    env: Mapping[str, str]
+    timeout: float
+    secrets: tuple[str, ...] = ()
+
+    def run(
+        self, *arguments: str, cwd: Path | None = None, stdin: bytes | None = None
+    ) -> proc.Completed:
+        """Run git to its end, whatever its exit code."""
+        options = [word for setting in _CONFIG for word in ("-c", setting)]
+        try:
+            return proc.run(
+                ["git", *options, *arguments],
+                timeout=self.timeout,
+                cwd=cwd,
+                env=self.env,
+                stdin=stdin,
+                check=False,
+                secrets=self.secrets,
+            )
+        except ProcessError as error:
+            if shutil.which("git", path=self.env.get("PATH")) is None:
+                raise TestBedError(
+                    "git is not installed here", hint="install it: apt-get install git"
+                ) from error
+            raise SourceError(
+                f"`git {arguments[0]}` did not end within {self.timeout:g} s",
+                cause="the network or the host it talks to is too slow, or waits for an answer",
+                hint="try that git command by hand",
+                detail=error.stderr,
+            ) from error
+
+    def local(self, *arguments: str, cwd: Path) -> str:
+        """Run a git command that fails only when something is wrong with this machine."""
+        done = self.run(*arguments, cwd=cwd)
+        if done.code != 0:
+            refuse_full_disk(done.stderr)
+            raise TestBedError(f"`git {' '.join(arguments)}` failed in {cwd}", detail=done.stderr)
+        return done.stdout
+
+
+def _read(git: _Git, path: Path, *, source: str, notice: str) -> Repo:
+    head = git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=path).stdout.strip()
+    listing = git.local("for-each-ref", f"--format={_REF_FORMAT}", _BRANCHES, _TAGS, cwd=path)
+    branches: dict[str, _Ref] = {}
+    tags: dict[str, _Ref] = {}
+    for line in listing.splitlines():
+        name, kind, thing, peeled_kind, peeled = line.split("\0")
+        if peeled_kind == "tag":  # a tag of a tag; git peels only once here
+            peeled = git.local("rev-parse", f"{name}^{{}}", cwd=path).strip()
+        elif "commit" not in (kind, peeled_kind):
+            continue  # a tag may name a mere file
+        ref = _Ref(commit=peeled or thing, annotated=kind == "tag")
+        if name.startswith(_TAGS):
+            tags[name.removeprefix(_TAGS)] = ref
+        elif name != f"{_BRANCHES}HEAD":
+            branches[name.removeprefix(_BRANCHES)] = ref
+    if not branches and not tags and not head:
+        raise SourceError(f"{source} has no commits", hint="commit and push something to it first")
+    others = tuple(tag for tag in tags if Version.parse(tag) is None)
+    return Repo(
+        path=path,
+        source=source,
+        notice=notice,
+        other_tags=others,
+        _head=head,
+        _branches=branches,
+        _tags=tags,
+        _git=git,
+    )
+
+
+def _uncommitted(git: _Git, path: Path) -> str:
+    done = git.run("status", "--porcelain", cwd=path if path.is_dir() else path.parent)
+    if "dubious ownership" in done.stderr:
+        return f"{path} belongs to another user, so whether it has uncommitted changes is not known"
+    if done.code != 0 or not done.stdout.strip():
+        return ""  # a bare repository fails here: it has no working tree to differ
+    files = [line[3:] for line in done.stdout.splitlines()]
+    named = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")  # noqa: PLR2004  enough to see
+    return (
+        f"{path} has uncommitted changes ({named}); they are NOT tested: only commits are."
+        " Commit them to have them tested"
+    )
+
+
+def _listed(branches: Mapping[str, _Ref]) -> str:
+    names = sorted(branches)
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""  # noqa: PLR2004  fills a line
+    return f"the branches {', '.join(names[:5])}{more}" if names else ""

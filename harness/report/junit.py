@@ -1,0 +1,98 @@
+"""JUnit XML of a run: a suite for each stage, a case for each assertion and for each op.
+
+Source of the format: the schema that Jenkins and GitLab read (testsuites/testsuite/testcase with
+failure, error or skipped).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from harness.model import AssertionResult, Outcome, StageResult
+from harness.report.results import RunResult
+
+JUNIT_FILE = "junit.xml"
+ELEMENTS = {
+    Outcome.FAILED: "failure",
+    Outcome.ERROR: "error",
+    Outcome.SKIPPED: "skipped",
+    Outcome.ABORTED: "skipped",
+}
+FORBIDDEN = {code: "?" for code in range(32) if chr(code) not in "\t\n\r"}  # not allowed in XML
+
+
+def render(result: RunResult) -> str:
+    """Return the run as JUnit XML."""
+    root = ET.Element("testsuites", name=result.recipe, time=f"{result.seconds:.3f}")
+    for stage in result.stages:
+        root.append(_suite(result, stage))
+    if result.teardown is not None:
+        suite = ET.SubElement(root, "testsuite", name=f"{result.recipe}.teardown")
+        down = result.teardown
+        case = _case(suite, "teardown", down.outcome, down.seconds)
+        _explain(case, down.outcome, down.reason, "\n".join(down.left))
+        _count(suite)
+    if not result.stages:
+        suite = ET.SubElement(root, "testsuite", name=f"{result.recipe}.run")
+        case = _case(suite, "run", result.verdict.outcome, result.seconds)
+        _explain(case, result.verdict.outcome, result.verdict.cause)
+        _count(suite)
+    for name in ("tests", "failures", "errors", "skipped"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def write(result: RunResult, directory: Path) -> Path:
+    """Write junit.xml and return its path."""
+    path = directory / JUNIT_FILE
+    path.write_text(render(result))
+    return path
+
+
+def _suite(result: RunResult, stage: StageResult) -> ET.Element:
+    suite = ET.Element(
+        "testsuite",
+        name=f"{result.recipe}.{stage.stage}",
+        time=f"{stage.op_seconds + stage.assert_seconds:.3f}",
+        timestamp=result.started,
+    )
+    asserted = any(a.outcome in (Outcome.FAILED, Outcome.ERROR) for a in stage.assertions)
+    # An assertion that failed speaks for itself; else the stage's own word is a case of its own.
+    own = Outcome.PASSED if asserted else stage.outcome
+    _explain(_case(suite, f"{stage.stage} op", own, stage.op_seconds), own, stage.reason)
+    for assertion in stage.assertions:
+        _assertion(suite, assertion)
+    _count(suite)
+    return suite
+
+
+def _assertion(suite: ET.Element, assertion: AssertionResult) -> None:
+    path, _, name = assertion.nodeid.partition("::")
+    case = _case(suite, name or path, assertion.outcome, assertion.seconds)
+    _explain(case, assertion.outcome, assertion.message, assertion.output)
+    case.set("classname", f"{assertion.origin}.{path}")
+
+
+def _case(suite: ET.Element, name: str, outcome: Outcome, seconds: float) -> ET.Element:
+    case = ET.SubElement(suite, "testcase", name=name, time=f"{seconds:.3f}")
+    case.set("classname", suite.get("name", ""))
+    if outcome in ELEMENTS:
+        ET.SubElement(case, ELEMENTS[outcome])
+    return case
+
+
+def _explain(case: ET.Element, outcome: Outcome, message: str, output: str = "") -> None:
+    """Give a case that did not pass its message and its output."""
+    if outcome in ELEMENTS:
+        detail = case[0]
+        detail.set("message", message.translate(FORBIDDEN))
+        detail.text = output.translate(FORBIDDEN)
+
+
+def _count(suite: ET.Element) -> None:
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    suite.set("failures", str(len(suite.findall("testcase/failure"))))
+    suite.set("errors", str(len(suite.findall("testcase/error"))))
+    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))

@@ -1,0 +1,64 @@
+"""The record of a finished run, and `results.json`: the one thing that every renderer reads.
+
+The schema is versioned. A field is never given another meaning under the same version; new fields
+may appear. docs/results.md describes each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from harness.model import Adaptation, StageResult, TeardownResult
+from harness.report.verdict import Verdict
+
+SCHEMA = "cc-ci/results/1"
+RESULTS_FILE = "results.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A commit of the recipe that was deployed. `version` is empty when it declares none."""
+
+    commit: str
+    ref: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """One run, from beginning to end. `started` is ISO 8601 UTC, times are in seconds."""
+
+    run: str
+    recipe: str
+    source: str
+    platform: str
+    started: str
+    seconds: float
+    verdict: Verdict
+    repeat: str  # the command that runs it again
+    head: Revision | None = None
+    base: Revision | None = None
+    stack: str = ""
+    domain: str = ""
+    engine: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)  # what was set, and from where
+    plan: tuple[str, ...] = ()
+    adaptations: tuple[Adaptation, ...] = ()
+    stages: tuple[StageResult, ...] = ()
+    teardown: TeardownResult | None = None
+    diagnosis: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Return the run as the text of results.json."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, default=str) + "\n"
+
+    def write(self, directory: Path) -> Path:
+        """Write results.json as a whole or not at all, and return its path."""
+        path = directory / RESULTS_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text(self.to_json())
+        partial.replace(path)
+        return path

@@ -1,0 +1,165 @@
+"""What a run shows while it goes on, and its last table.
+
+On a terminal the table of stages is live, with the moment's step below it; elsewhere (a CI log, a
+pipe) every step is a plain line with the seconds since the start.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from harness.model import Outcome, Stage, StageResult
+from harness.report.results import RunResult
+
+STYLES = {
+    Outcome.PASSED: "bold green",
+    Outcome.FAILED: "bold red",
+    Outcome.ERROR: "bold magenta",
+    Outcome.SKIPPED: "yellow",
+    Outcome.ABORTED: "yellow",
+}
+
+
+@dataclass
+class View:
+    """The terminal's view of one run; a context manager while the run goes on.
+
+    Args:
+        console: where to write.
+        log: a file that gets every line too, or None.
+    """
+
+    console: Console
+    log: Path | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _done: dict[Stage, StageResult] = field(default_factory=dict)
+    _step: str = ""
+    _live: Live | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to draw, on a terminal."""
+        if self.console.is_terminal:
+            self._live = Live(
+                get_renderable=self._frame, console=self.console, transient=True,
+                refresh_per_second=8,
+            )  # fmt: skip
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop drawing."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        stamp = f"[{time.monotonic() - self._began:6.1f}s] "
+        lines = text.splitlines() or [""]
+        for line in [stamp + lines[0], *(" " * len(stamp) + more for more in lines[1:])]:
+            self.console.print(Text(line), soft_wrap=True)
+            self._record(line)
+
+    def step(self, text: str) -> None:
+        """Show what is being done right now."""
+        self._step = text
+        if self._live is None:
+            self.say(text)
+        else:
+            self._record(f"[{time.monotonic() - self._began:6.1f}s] {text}")
+
+    def finished(self, result: StageResult) -> None:
+        """Show what came of a stage."""
+        self._done[result.stage] = result
+        if self._live is None:
+            self.say(f"{result.stage}: {result.outcome}{_why(result)}")
+        else:
+            self._record(f"{result.stage}: {result.outcome}{_why(result)}")
+
+    def _record(self, line: str) -> None:
+        if self.log is not None:
+            with self.log.open("a") as stream:
+                stream.write(line + "\n")
+
+    def _frame(self) -> Group:
+        seconds = time.monotonic() - self._began
+        spinner = Spinner("dots", Text(f"{self._step}  {seconds:.0f}s"))
+        return Group(stage_table(tuple(self._done.values())), spinner)
+
+
+def _why(result: StageResult) -> str:
+    times = f"  op {result.op_seconds:.1f} s, assertions {result.assert_seconds:.1f} s"
+    return f"  ({result.reason})" if result.reason else times
+
+
+def stage_table(stages: Sequence[StageResult]) -> Table:
+    """Return the table of stages: result, times, counts, reason."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    table.add_column("result")
+    table.add_column("op", justify="right")
+    table.add_column("assertions", justify="right")
+    table.add_column("passed", justify="right")
+    table.add_column("why", overflow="fold")
+    for result in stages:
+        passed = sum(a.outcome is Outcome.PASSED for a in result.assertions)
+        table.add_row(
+            str(result.stage),
+            Text(str(result.outcome), style=STYLES[result.outcome]),
+            f"{result.op_seconds:.1f} s",
+            f"{result.assert_seconds:.1f} s",
+            f"{passed}/{len(result.assertions)}",
+            Text(result.reason),
+        )
+    return table
+
+
+def show_result(console: Console, result: RunResult, directory: Path) -> None:
+    """Show the last table, the verdict, and on anything but a pass what to do next."""
+    table = stage_table(result.stages)
+    if result.teardown is not None:
+        down = result.teardown
+        removed = ", ".join(f"{count} {kind}(s)" for kind, count in down.removed.items())
+        table.add_row(
+            "teardown",
+            Text(str(down.outcome), style=STYLES[down.outcome]),
+            f"{down.seconds:.1f} s", "", "",
+            Text(down.reason or (f"removed {removed}" if removed else "")),
+        )  # fmt: skip
+    console.print()
+    if result.stages or result.teardown is not None:
+        console.print(table)
+    for item in result.adaptations:
+        console.print(Text(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
+    for line in result.diagnosis:
+        console.print(Text(line), soft_wrap=True)
+    verdict = result.verdict
+    where = f" in {verdict.stage}" if verdict.stage else ""
+    console.print(
+        Text.assemble(
+            (f"{result.recipe}: ", "bold"),
+            (f"{verdict.outcome}{where}", STYLES[verdict.outcome]),
+            f" after {result.seconds:.1f} s",
+        ),
+        soft_wrap=True,
+    )
+    if verdict.outcome is not Outcome.PASSED:
+        console.print(Text(f"cause    {verdict.cause}"), soft_wrap=True)
+        console.print(Text(f"again    {result.repeat}"), soft_wrap=True)
+    console.print(Text(f"results  {directory}"), soft_wrap=True)

@@ -1,0 +1,332 @@
+"""One run of one recipe, from the lock to the last table: the place where all the parts meet."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import locks, proc, reaper, testbed
+from harness.docker.diagnose import collect_logs, diagnosis
+from harness.docker.snapshot import NAMESPACE_LABEL, read_stack
+from harness.docker.sweep import find, sweep
+from harness.embedded import samples
+from harness.errors import HarnessError, UsageError
+from harness.execute import Context, Execution
+from harness.ledger import Ledger, Op
+from harness.model import Outcome, TeardownResult
+from harness.platforms.base import Target
+from harness.platforms.override import own_labels
+from harness.platforms.swarm import SwarmPlatform
+from harness.recipes.catalogue import Entry
+from harness.recipes.repo import clone
+from harness.report import junit
+from harness.report.results import Revision, RunResult
+from harness.report.terminal import View, show_result
+from harness.report.verdict import conclude
+from harness.settings import Settings
+from harness.signals import stop_on_signals
+from harness.subject import Subject, study
+from harness.testbed import TestBed
+from harness.tools import ToolContainers
+
+CLONE_SECONDS = 300.0
+TEARDOWN_SECONDS = 120.0
+KEEP_SECONDS = 24 * 3600.0
+SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
+
+
+def tests_directory() -> Path:
+    """Return the project's `tests` directory, beside the package."""
+    return Path(__file__).resolve().parent.parent / "tests"
+
+
+def target_for(entry: Entry, settings: Settings, *, token: str, now: datetime) -> Target:
+    """Return the names of a run: short, and not to be guessed unless a domain was asked for."""
+    slug = re.sub(r"[^a-z0-9-]", "-", entry.name)[:SLUG_LENGTH].strip("-")
+    domain = settings.domain or f"{slug}-{token}.test"
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,40}[a-z0-9])?", domain):
+        raise UsageError(
+            f"'{domain}' is no domain for a test deployment",
+            cause="it needs 1 to 42 of a-z, 0-9, '-' and '.', so that names made of it stay short",
+            hint="leave --domain out for a random one",
+        )
+    stamp = now.strftime("%Y%m%dT%H%M%S")
+    run = f"{entry.name}-{stamp}-{token}"
+    return Target(recipe=entry.name, run=run, scope=reaper.scope(settings.cache), domain=domain)
+
+
+def run_one(
+    entry: Entry, settings: Settings, environ: Mapping[str, str], console: Console
+) -> RunResult:
+    """Run one recipe to its verdict, show it, and write it down.
+
+    Whatever goes wrong ends up in the result; only what is wrong with the call itself is raised.
+
+    Raises:
+        UsageError: the call is wrong; nothing was touched.
+    """
+    target = target_for(entry, settings, token=secrets.token_hex(4), now=datetime.now(UTC))
+    directory = settings.output / target.run
+    (directory / "logs").mkdir(parents=True)
+    view = View(console=console, log=directory / "run.log")
+    run = Run(
+        entry=entry, settings=settings, environ=environ, target=target, directory=directory,
+        view=view,
+    )  # fmt: skip
+    try:
+        with view:
+            result = run.to_the_end()
+    except UsageError:
+        shutil.rmtree(directory)
+        raise
+    result.write(directory)
+    junit.write(result, directory)
+    show_result(console, result, directory)
+    return result
+
+
+@dataclass(kw_only=True)
+class Run:
+    """The state of one run while it goes on."""
+
+    entry: Entry
+    settings: Settings
+    environ: Mapping[str, str]
+    target: Target
+    directory: Path
+    view: View
+    _bed: TestBed | None = None
+    _subject: Subject | None = None
+    _platform: SwarmPlatform | None = None
+    _execution: Execution | None = None
+    _teardown: TeardownResult | None = None
+    _diagnosis: tuple[str, ...] = ()
+    _began: float = field(default_factory=time.monotonic)
+    _started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def to_the_end(self) -> RunResult:
+        """Perform the run, tear it down, and return what came of it."""
+        stopped: HarnessError | None = None
+        try:
+            with stop_on_signals(self.view.say), ExitStack() as stack:
+                self._perform(stack)
+        except UsageError:
+            raise
+        except HarnessError as error:
+            stopped = error
+        return self._result(stopped)
+
+    def _perform(self, stack: ExitStack) -> None:
+        settings, target, say = self.settings, self.target, self.view.say
+        self.view.step(f"{target.recipe}: looking for an engine")
+        bed = self._bed = testbed.prepare(settings, self.environ, say=say)
+        for line in bed.preflight.lines():
+            say(f"preflight  {line}")
+        self.view.step(f"{target.recipe}: waiting for the lock of {target.stack}")
+        stack.enter_context(
+            locks.hold(
+                settings.cache / "locks",
+                reaper.stack_lock(target.stack),
+                purpose=f"running {target.run}",
+                timeout=settings.lock_timeout,
+                say=say,
+            )
+        )
+        reaper.reap(
+            bed.client, cache=settings.cache, held=target.stack,
+            say=lambda line: say(f"left over  {line}"),
+        )  # fmt: skip
+        refuse_foreign_stack(bed, target)
+        work = reaper.make_work(settings.cache, target)
+        stack.callback(shutil.rmtree, work, ignore_errors=True)
+        subject = self._subject = self._study(work)
+        for line in subject.plan.lines():
+            say(f"plan  {line}")
+        for image in subject.images:
+            self.view.step(f"{target.recipe}: image {image}")
+            bed.images(image)
+        stack.callback(self._tear_down, bed)
+        self._execute(bed, subject, work)
+
+    def _study(self, work: Path) -> Subject:
+        source = self.settings.src or self.entry.source
+        if self.entry.sample and not self.settings.src:
+            source = str(
+                samples.materialise(
+                    self.entry.sample,
+                    cache=self.settings.cache,
+                    lock_timeout=self.settings.lock_timeout,
+                    say=self.view.say,
+                )
+            )
+        self.view.step(f"{self.target.recipe}: cloning {source}")
+        repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
+        return study(self.entry, repo, self.settings, self.target, tests=tests_directory())
+
+    def _execute(self, bed: TestBed, subject: Subject, work: Path) -> None:
+        settings, engine = self.settings, bed.engine.environ({})
+        self._platform = SwarmPlatform(
+            client=bed.client,
+            environ=engine,
+            target=self.target,
+            work=work,
+            dnsrr=bed.dnsrr,
+            images=bed.images,
+            extra_env=subject.extra_env,
+            deploy_flags=bed.deploy_flags,
+        )
+        tools = ToolContainers(
+            client=bed.client,
+            image=bed.toolbox,
+            stack=self.target.stack,
+            labels=own_labels(self.target),
+        )
+        self._execution = Execution(
+            context=Context(
+                client=bed.client,
+                plan=subject.plan,
+                target=self.target,
+                platform=self._platform,
+                repo=subject.repo,
+                tools=tools,
+                seeds=subject.seeds,
+                ledger=Ledger(self.directory / "ledger.jsonl"),
+                health=subject.health,
+                node_id=bed.node_id,
+                directory=self.directory,
+                tests=tests_directory(),
+                environ={**self.environ, **engine},
+                engine=engine,
+                factor=settings.timeout_factor,
+                deploy_timeout=subject.deploy_timeout,
+                step=lambda text: self.view.step(f"{self.target.recipe}: {text}"),
+                finished=self.view.finished,
+            )
+        )
+        self._execution.run()
+
+    def _tear_down(self, bed: TestBed) -> None:
+        """Keep what is worth keeping of the app, then remove it, whatever happened before."""
+        self.view.step(f"{self.target.recipe}: collecting logs")
+        began = time.monotonic()
+        try:
+            self._diagnose(bed)
+        except Exception as error:  # noqa: BLE001  nothing may keep the teardown from happening
+            self._diagnosis = (f"the logs could not be collected: {error}",)
+        if self.settings.keep:
+            self._teardown = self._keep()
+            return
+        self.view.step(f"{self.target.recipe}: teardown")
+        ledger = Ledger(self.directory / "ledger.jsonl")
+        ledger.begin(Op.UNDEPLOY)
+        try:
+            swept = sweep(
+                bed.client, self.target.run,
+                timeout=TEARDOWN_SECONDS * self.settings.timeout_factor,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001  a teardown has its own verdict
+            self._teardown = TeardownResult(
+                outcome=Outcome.ERROR,
+                reason=f"the teardown failed: {error}; `nox -s reap` removes what is left",
+                seconds=time.monotonic() - began,
+            )
+            return
+        ledger.end(Op.UNDEPLOY, removed=dict(swept.removed), left=list(swept.left))
+        left = ", ".join(swept.left)
+        self._teardown = TeardownResult(
+            outcome=Outcome.ERROR if swept.left else Outcome.PASSED,
+            reason=f"could not remove {left}; `nox -s reap` tries again" if left else "",
+            seconds=time.monotonic() - began,
+            removed=swept.removed,
+            left=swept.left,
+        )
+
+    def _keep(self) -> TeardownResult:
+        reaper.Keep(run=self.target.run, until=time.time() + KEEP_SECONDS).write(
+            self.settings.cache
+        )
+        hours = KEEP_SECONDS / 3600
+        reason = f"kept for {hours:g} hours; `nox -s reap -- {self.target.run}` removes it"
+        return TeardownResult(outcome=Outcome.SKIPPED, reason=reason)
+
+    def _diagnose(self, bed: TestBed) -> None:
+        values = self._platform.secret_values if self._platform else ()
+        look = read_stack(bed.client, self.target.stack, node_id=bed.node_id)
+        logs = collect_logs(
+            bed.client, look, self.directory / "logs", scrub=lambda text: proc.scrub(text, values)
+        )
+        self._diagnosis = diagnosis(look, logs)
+
+    def _result(self, stopped: HarnessError | None) -> RunResult:
+        execution, subject, bed = self._execution, self._subject, self._bed
+        stages = tuple(execution.results) if execution else ()
+        plan = subject.plan if subject else None
+        asked = frozenset(p.stage for p in plan.stages if p.asked) if plan else frozenset()
+        verdict = conclude(stages, asked=asked, teardown=self._teardown, stopped=stopped)
+        head = plan.head if plan else None
+        base = plan.base if plan else None
+        return RunResult(
+            run=self.target.run,
+            recipe=self.target.recipe,
+            source=subject.repo.source if subject else self.settings.src or self.entry.source,
+            platform="swarm",
+            started=self._started.isoformat(),
+            seconds=time.monotonic() - self._began,
+            verdict=verdict,
+            repeat=repeat_command(self.entry, self.settings, verdict.stage),
+            head=Revision(commit=head.commit, ref=head.ref, version=str(head.version or ""))
+            if head
+            else None,
+            base=Revision(commit=base.commit, ref=base.tag, version=str(base.version))
+            if base
+            else None,
+            stack=self.target.stack,
+            domain=self.target.domain,
+            engine=bed.facts() if bed else {},
+            settings={
+                name: f"{getattr(self.settings, name)} ({origin})"
+                for name, origin in self.settings.origins.items()
+            },
+            plan=plan.lines() if plan else (),
+            adaptations=tuple(execution.adaptations) if execution else (),
+            stages=stages,
+            teardown=self._teardown,
+            diagnosis=self._diagnosis if verdict.outcome is not Outcome.PASSED else (),
+        )
+
+
+def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
+    """Refuse to deploy over something that is there already, and is not ours to remove.
+
+    Raises:
+        UsageError: there is a stack of that name.
+    """
+    there = find(bed.client, f"{NAMESPACE_LABEL}={target.stack}")
+    if there:
+        raise UsageError(
+            f"there is already a stack {target.stack}: {', '.join(str(item) for item in there)}",
+            cause="somebody deployed it, or an earlier run kept it on purpose",
+            hint="choose another --domain, or leave it out; `nox -s reap -- RUN` ends a kept run",
+        )
+
+
+def repeat_command(entry: Entry, settings: Settings, stage: str) -> str:
+    """Return the exact command that runs the recipe's stage, or all of it, once more."""
+    name = entry.name if entry.line else entry.source
+    words = ["nox", "-s", "e2e", "--", f"{name}#{entry.ref}" if entry.ref else name]
+    for option in ("src", "ref", "pr", "version"):
+        value = getattr(settings, option)
+        if value:
+            words += [f"--{option}", value]
+    if stage and stage != "teardown":
+        words += ["--stages", stage]
+    return " ".join([*words, "--keep"] if stage else words)

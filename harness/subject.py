@@ -1,0 +1,134 @@
+"""What is tested: the recipe's private clone, its head and releases, and the plan for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.assertions.protocol import Health
+from harness.backups.labels import is_enabled
+from harness.errors import UsageError
+from harness.model import Stage
+from harness.plan.planner import Head, Plan, make
+from harness.platforms.base import Target
+from harness.platforms.environment import AppEnvironment, declared_version
+from harness.recipes import discovery, meta
+from harness.recipes.catalogue import Entry
+from harness.recipes.compose import Compose
+from harness.recipes.repo import Repo
+from harness.seeding import SeedHooks
+from harness.settings import Settings
+
+PORT_LABEL = ".loadbalancer.server.port"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One recipe, ready to be run."""
+
+    repo: Repo
+    plan: Plan
+    health: Health
+    seeds: SeedHooks
+    extra_env: Mapping[str, str]
+    deploy_timeout: float | None
+    images: tuple[str, ...]  # of every revision that the plan deploys
+
+
+def study(entry: Entry, repo: Repo, settings: Settings, target: Target, *, tests: Path) -> Subject:
+    """Read a cloned recipe, and plan its run.
+
+    Args:
+        entry: the recipe's line in the catalogue.
+        repo: its private clone.
+        settings: what was asked for.
+        target: where it will be deployed.
+        tests: the project's `tests` directory.
+
+    Raises:
+        SourceError: a ref or a release that was asked for is not there.
+        RecipeError: the head cannot be deployed at all.
+        UsageError: the recipe's meta is wrong.
+    """
+    about = meta.load(discovery.meta_file(tests, entry.name))
+    ref = _ref(settings, entry)
+    commit = repo.resolve(ref)
+    compose = _compose(repo, commit, target, about.EXTRA_ENV)
+    head = Head(
+        commit=commit,
+        ref=ref or "default branch",
+        version=declared_version(compose, target.stack),
+        has_backup=any(is_enabled(service.labels) for service in compose.services.values()),
+    )
+    skip = settings.skip_generic | about.skip_generic()
+    plan = make(
+        recipe=entry.name,
+        head=head,
+        older=repo.releases_before(commit),
+        version=settings.version or about.UPGRADE_BASE,
+        asked=_stages(settings, entry),
+        files={
+            stage: discovery.files_for(stage, tests=tests, recipe=entry.name, skip_generic=skip)
+            for stage in Stage
+        },
+        notes=_notes(repo, about, skip),
+    )
+    images = set(compose.images())
+    if plan.base is not None:
+        images.update(_compose(repo, plan.base.commit, target, about.EXTRA_ENV).images())
+    return Subject(
+        repo=repo,
+        plan=plan,
+        health=_health(about, compose),
+        seeds=SeedHooks.load(discovery.seed_hooks(tests, entry.name)),
+        extra_env=about.EXTRA_ENV,
+        deploy_timeout=about.DEPLOY_TIMEOUT,
+        images=tuple(sorted(images)),
+    )
+
+
+def _ref(settings: Settings, entry: Entry) -> str:
+    if settings.pr and settings.ref:
+        raise UsageError(
+            "both a ref and a pull request were asked for",
+            hint="give one of --ref and --pr (or REF and PR in the environment)",
+        )
+    return f"pull/{settings.pr}" if settings.pr else settings.ref or entry.ref
+
+
+def _stages(settings: Settings, entry: Entry) -> tuple[Stage, ...]:
+    return settings.stages if "stages" in settings.origins else entry.stages or settings.stages
+
+
+def _compose(repo: Repo, commit: str, target: Target, extra: Mapping[str, str]) -> Compose:
+    repo.checkout(commit)
+    return AppEnvironment.of(repo.path, target, extra).compose(repo.path)
+
+
+def _notes(repo: Repo, about: meta.RecipeMeta, skip: frozenset[Stage]) -> list[str]:
+    notes = [repo.notice] if repo.notice else []
+    notes += [f"recipe_meta.py sets {name} = {value!r}" for name, value in about.changed().items()]
+    if skip:
+        left_out = ", ".join(stage for stage in Stage if stage in skip)
+        notes.append(f"generic assertions are left out of: {left_out}")
+    return notes
+
+
+def _health(about: meta.RecipeMeta, compose: Compose) -> Health:
+    """Return how the app is asked; its port is the one that its Traefik label names, else 80."""
+    service = compose.services.get(about.HEALTH_SERVICE)
+    if service is None:
+        raise UsageError(
+            f"the recipe has no service '{about.HEALTH_SERVICE}' to be asked for a page",
+            hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(compose.services)}",
+        )
+    ports = [value for name, value in service.labels.items() if name.endswith(PORT_LABEL)]
+    named = next((int(value) for value in ports if value.isdigit()), 80)
+    return Health(
+        service=about.HEALTH_SERVICE,
+        port=about.HEALTH_PORT or named,
+        path=about.HEALTH_PATH,
+        status=about.HEALTH_STATUS,
+        marker=about.MARKER,
+    )

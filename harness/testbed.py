@@ -1,0 +1,94 @@
+"""Everything below the recipe, found or made: the engine, its swarm, the network, the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import docker
+
+from harness.embedded import engine as engines
+from harness.embedded import images, preflight, swarm
+from harness.embedded.endpoint import Engine
+from harness.embedded.provider import ImageProvider
+from harness.settings import Settings
+
+DETACH_SINCE = 26  # the major version of the docker command that knows `stack deploy --detach`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestBed:
+    """A manager's engine that is ready for stacks.
+
+    `dnsrr` says whether services need `endpoint_mode: dnsrr` here; `deploy_flags` are more options
+    for `docker stack deploy`.
+    """
+
+    __test__ = False  # the name starts with "Test"; pytest must not take it for a test class
+
+    engine: Engine
+    client: docker.DockerClient
+    preflight: preflight.Preflight
+    node_id: str
+    images: ImageProvider
+    toolbox: str
+    dnsrr: bool
+    deploy_flags: tuple[str, ...]
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what a report says of the test bed."""
+        rows = {row.name: row.value for row in self.preflight.rows}
+        return {"host": self.engine.host, "origin": self.engine.origin, **rows}
+
+
+def prepare(
+    settings: Settings, environ: Mapping[str, str], *, say: Callable[[str], None]
+) -> TestBed:
+    """Find or make the test bed.
+
+    Args:
+        settings: which engine, which cache.
+        environ: the user's environment.
+        say: is told of everything that is started, installed or built, and what was found.
+
+    Raises:
+        TestBedError: this machine will not do; the message says what is missing.
+    """
+    cache = settings.cache
+    cache.mkdir(parents=True, exist_ok=True)
+    engine = engines.resolve(mode=settings.engine, cache=cache, environment=environ, say=say)
+    client = engine.client()
+    checked = preflight.check(client, engine, cache=cache, environment=environ)
+    checked.require()
+    swarm.ensure_swarm(client, engine=engine, cache=cache, say=say)
+    swarm.ensure_proxy(client, engine=engine, cache=cache, say=say)
+    provider = ImageProvider(
+        client=client, cache=cache, lock_timeout=settings.lock_timeout, say=say
+    )
+    return TestBed(
+        engine=engine,
+        client=client,
+        preflight=checked,
+        node_id=str(client.info()["Swarm"]["NodeID"]),
+        images=provider,
+        toolbox=images.ensure_toolbox(
+            client, cache=cache, lock_timeout=settings.lock_timeout, say=say
+        ),
+        dnsrr=needs_dnsrr(settings.endpoint_mode, ipvs=checked.ipvs),
+        deploy_flags=_deploy_flags(checked),
+    )
+
+
+def needs_dnsrr(mode: str, *, ipvs: bool | None) -> bool:
+    """Return whether virtual addresses are dead here; an unknown kernel is taken for a good one."""
+    return mode == "dnsrr" or (mode == "auto" and ipvs is False)
+
+
+def _deploy_flags(checked: preflight.Preflight) -> tuple[str, ...]:
+    """Ask newer docker commands not to wait: our own wait fails early, theirs does not."""
+    version = next((row.value for row in checked.rows if row.name == "docker"), "")
+    with suppress(ValueError):
+        if int(version.split(".")[0]) >= DETACH_SINCE:
+            return ("--detach=true",)
+    return ()

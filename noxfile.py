@@ -1,0 +1,125 @@
+"""The sessions: `nox -l` lists them, `nox -s e2e -- custom-html` is the main one.
+
+Sessions only: what they do lives in the package `harness`. All of them share one environment, which
+is made on first use. Everything after `--` goes to the harness (or to pytest, for `tests`).
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from harness import settings, shared_environment  # noqa: E402  the path has to be set first
+from harness.errors import HarnessError  # noqa: E402  the same
+from harness.model import Stage  # noqa: E402  the same
+from harness.recipes.catalogue import Catalogue  # noqa: E402  the same
+
+nox.options.default_venv_backend = "none"
+
+CLEAN_UP_SECONDS = 300.0  # what a run may take to clean up after Ctrl-C before nox ends it
+CHECKED = ("harness", "tests", "noxfile.py")
+
+
+def _recipes() -> tuple[str, ...]:
+    """Return the recipes to parametrize over: those named after `--`, else all of recipes.txt."""
+    line = sys.argv[1:]
+    before = line[: line.index("--")] if "--" in line else line
+    try:
+        if "--" in line and any(word.startswith(("e2e", "stage")) for word in before):
+            named = settings.split(line[line.index("--") + 1 :])[0]
+            if named:
+                return named
+        return Catalogue.load(HERE / "recipes.txt").names
+    except HarnessError as error:
+        sys.stderr.write(f"cc-ci: {error}\n")
+        sys.exit(error.exit_code)
+
+
+RECIPES = _recipes()
+
+
+def _run(session: nox.Session, *words: str) -> None:
+    """Run a command in the shared environment, with time to clean up after Ctrl-C."""
+    session.run(
+        shared_environment.python(HERE, say=session.log), *words,
+        external=True, log=False,
+        interrupt_timeout=CLEAN_UP_SECONDS, terminate_timeout=CLEAN_UP_SECONDS,
+    )  # fmt: skip
+
+
+def _harness(session: nox.Session, *words: str) -> None:
+    """Run the harness. nox only knows 0 and 1, so a lone recipe's exit code is handed on here."""
+    try:
+        _run(session, "-m", "harness", *words)
+    except CommandFailed as error:
+        if len(RECIPES) == 1:
+            sys.exit(error.return_code)
+        raise
+
+
+def _options(session: nox.Session) -> tuple[str, ...]:
+    return settings.split(session.posargs)[1]
+
+
+@nox.session(default=False, allow_parallel=True)
+@nox.parametrize("recipe", RECIPES)
+def e2e(session: nox.Session, recipe: str) -> None:
+    """Test a recipe, all stages on one real deployment: -- NAME|PATH|URL[#REF] [--option]."""
+    _harness(session, "run", recipe, *_options(session))
+
+
+@nox.session(default=False, allow_parallel=True)
+@nox.parametrize("stage", [str(stage) for stage in Stage])
+@nox.parametrize("recipe", RECIPES)
+def stage(session: nox.Session, recipe: str, stage: str) -> None:
+    """Test one stage of a recipe, with the stages that it needs before it."""
+    _harness(session, "run", recipe, *_options(session), "--stages", stage)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything that has to be green: lint, types, unit and real-engine tests (-- for pytest)."""
+    lint(session)
+    typecheck(session)
+    _run(session, "-m", "pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def unit(session: nox.Session) -> None:
+    """Only the tests that need no engine; they take seconds (-- for pytest)."""
+    _run(session, "-m", "pytest", "tests/unit", *session.posargs)
+
+
+@nox.session(default=False, allow_parallel=True)
+def lint(session: nox.Session) -> None:
+    """Ruff: every rule that is not switched off with a reason, and the formatting."""
+    _run(session, "-m", "ruff", "check", *CHECKED)
+    _run(session, "-m", "ruff", "format", "--check", *CHECKED)
+
+
+@nox.session(default=False, allow_parallel=True)
+def typecheck(session: nox.Session) -> None:
+    """Mypy, strict, over harness, tests and this file."""
+    _run(session, "-m", "mypy")
+
+
+@nox.session(default=False, allow_parallel=True)
+def docs(session: nox.Session) -> None:
+    """Check that the documentation tells the truth: links, settings, exit codes, sessions."""
+    _run(session, "-m", "pytest", "-q", "tests/unit/test_docs.py")
+
+
+@nox.session(default=False)
+def engine(session: nox.Session) -> None:
+    """The private engine: -- start|status|stop|purge."""
+    _harness(session, "engine", *session.posargs)
+
+
+@nox.session(default=False)
+def reap(session: nox.Session) -> None:
+    """Remove what dead runs left behind: -- [--dry-run] [RUN...]."""
+    _harness(session, "reap", *session.posargs)

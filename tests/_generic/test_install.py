@@ -1,0 +1,32 @@
+"""What holds for every recipe that has just been installed."""
+
+from harness.assertions.app import App
+from harness.assertions.protocol import Facts
+from harness.docker.readiness import Before, unsettled
+from harness.ledger import Ledger, Op
+
+
+def test_it_was_deployed_exactly_once(ledger: Ledger) -> None:
+    """A run has one fresh deployment; everything later happens in place."""
+    assert ledger.count(Op.DEPLOY) == 1
+
+
+def test_every_service_has_converged(app: App) -> None:
+    """What runs is what was asked for, all of it."""
+    assert unsettled(app.snapshot(), Before()) == []
+
+
+def test_the_version_label_is_that_of_the_deployed_release(app: App, facts: Facts) -> None:
+    """The label says what was asked for, so it was really that release and not another one."""
+    assert app.label("version") == facts.deployed_version
+
+
+def test_it_was_deployed_pinned_when_it_is_a_release(app: App, facts: Facts) -> None:
+    """A base that was deployed as chaos would be whatever happened to be checked out."""
+    assert app.label("chaos") == ("true" if facts.chaos else "false")
+    assert app.label("recipe") == facts.recipe
+
+
+def test_the_app_itself_answers(app: App) -> None:
+    """The app's own container is asked, so no proxy can answer in its place."""
+    assert app.health_problem() == ""

@@ -1,0 +1,26 @@
+"""What holds for every recipe whose snapshot has just been restored."""
+
+from harness.assertions.app import App
+from harness.assertions.protocol import Facts
+from harness.docker.readiness import Before, unsettled
+from harness.ledger import Ledger, Op
+
+
+def test_the_snapshot_that_was_made_is_the_one_restored(facts: Facts) -> None:
+    """Never "the latest": the one that the backup op named."""
+    assert facts.seen["restore"]["snapshot"] == facts.seen["backup"]["snapshot"]
+
+
+def test_the_restore_happened_on_the_same_deployment(ledger: Ledger) -> None:
+    """The app was neither deployed anew nor redeployed by it."""
+    assert (ledger.count(Op.DEPLOY), ledger.count(Op.RESTORE)) == (1, 1)
+
+
+def test_every_service_has_converged(app: App) -> None:
+    """A restore, and its hooks, leave everything running."""
+    assert unsettled(app.snapshot(), Before()) == []
+
+
+def test_the_app_itself_answers(app: App) -> None:
+    """The app works on the restored data."""
+    assert app.health_problem() == ""

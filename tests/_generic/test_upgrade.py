@@ -1,0 +1,47 @@
+"""What holds for every recipe after its head was redeployed over the base, in place."""
+
+from harness.assertions.app import App
+from harness.assertions.protocol import Facts
+from harness.docker.readiness import Before, unsettled
+from harness.ledger import Ledger, Op
+
+
+def test_it_was_redeployed_in_place(ledger: Ledger) -> None:
+    """An upgrade is no second fresh deployment."""
+    assert (ledger.count(Op.DEPLOY), ledger.count(Op.REDEPLOY)) == (1, 1)
+
+
+def test_every_service_has_converged(app: App) -> None:
+    """What runs is what was asked for, all of it."""
+    assert unsettled(app.snapshot(), Before()) == []
+
+
+def test_no_update_was_rolled_back_or_is_stale(app: App, facts: Facts) -> None:
+    """A rollback leaves the old version serving, so a good answer proves nothing.
+
+    Each service's last update must have completed, and have begun after the upgrade did: the first
+    read after a redeploy may still show the one before.
+    """
+    before = facts.seen["upgrade"]["update_started_before"]
+    changed = facts.seen["upgrade"]["changed_services"]
+    for service in app.snapshot().services:
+        assert service.update_state in ("", "completed"), (service.name, service.update_message)
+        if service.name in changed:
+            assert service.update_state == "completed", service.name
+            assert service.update_started != before.get(service.name, ""), service.name
+
+
+def test_what_runs_is_the_head_commit(app: App, facts: Facts) -> None:
+    """The chaos version is the first eight digits of the head, of a clean tree."""
+    assert app.label("chaos") == "true"
+    assert app.label("chaos-version") == facts.head_commit[:8]
+
+
+def test_the_version_label_is_the_heads(app: App, facts: Facts) -> None:
+    """The labels come from the head's compose file and were not rolled back."""
+    assert app.label("version") == facts.head_version
+
+
+def test_the_app_itself_answers(app: App) -> None:
+    """The app's own container is asked, so no proxy can answer in its place."""
+    assert app.health_problem() == ""

@@ -1,0 +1,4 @@
+"""What the harness has to know of radicale."""
+
+HEALTH_PATH = "/.web/"
+MARKER = "Radicale"

@@ -1,0 +1,20 @@
+"""radicale after its backup."""
+
+from collections.abc import Mapping
+
+from harness.assertions.app import App, BackupView
+
+
+def test_the_snapshot_holds_the_event(backup: BackupView, state: Mapping[str, str]) -> None:
+    """It is read out of restic, from the collections and from the pre-hook's copy of them."""
+    events = [path for path in backup.files if path.endswith("/seeded.ics")]
+    assert events
+    held = backup.repository.read(backup.snapshot_id, events[0]).decode()
+    assert state["summary"] in held
+    assert state["summary"].encode() in backup.read("/data/export.tar")
+
+
+def test_the_post_hook_tidied_up(app: App) -> None:
+    """The copy is in the snapshot only."""
+    done = app.exec_in_app("app", ["test", "-e", "/data/export.tar"], check=False, repeatable=True)
+    assert done.code == 1

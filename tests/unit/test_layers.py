@@ -1,0 +1,85 @@
+"""Imports point one way: leaves <- recipes, docker <- plan, platforms, backups <- the rest."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "harness"
+LEAVES = {"errors", "model", "settings", "proc", "waiting"}
+ALLOWED = {
+    **dict.fromkeys(LEAVES, LEAVES),
+    "locks": LEAVES,
+    "ledger": LEAVES,
+    "signals": LEAVES,
+    "shared_environment": LEAVES | {"locks"},
+    "recipes": LEAVES | {"recipes"},
+    "docker": LEAVES | {"docker"},
+    "embedded": LEAVES | {"locks", "docker", "recipes", "embedded"},
+    "plan": LEAVES | {"recipes", "plan"},
+    "platforms": LEAVES | {"recipes", "docker", "platforms"},
+    "backups": LEAVES | {"docker", "backups"},
+    "assertions": LEAVES | {"ledger", "docker", "backups", "assertions"},
+    "report": LEAVES | {"report"},
+    "tools": LEAVES | {"docker", "backups"},
+    "seeding": LEAVES | {"assertions"},
+    "reaper": LEAVES | {"locks", "docker", "platforms"},
+}
+TOP = {"execute", "subject", "testbed", "run", "__main__", "__init__"}
+
+
+def _unit(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "harness":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness."):
+            found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("harness.")}
+    return found
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
+    """So that a part can be understood, tested and replaced without what is built on it."""
+    unit = _unit(path)
+    if unit in TOP:
+        return
+    assert _imported(path) <= ALLOWED[unit], f"{path} imports what is not below it"
+
+
+@pytest.mark.parametrize(
+    ("module", "owner"), [("subprocess", {"proc"}), ("argparse", {"settings"})]
+)
+def test_a_dangerous_module_has_one_owner(module: str, owner: set[str]) -> None:
+    """One place starts programs, so one place has to be right about groups and time-outs."""
+    users = {
+        _unit(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and module in {a.name for a in node.names})
+        or (isinstance(node, ast.ImportFrom) and node.module == module)
+    }
+    assert users == owner
+
+
+def test_only_one_module_sleeps() -> None:
+    """A sleep anywhere else would hide a race."""
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "sleep"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "time"
+    }
+    assert users == {"waiting.py"}

@@ -1,0 +1,87 @@
+"""Programs: checked codes, time-outs that kill the whole group, secrets that do not leak."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import proc
+from harness.errors import ProcessError
+
+
+def test_a_code_other_than_0_raises_with_the_words_of_the_program() -> None:
+    """A failure is never returned as data unless that was asked for."""
+    with pytest.raises(ProcessError) as caught:
+        proc.run(["sh", "-c", "echo why >&2; exit 7"], timeout=10)
+    assert caught.value.code == 7
+    assert "why" in str(caught.value)
+    assert proc.run(["sh", "-c", "exit 7"], timeout=10, check=False).code == 7
+
+
+def test_a_program_that_is_not_there_is_a_process_error() -> None:
+    """No traceback for a missing program."""
+    with pytest.raises(ProcessError, match="could not be started"):
+        proc.run(["/no/such/program"], timeout=10)
+
+
+def test_a_time_out_kills_the_grandchildren_too(tmp_path: Path) -> None:
+    """A grandchild that holds the pipe open would otherwise be waited for until it ends."""
+    note = tmp_path / "pid"
+    script = f"sleep 60 & echo $! > {note}; wait"
+    with pytest.raises(ProcessError, match="still running after"):
+        proc.run(["sh", "-c", script], timeout=0.3)
+    with pytest.raises(ProcessLookupError):
+        _wait_for_death(int(note.read_text()))
+
+
+def _wait_for_death(pid: int) -> None:
+    for _ in range(1000):
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat")
+        if state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            raise ProcessLookupError  # dead, and not collected yet by its new parent
+    raise AssertionError(f"process {pid} still runs")
+
+
+def test_secrets_are_masked_in_streams_and_messages() -> None:
+    """Neither what is returned nor what is raised holds a secret."""
+    done = proc.run(["echo", "the hunter2 word"], timeout=10, secrets=["hunter2"])
+    assert done.stdout == "the **** word\n"
+    with pytest.raises(ProcessError) as caught:
+        proc.run(["sh", "-c", "echo hunter2 >&2; exit 1"], timeout=10, secrets=["hunter2"])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_short_secret_masks_nothing_and_a_long_one_goes_first() -> None:
+    """Masking "a" would mask half of any text; a secret within a secret must leave no rest."""
+    assert proc.scrub("banana", ["a"]) == "banana"
+    assert proc.scrub("abcd-efgh", ["abcd", "abcd-efgh"]) == "****"
+
+
+def test_standard_input_is_empty_unless_given() -> None:
+    """A program that asks a question gets an end, not the terminal."""
+    assert proc.run(["cat"], timeout=10).stdout == ""
+    assert proc.run(["cat"], timeout=10, stdin=b"x").stdout == "x"
+
+
+def test_a_worker_gets_its_line_late_and_its_code_is_returned(tmp_path: Path) -> None:
+    """It is started before there is anything to do."""
+    script = "import sys; line = sys.stdin.readline(); print(line); sys.exit(5)"
+    worker = proc.Worker([sys.executable, "-c", script], log=tmp_path / "log", env=os.environ)
+    assert worker.finish(b"order", timeout=30) == 5
+    assert "order" in (tmp_path / "log").read_text()
+
+
+def test_a_worker_that_is_not_needed_is_ended(tmp_path: Path) -> None:
+    """Closing twice is fine."""
+    worker = proc.Worker(["sleep", "60"], log=tmp_path / "log", env=os.environ)
+    worker.close()
+    worker.close()
+
+
+def test_a_worker_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    """Assertions that hang do not hang the run."""
+    worker = proc.Worker(["sleep", "60"], log=tmp_path / "log", env=os.environ)
+    with pytest.raises(ProcessError, match="still running"):
+        worker.finish(b"", timeout=0.2)
