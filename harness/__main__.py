@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.errors import EXIT_PASSED, HarnessError, UsageError
 
+LOG_WIDTH = 160
 USAGE = """usage: python -m harness COMMAND
 
   run RECIPE...    test recipes on a real Swarm (run --help shows the options)
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     """Run one command and return its exit code; see `harness.errors` for what each means."""
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH  # a log has no edge to fold at
     commands: Mapping[str, Callable[..., int]] = {"run": _run, "engine": _engine, "reap": _reap}
     if not words or words[0] not in commands:
         console.print(USAGE)

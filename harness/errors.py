@@ -21,6 +21,7 @@ The tree::
     │   ├── ExecFailedError        1  it ran and returned a code other than 0
     │   └── ExecTimeoutError       1  it did not end in time
     ├── ProcessError          3    a program on this host failed or took too long
+    ├── InternalError         3    the harness itself is wrong
     ├── WaitTimeoutError      3    a condition did not come true in time
     └── AbortedError          130  the run was told to stop
 
@@ -179,6 +180,10 @@ class ProcessError(HarnessError):
         super().__init__(what, cause=cause, hint=hint, detail=stderr[-4000:])
         self.code = code
         self.stderr = stderr
+
+
+class InternalError(HarnessError):
+    """Something that nobody foresaw: a fault of the harness, never a verdict on a recipe."""
 
 
 class WaitTimeoutError(HarnessError):

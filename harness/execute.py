@@ -20,6 +20,7 @@ from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health, Order
 from harness.backups.labels import BackupSpec
 from harness.backups.restic import Repository, run_hook
+from harness.docker.faults import as_harness_error
 from harness.docker.readiness import Before
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
@@ -109,8 +110,7 @@ class Execution:
             return StageResult(stage=planned.stage, outcome=Outcome.SKIPPED, reason=planned.reason)
         needed = {NEEDS.get(planned.stage), Stage.UPGRADE} - {planned.stage}
         for result in self.results:
-            bad = result.outcome not in (Outcome.PASSED, Outcome.SKIPPED)
-            if bad and (result.stage in needed or result.outcome is Outcome.ABORTED):
+            if result.stage in needed and result.outcome not in (Outcome.PASSED, Outcome.SKIPPED):
                 reason = f"{result.stage} did not pass"
                 return StageResult(stage=planned.stage, outcome=Outcome.ABORTED, reason=reason)
         return None
@@ -124,8 +124,8 @@ class Execution:
             except AbortedError as error:
                 self.results.append(self._broken(stage, error, began))
                 raise
-            except HarnessError as error:
-                return self._broken(stage, error, began)
+            except Exception as error:  # noqa: BLE001  every end of an op has its word
+                return self._broken(stage, as_harness_error(error), began)
             op_seconds = time.monotonic() - began
             if not planned.files:
                 return StageResult(

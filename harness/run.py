@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness import locks, proc, reaper, testbed
 from harness.docker.diagnose import collect_logs, diagnosis
+from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL, read_stack
 from harness.docker.sweep import find, sweep
 from harness.embedded import samples
@@ -121,8 +122,8 @@ class Run:
                 self._perform(stack)
         except UsageError:
             raise
-        except HarnessError as error:
-            stopped = error
+        except Exception as error:  # noqa: BLE001  every end of a run has its word
+            stopped = as_harness_error(error)
         return self._result(stopped)
 
     def _perform(self, stack: ExitStack) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.docker.exec import ExecResult, ExecTarget
@@ -27,7 +27,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A snapshot as restic reported it: its id (64 hex digits), files and bytes it looked at."""
+    """A snapshot as restic reported it: its id (in hex), files and bytes it looked at."""
 
     id: str
     files: int
@@ -76,7 +76,7 @@ class Repository:
         paths = [path for part in parts for path in paths_of(part)]
         self._require(paths)
         done = self._restic(["backup", "--json", "--host", host, *paths])
-        snapshot = Snapshot.parse(done.text)
+        snapshot = self._named_in_full(Snapshot.parse(done.text))
         if snapshot.files == 0:
             raise BackupError(
                 f"the backup is empty: no file below {', '.join(paths)}",
@@ -108,6 +108,18 @@ class Repository:
     def read(self, snapshot_id: str, path: str) -> bytes:
         """Return the bytes of one file as the snapshot holds them."""
         return self._restic(["dump", snapshot_id, path]).stdout
+
+    def _named_in_full(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot with its whole id, of which older versions of restic report 8 digits.
+
+        The repository has a file of that name for each (restic, "Repository Layout"); asking restic
+        would cost another second.
+        """
+        names = self._run(["ls", f"{REPOSITORY}/snapshots"]).text.split()
+        full = [name for name in names if name.startswith(snapshot.id)]
+        if len(full) != 1:
+            raise TestBedError(f"the repository holds {len(full)} snapshots {snapshot.id}")
+        return replace(snapshot, id=full[0])
 
     def _require(self, paths: Sequence[str]) -> None:
         script = 'for path; do test -e "$path" || echo "$path"; done'

@@ -32,6 +32,7 @@ from harness.errors import (
 from harness.waiting import Deadline, retry, wait_for
 
 SUSPICIOUS_CODES = (126, 127, 137, 143)  # what an exec in a dying container can end with, too
+DEATH_SECONDS = 0.5  # within which an engine says that a container has ended after its exec did
 STDERR = 2
 HEADER = struct.Struct(">BxxxL")
 
@@ -195,7 +196,7 @@ def _exec_once(
     api = target.client.api
     try:
         created = api.exec_create(container.id, list(argv), stdin=stdin is not None, user=user)
-        stream = _raw_socket(api.exec_start(created["Id"], socket=True))
+        attached = api.exec_start(created["Id"], socket=True)
     except APIError as error:
         if _is_same(target.client, container):
             raise ExecNotStartedError(
@@ -203,14 +204,14 @@ def _exec_once(
             ) from error
         raise _ReplacedError(str(error), began=False) from error
     try:
-        stdout, stderr = _converse(stream, stdin, Deadline.after(timeout))
+        stdout, stderr = _converse(_raw_socket(attached), stdin, Deadline.after(timeout))
     except TimeoutError as error:
         raise ExecTimeoutError(
             f"`{_shown(argv)}` in {target.name} did not end within {timeout:g} s",
             cause="it waits for something, or the host is slow: CCCI_TIMEOUT_FACTOR=2 allows more",
         ) from error
     finally:
-        stream.close()
+        attached.close()
     code, began = _outcome(target.client, created["Id"])
     if (code is None or code in SUSPICIOUS_CODES) and not _stays(target.client, container):
         raise _ReplacedError(f"it ended with code {code}", began=began)
@@ -249,7 +250,7 @@ def _stays(client: docker.DockerClient, before: ContainerState) -> bool:
         wait_for(
             lambda: _is_same(client, before),
             what="the container's end",
-            deadline=Deadline.after(0.5),
+            deadline=Deadline.after(DEATH_SECONDS),
             ready=lambda same: not same,
         )
     except WaitTimeoutError:

@@ -12,6 +12,7 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
+VERSION_KEYS = ("ContainerSpec", "Resources", "Networks", "ForceUpdate")
 NAMESPACE_LABEL = "com.docker.stack.namespace"
 
 
@@ -79,7 +80,7 @@ class TaskState:
             container_id=container.get("ContainerID", ""),
             node_id=raw.get("NodeID", ""),
             created_at=raw["CreatedAt"],
-            spec=raw["Spec"],
+            spec=_comparable(raw["Spec"]),
         )
 
     @property
@@ -122,8 +123,17 @@ class ServiceState:
             update_state=update.get("State", ""),
             update_started=update.get("StartedAt", ""),
             update_message=update.get("Message", ""),
-            template=template,
+            template=_comparable(template),
         )
+
+
+def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a task's or a service's template that says which version it is.
+
+    The rest is left out because an engine may fill it in on one side only (20.10 gives a service's
+    template a `Runtime`, and not that of its tasks).
+    """
+    return {key: template[key] for key in VERSION_KEYS if key in template}
 
 
 def _mode(mode: Mapping[str, Any]) -> tuple[int | None, bool]:

@@ -36,13 +36,12 @@ def hand_over(
         ProcessError: apt-config cannot be run.
     """
     places = _places(environment)
+    texts = {path: path.read_text(errors="replace") for path in _source_files(places)}
     mirrors = []
-    for index, path in enumerate(_source_files(places)):
+    for index, (path, text) in enumerate(for_suite(texts, suite).items()):
         name = f"{index:03d}{path.suffix}"
-        text = for_suite(path.read_text(errors="replace"), suite, deb822=path.suffix == ".sources")
-        if text:
-            _write_private(work / name, text)
-            mirrors.append(f"./{name}")
+        _write_private(work / name, text)
+        mirrors.append(f"./{name}")
     if not mirrors:
         raise ImageError(
             "the apt of this machine has no package source, so that no image can be built",
@@ -104,17 +103,28 @@ def _write_private(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def for_suite(text: str, suite: str, *, deb822: bool) -> str:
-    """Return the part of a source file that serves binary packages of a release, or "".
+def for_suite(texts: Mapping[Path, str], suite: str) -> dict[Path, str]:
+    """Return the parts of apt's source files that serve binary packages of a release.
 
     Sources of other projects, of source packages and on CDs only make a build slow and fragile.
-    A file in which no source names the release is returned whole, since the release may well be
-    meant by another name, such as `stable`.
+    Where no source names the release, all are returned, since the release may well be meant by
+    another name, such as `stable`.
+
+    Args:
+        texts: the content of each file; one in deb822 form is called `*.sources`.
+        suite: the code name of the release.
     """
-    entries = _stanzas(text) if deb822 else _lines(text)
-    ours = [entry for entry, suites in entries if any(_is_of(name, suite) for name in suites)]
-    chosen = ours or [entry for entry, _ in entries]
-    return ("\n\n" if deb822 else "\n").join([*chosen, ""]) if chosen else ""
+    entries = [
+        (path, entry, any(_is_of(name, suite) for name in suites))
+        for path, text in texts.items()
+        for entry, suites in (_stanzas if path.suffix == ".sources" else _lines)(text)
+    ]
+    anything = not any(ours for _, _, ours in entries)
+    chosen: dict[Path, str] = {}
+    for path, entry, ours in entries:
+        if ours or anything:
+            chosen[path] = chosen.get(path, "") + entry + "\n\n"
+    return chosen
 
 
 def _is_of(name: str, suite: str) -> bool:

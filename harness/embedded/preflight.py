@@ -97,7 +97,7 @@ class Preflight:
         raise kind(
             f"this machine is not fit for a run: {', '.join(row.name for row in misses)}",
             hint="; ".join(dict.fromkeys(row.note for row in misses if row.note)),
-            detail="\n".join(_line(row) for row in misses),
+            detail="\n".join(f"{row.name}: {row.value}" for row in misses),
         )
 
 

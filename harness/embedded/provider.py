@@ -78,7 +78,7 @@ class ImageProvider:
 
     def _has(self, image: str) -> bool:
         try:
-            self.client.api.inspect_image(image)
+            self.client.images.get(image)
         except ImageNotFound:
             return False
         return True

@@ -24,7 +24,7 @@ EPOCH = 1704067200
 BUILD_SECONDS = 1800.0
 _APT_SECONDS = 900.0
 _ROOM = 1 << 30  # bytes; the largest of the images so far takes 600 MB while it is built
-_MEMORY_DISK = Path("/dev/shm")  # noqa: S108  a directory of our own is made in it, mode 0711
+MEMORY_DISK = Path("/dev/shm")  # noqa: S108  a directory of our own is made in it, mode 0711
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LAST_LINES = 20
 
@@ -72,8 +72,8 @@ class Host:
 def _knows_usr_is_merged(release: Mapping[str, str]) -> bool:
     # The package usr-is-merged came with Debian 12, and is in every Ubuntu from 24.04 on.
     since = {"debian": 12.0, "ubuntu": 24.04}.get(release.get("ID", ""))
-    version = release.get("VERSION_ID", "")
-    return since is not None and re.fullmatch(r"[0-9.]+", version) and float(version) >= since
+    version = re.fullmatch(r"\d+(\.\d+)?", release.get("VERSION_ID", ""))
+    return since is not None and version is not None and float(version[0]) >= since
 
 
 def build(
@@ -165,14 +165,19 @@ def _require_builder(
     purpose = "installing mmdebstrap"
     with locks.hold(lock, "apt-get", purpose=purpose, timeout=lock_timeout, say=say):
         if not _has_builder(environment):
-            _install_builder(environment, say=say)
+            install_builder(environment, say=say)
 
 
 def _has_builder(environment: Mapping[str, str]) -> bool:
     return shutil.which("mmdebstrap", path=environment["PATH"]) is not None
 
 
-def _install_builder(environment: Mapping[str, str], *, say: Say, run: Run = proc.run) -> None:
+def install_builder(environment: Mapping[str, str], *, say: Say, run: Run = proc.run) -> None:
+    """Install mmdebstrap on this machine by apt, and say so.
+
+    Raises:
+        ImageError: apt could not do it; its last words are in `detail`.
+    """
     quiet = {**environment, "DEBIAN_FRONTEND": "noninteractive", "TMPDIR": tempfile.gettempdir()}
     say("stand-in images are built by mmdebstrap: installing that package with apt-get")
     argv = ["apt-get", "install", "-y", "--no-install-recommends"]
@@ -221,11 +226,9 @@ def failure(error: ProcessError, packages: Sequence[str]) -> ImageError | DiskFu
             hint="make room, or set CCCI_CACHE to a directory on a larger disk",
             detail=detail,
         )
-    for pattern, cause, hint in _MEANINGS:
-        if re.search(pattern, said):
-            break
-    else:
-        cause, hint = "", "the builder's own words below say why"
+    unknown = ("", "the builder's own words below say why")
+    meanings = ((cause, hint) for pattern, cause, hint in _MEANINGS if re.search(pattern, said))
+    cause, hint = next(meanings, unknown)
     return ImageError(
         f"a root file system with {', '.join(packages)} could not be built",
         cause=cause,
@@ -245,22 +248,21 @@ def scratch_root(cache: Path) -> Path:
     A user other than root builds with ids that cannot look into that user's own directories.
     """
     if _fits_in_memory():
-        return _MEMORY_DISK
+        return MEMORY_DISK
     return cache if os.geteuid() == 0 else Path(tempfile.gettempdir())
 
 
 def scratch_roots(cache: Path) -> list[Path]:
     """Return every place where a build of this cache may have left something."""
-    return [cache, _MEMORY_DISK, Path(tempfile.gettempdir())]
+    return [cache, MEMORY_DISK, Path(tempfile.gettempdir())]
 
 
 def _fits_in_memory() -> bool:
     try:
-        disk = os.statvfs(_MEMORY_DISK)
+        disk = os.statvfs(MEMORY_DISK)
         free = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     except OSError:
         return False
-    # Programs of the new root are run there, and a device made there must work.
-    usable = not disk.f_flag & (os.ST_NOEXEC | os.ST_NODEV)
+    runs_programs = not disk.f_flag & os.ST_NOEXEC  # those of the new root are run there
     roomy = disk.f_bavail * disk.f_frsize >= _ROOM
-    return usable and roomy and free is not None and int(free[1]) << 10 >= 2 * _ROOM
+    return runs_programs and roomy and free is not None and int(free[1]) << 10 >= 2 * _ROOM

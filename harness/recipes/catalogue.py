@@ -7,6 +7,7 @@ the file through this module and has to answer at once.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -296,7 +297,8 @@ def _source_problem(source: str) -> str:
 def _absolute(source: str, base: Path) -> str:
     if is_sample(source) or is_remote(source):
         return source
-    return str((base.absolute() / Path(source).expanduser()).resolve())
+    home = os.path.expanduser(source)  # noqa: PTH111  Path's own fails on an unknown user
+    return str((base.absolute() / home).resolve())
 
 
 def _is_ref(ref: str) -> bool:

@@ -196,6 +196,7 @@ class Repo:
                 "--quiet",
                 "--no-tags",
                 "--no-write-fetch-head",
+                *self._git.trust,
                 "--end-of-options",
                 "origin",
                 f"+{ref}:refs/cc-ci/asked",
@@ -240,14 +241,17 @@ def clone(
     shown = proc.scrub(source, secrets)
     if source.startswith("-"):
         raise SourceError(f"the source '{shown}' begins with '-', which git takes for an option")
-    git = _Git(
-        env=environment(os.environ if env is None else env), timeout=timeout, secrets=secrets
-    )
     local = local_path(source)
     if local is not None and not local.exists():
         raise SourceError(
             f"there is nothing at {local}", hint="check the path, or the line in recipes.txt"
         )
+    git = _Git(
+        env=environment(os.environ if env is None else env),
+        timeout=timeout,
+        secrets=secrets,
+        trust=trust(local),
+    )
     try:
         done = git.run(
             "clone",
@@ -255,7 +259,7 @@ def clone(
             "--no-checkout",
             "--no-local",
             "--template=",
-            *trust(local),
+            *git.trust,
             "--",
             source,
             str(destination),
@@ -294,11 +298,19 @@ def import_history(destination: Path, stream: bytes, *, branch: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Git:
-    """How git is called: the environment, the time it gets, and what its output must not show."""
+    """How git is called.
+
+    Attributes:
+        env: its whole environment.
+        timeout: seconds for each call.
+        secrets: what its output must not show.
+        trust: options of `clone` and `fetch` that let it read a path of another user's.
+    """
 
     env: Mapping[str, str]
     timeout: float
     secrets: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
 
     def run(
         self, *arguments: str, cwd: Path | None = None, stdin: bytes | None = None

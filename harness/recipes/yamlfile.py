@@ -30,8 +30,15 @@ class _Loader(_Base):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own way to set them
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._flattened: set[int] = set()
+
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merge what `<<` names, and refuse merges that multiply."""
+        if id(node) in self._flattened:  # merged from elsewhere: what it overrides is in it now
+            return
+        self._flattened.add(id(node))
         _refuse_twice(node)
         super().flatten_mapping(node)
         if len(node.value) > MOST_MERGED_KEYS:

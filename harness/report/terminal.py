@@ -105,7 +105,7 @@ class View:
 
 def _why(result: StageResult) -> str:
     times = f"  op {result.op_seconds:.1f} s, assertions {result.assert_seconds:.1f} s"
-    return f"  ({result.reason})" if result.reason else times
+    return f"  ({first_line(result.reason)})" if result.reason else times
 
 
 def stage_table(stages: Sequence[StageResult]) -> Table:
@@ -125,9 +125,14 @@ def stage_table(stages: Sequence[StageResult]) -> Table:
             f"{result.op_seconds:.1f} s",
             f"{result.assert_seconds:.1f} s",
             f"{passed}/{len(result.assertions)}",
-            Text(result.reason),
+            Text(first_line(result.reason)),
         )
     return table
+
+
+def first_line(text: str) -> str:
+    """Return a text's first line; a table has no room for more."""
+    return text.partition("\n")[0]
 
 
 def show_result(console: Console, result: RunResult, directory: Path) -> None:
@@ -140,7 +145,7 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
             "teardown",
             Text(str(down.outcome), style=STYLES[down.outcome]),
             f"{down.seconds:.1f} s", "", "",
-            Text(down.reason or (f"removed {removed}" if removed else "")),
+            Text(first_line(down.reason) or (f"removed {removed}" if removed else "")),
         )  # fmt: skip
     console.print()
     if result.stages or result.teardown is not None:

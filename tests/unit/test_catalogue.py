@@ -90,7 +90,7 @@ def test_every_kind_of_source(source: str, meant: str) -> None:
     ],
 )
 def test_a_bad_line_is_named_and_shown(line: str, problem: str, hint: str) -> None:
-    """The complaint names the file, the line's number, the line itself and what is wrong with it."""
+    """The complaint names the file, the line's number, the line and what is wrong with it."""
     with pytest.raises(UsageError) as caught:
         parse(f"# first\nfine https://h/fine\n{line} # remark\n")
     assert caught.value.what.startswith("/there/recipes.txt, line 3: ")

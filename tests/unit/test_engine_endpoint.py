@@ -1,0 +1,143 @@
+"""How an engine is spoken to, and where our own one lies: no engine, no real socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness import proc
+from harness.embedded import endpoint
+from harness.embedded.endpoint import Engine
+from harness.embedded.layout import SOCKET_PATH_BYTES, Paths
+from harness.errors import EngineError, ProcessError
+
+DEFAULT = "unix:///var/run/docker.sock"
+REMOTE = "tcp://192.0.2.1:2375"
+
+
+# --- how an engine is spoken to ---
+
+
+def test_environ_leaves_no_other_word_about_an_engine() -> None:
+    """A program that gets this environment reaches this engine, whatever was set before."""
+    base = {
+        "PATH": "/bin",
+        "DOCKER_HOST": "tcp://other",
+        "DOCKER_CONTEXT": "other",
+        "DOCKER_TLS": "1",
+        "DOCKER_TLS_VERIFY": "1",
+        "DOCKER_CERT_PATH": "/c",
+        "DOCKER_CONFIG": "/kept",
+    }
+    kept = {"PATH": "/bin", "DOCKER_CONFIG": "/kept", "DOCKER_HOST": DEFAULT}
+    assert Engine(host=DEFAULT, origin="x").environ(base) == kept
+    assert base["DOCKER_CONTEXT"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("set_", "cert_path", "verify"),
+    [
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"}, "/c", True),
+        ({"DOCKER_TLS": "1", "DOCKER_CERT_PATH": "/c"}, "/c", False),
+        ({"DOCKER_TLS_VERIFY": "1"}, "/h/.docker", True),
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CONFIG": "/d"}, "/d", True),
+        ({"DOCKER_CERT_PATH": "/c"}, "", False),  # as the docker command line has it
+        ({"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": "/c"}, "", False),
+    ],
+)
+def test_tls_settings_come_from_the_environment(
+    set_: dict[str, str], cert_path: str, *, verify: bool
+) -> None:
+    engine = endpoint.from_host({"HOME": "/h", "DOCKER_HOST": REMOTE, **set_})
+    assert engine is not None
+    assert (engine.cert_path, engine.tls_verify) == (cert_path, verify)
+    handed_on = engine.environ({})
+    again = endpoint.from_host({"HOME": "/h", **handed_on})
+    assert again == engine
+
+
+@pytest.mark.parametrize(("host", "by_program"), [("ssh://box", True), (DEFAULT, False)])
+def test_a_client_gets_a_time_out_and_the_ssh_program(
+    monkeypatch: pytest.MonkeyPatch, host: str, *, by_program: bool
+) -> None:
+    """Each call is bounded, and ssh goes by the program that knows the user's keys."""
+    made: list[dict[str, object]] = []
+    monkeypatch.setattr(docker, "DockerClient", lambda **how: made.append(how))
+    Engine(host=host, origin="x").client(2.5)
+    assert made == [{"base_url": host, "timeout": 3, "use_ssh_client": by_program}]
+
+
+def test_a_client_uses_the_tls_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    made: list[docker.tls.TLSConfig] = []
+    monkeypatch.setattr(docker, "DockerClient", lambda *, tls, **_: made.append(tls))
+    for verify in (True, False):
+        Engine(host=REMOTE, origin="x", cert_path=str(tmp_path), tls_verify=verify).client()
+    assert [tls.verify for tls in made] == [True, False]
+    assert {tls.ca_cert for tls in made} == {str(tmp_path / "ca.pem")}
+
+
+def test_an_engine_that_went_away_is_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The innermost reason is shown, not the layers of libraries around it."""
+
+    def refuse(**_: object) -> None:
+        layers = OSError("Connection aborted.", ConnectionRefusedError(111, "Connection refused"))
+        raise docker.errors.DockerException(f"Error while fetching: {layers}") from layers
+
+    monkeypatch.setattr(docker, "DockerClient", refuse)
+    with pytest.raises(EngineError) as caught:
+        Engine(host=DEFAULT, origin="x").client()
+    assert caught.value.what.endswith("went away: Connection refused")
+
+
+def test_an_ssh_engine_is_probed_by_a_program_that_can_be_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[list[str], float]] = []
+
+    def run(argv: list[str], *, timeout: float) -> None:
+        asked.append((argv, timeout))
+        words = "error during connect: exit status 255: stderr=ssh: no route to host\n"
+        raise ProcessError("`docker` failed", code=1, stderr=words)
+
+    monkeypatch.setattr(proc, "run", run)
+    assert endpoint.probe(Engine(host="ssh://box", origin="x")) == "ssh: no route to host"
+    expected = ["docker", "--host", "ssh://box", "version", "--format", "{{.Server.Version}}"]
+    assert asked == [(expected, endpoint.REMOTE_PROBE_SECONDS)]
+
+
+# --- where our own engine lies ---
+
+
+def test_sockets_move_to_a_short_directory_when_their_names_are_too_long() -> None:
+    """In the cache directory while the longest name fits, and not one byte beyond."""
+    assert SOCKET_PATH_BYTES == 104  # containerd's limit, not the kernel's 107
+    longest = "/engine/exec/containerd/containerd.sock.ttrpc"
+    fits = Path("/" + "d" * (SOCKET_PATH_BYTES - len(longest) - 1))
+    paths = Paths.of(fits)
+    assert len(str(paths.exec / "containerd" / "containerd.sock.ttrpc")) == SOCKET_PATH_BYTES
+    assert paths.runtime == paths.root == fits / "engine"
+
+    deep = Path(f"{fits}d")
+    paths = Paths.of(deep, run=Path("/r"))
+    assert paths.root == deep / "engine"
+    assert paths.runtime.parent == Path("/r")
+    assert paths.data.is_relative_to(deep)
+    assert paths.socket.parent == paths.pidfile.parent == paths.exec.parent == paths.runtime
+    assert Paths.of(deep, run=Path("/r")) == paths
+    assert Paths.of(Path(f"{deep}d"), run=Path("/r")).runtime != paths.runtime
+
+
+def test_length_is_counted_in_bytes() -> None:
+    letters = (SOCKET_PATH_BYTES - 45) // 2 + 1
+    assert Paths.of(Path("/" + "é" * letters)).runtime.parent == Path("/run")
+
+
+def test_one_directory_has_one_engine_however_it_is_named(tmp_path: Path) -> None:
+    """Through a link, the same engine is found: else a second one would be started on its data."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert Paths.of(tmp_path / "link") == Paths.of(tmp_path / "real")

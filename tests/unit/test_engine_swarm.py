@@ -1,0 +1,335 @@
+"""The swarm and its network `proxy`, made by a strict fake of the engine: no engine, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import docker
+import pytest
+import requests
+from docker.errors import APIError
+
+from harness.embedded.endpoint import Engine
+from harness.embedded.swarm import ensure_proxy, ensure_swarm
+from harness.errors import EngineError
+
+OURS = Engine(host="unix:///c/docker.sock", origin="private", private=True)
+THEIRS = Engine(host="tcp://192.0.2.1:2375", origin="DOCKER_HOST")
+MANAGER = {"LocalNodeState": "active", "ControlAvailable": True}
+INACTIVE = {"LocalNodeState": "inactive", "ControlAvailable": False}
+PENDING = {"LocalNodeState": "pending"}
+OVERLAY = {
+    "Name": "proxy",
+    "Driver": "overlay",
+    "Scope": "swarm",
+    "Attachable": True,
+    "IPAM": {"Config": [{"Subnet": "10.0.1.0/24"}]},
+}
+NO_ADDRESSES = {**OVERLAY, "IPAM": {"Config": None}}
+
+
+def refused(status: int, words: str) -> APIError:
+    """Return the error of the SDK for an answer that is not 200."""
+    response = requests.Response()
+    response.status_code = status
+    return APIError("server error", response=response, explanation=words)
+
+
+class FakeClock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self, on_sleep: Callable[[], None] = lambda: None) -> None:
+        self.now = 0.0
+        self.on_sleep = on_sleep
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.on_sleep()
+
+
+class FakeEngine:
+    """A client of the SDK with as much of an engine as these two functions may ask for."""
+
+    def __init__(self, swarm: dict[str, Any], networks: list[dict[str, Any]] | None = None) -> None:
+        self.state = swarm
+        self.found = networks if networks is not None else []
+        self.leader = True
+        self.init_fails: Exception | None = None
+        self.create_fails: Exception | None = None
+        self.made = OVERLAY
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.done: list[tuple[str, dict[str, Any]]] = []
+        self.infos = 0
+        self.api = self
+        self.swarm = self
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """Return itself, as what it stands for."""
+        return cast("docker.DockerClient", self)
+
+    def info(self) -> dict[str, Any]:
+        """Return what `docker info` would."""
+        self.infos += 1
+        return {"Swarm": self.state}
+
+    def inspect_swarm(self) -> dict[str, Any]:
+        """Return the swarm, if this is a manager with a leader."""
+        if self.state != MANAGER:
+            raise refused(503, "This node is not a swarm manager.")
+        if not self.leader:
+            raise refused(503, "The swarm does not have a leader.")
+        return {"ID": "x"}
+
+    def init(self, **how: Any) -> str:  # noqa: ANN401  as the SDK has it
+        """Make a swarm."""
+        self.done.append(("init", how))
+        self.meanwhile()
+        if self.init_fails:
+            raise self.init_fails
+        self.state = MANAGER
+        return "id"
+
+    def networks(self, *, names: list[str]) -> list[dict[str, Any]]:
+        """Return the networks whose names contain one of these."""
+        return [one for one in self.found if any(name in one["Name"] for name in names)]
+
+    def create_network(self, name: str, **how: Any) -> dict[str, str]:  # noqa: ANN401  the same
+        """Make a network."""
+        self.done.append((name, how))
+        self.meanwhile()
+        if self.create_fails:
+            raise self.create_fails
+        self.found.append(self.made)
+        return {"Id": "x"}
+
+
+def swarm(
+    fake: FakeEngine, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
+) -> tuple[bool, list[str]]:
+    """Ensure the swarm; return whether it was made, and what was said."""
+    said: list[str] = []
+    made = ensure_swarm(
+        fake.client, engine=engine, cache=cache, say=said.append, clock=clock or FakeClock()
+    )
+    return made, said
+
+
+def proxy(
+    fake: FakeEngine, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
+) -> bool:
+    """Ensure the network; return whether it was made."""
+    return ensure_proxy(
+        fake.client, engine=engine, cache=cache, say=print, clock=clock or FakeClock()
+    )
+
+
+# --- the swarm ---
+
+
+def test_a_manager_is_left_alone_for_one_question(tmp_path: Path) -> None:
+    """Each run pays for this: the engine's whole state is not asked for, no lock is taken."""
+    fake = FakeEngine(MANAGER)
+    assert swarm(fake, tmp_path) == (False, [])
+    assert (fake.done, fake.infos) == ([], 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", [OURS, THEIRS])
+def test_an_engine_in_no_swarm_is_made_one(tmp_path: Path, engine: Engine) -> None:
+    """On loopback, once; on an engine that is not ours it is said aloud."""
+    fake = FakeEngine(INACTIVE)
+    made, said = swarm(fake, tmp_path, engine)
+    assert made
+    assert fake.done == [("init", {"advertise_addr": "127.0.0.1"})]
+    assert len(said) == (0 if engine.private else 1)
+    assert swarm(fake, tmp_path, engine) == (False, [])
+
+
+def test_a_run_that_waited_for_the_lock_makes_no_second_swarm(tmp_path: Path) -> None:
+    fake = FakeEngine(INACTIVE)
+
+    def look() -> dict[str, Any]:
+        fake.infos += 1
+        return {"Swarm": INACTIVE if fake.infos == 1 else MANAGER}
+
+    fake.info = look  # type: ignore[method-assign]  # another run is quicker
+    assert swarm(fake, tmp_path) == (False, [])
+    assert fake.done == []
+
+
+def test_a_swarm_made_meanwhile_under_another_lock_is_fine(tmp_path: Path) -> None:
+    """Two users' caches have two locks; the engine refuses the second, and that is no error."""
+    fake = FakeEngine(INACTIVE)
+    fake.init_fails = refused(503, "This node is already part of a swarm.")
+    fake.meanwhile = lambda: setattr(fake, "state", MANAGER)
+    assert swarm(fake, tmp_path) == (False, [])
+
+
+def test_a_refused_swarm_is_an_engine_error(tmp_path: Path) -> None:
+    fake = FakeEngine(INACTIVE)
+    fake.init_fails = refused(500, "listen tcp 127.0.0.1:2377: address already in use")
+    with pytest.raises(EngineError, match="swarm init` failed") as caught:
+        swarm(fake, tmp_path)
+    assert "address already in use" in caught.value.cause
+
+
+def test_a_worker_is_refused_with_its_managers(tmp_path: Path) -> None:
+    fake = FakeEngine(
+        {
+            "LocalNodeState": "active",
+            "ControlAvailable": False,
+            "RemoteManagers": [{"Addr": "192.0.2.7:2377"}],
+        }
+    )
+    with pytest.raises(EngineError, match="is a worker of a swarm") as caught:
+        swarm(fake, tmp_path, THEIRS)
+    assert caught.value.cause == "its managers are 192.0.2.7:2377"
+    assert "set DOCKER_HOST to a manager" in caught.value.hint
+    assert fake.done == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "state", "hint"),
+    [
+        (THEIRS, {"LocalNodeState": "locked"}, "docker swarm unlock"),
+        (THEIRS, {"LocalNodeState": "error", "Error": "bad"}, "docker info"),
+        (OURS, {"LocalNodeState": "error", "Error": "bad"}, "python -m harness engine purge"),
+    ],
+)
+def test_a_broken_swarm_is_never_made_anew(
+    tmp_path: Path, engine: Engine, state: dict[str, Any], hint: str
+) -> None:
+    fake = FakeEngine(state)
+    with pytest.raises(EngineError) as caught:
+        swarm(fake, tmp_path, engine)
+    assert hint in caught.value.hint
+    assert caught.value.cause
+    assert fake.done == []
+
+
+def test_a_pending_swarm_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
+    """An engine that was just started is pending for a moment."""
+    fake = FakeEngine(PENDING)
+    assert swarm(fake, tmp_path, clock=FakeClock(lambda: setattr(fake, "state", MANAGER))) == (
+        False,
+        [],
+    )
+    with pytest.raises(EngineError, match="still pending"):
+        swarm(FakeEngine(PENDING), tmp_path)
+
+
+def test_a_swarm_without_a_leader_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
+    """A manager whose engine was killed elects itself again within a few seconds."""
+    fake = FakeEngine(MANAGER)
+    fake.leader = False
+    clock = FakeClock(lambda: setattr(fake, "leader", True))
+    assert swarm(fake, tmp_path, clock=clock) == (False, [])
+    fake.leader = False
+    with pytest.raises(EngineError, match="has no leader") as caught:
+        swarm(fake, tmp_path)
+    assert caught.value.cause == "The swarm does not have a leader."
+
+
+def test_an_engine_that_goes_away_meanwhile_is_an_engine_error(tmp_path: Path) -> None:
+    fake = FakeEngine(MANAGER)
+
+    def gone() -> dict[str, Any]:
+        raise requests.ConnectionError(OSError(111, "Connection refused"))
+
+    fake.inspect_swarm = gone  # type: ignore[method-assign]  # it goes away
+    with pytest.raises(EngineError) as caught:
+        swarm(fake, tmp_path)
+    assert caught.value.cause == "Connection refused"
+
+
+# --- the network ---
+
+
+def test_a_good_network_is_left_alone(tmp_path: Path) -> None:
+    """Whoever made it: our label is not asked for, and a longer name is another network."""
+    fake = FakeEngine(MANAGER, [{**OVERLAY, "Name": "my-proxy", "Driver": "bridge"}, OVERLAY])
+    assert not proxy(fake, tmp_path)
+    assert fake.done == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_network_is_made_attachable_and_labelled(tmp_path: Path) -> None:
+    fake = FakeEngine(MANAGER)
+    assert proxy(fake, tmp_path)
+    how = {"driver": "overlay", "attachable": True, "labels": {"ccci.shared": "true"}}
+    assert fake.done == [("proxy", how)]
+    assert not proxy(fake, tmp_path)
+    assert len(fake.done) == 1
+
+
+def test_a_network_made_meanwhile_is_fine(tmp_path: Path) -> None:
+    fake = FakeEngine(MANAGER)
+    fake.create_fails = refused(409, "network with name proxy already exists")
+    fake.meanwhile = lambda: fake.found.append(OVERLAY)
+    assert not proxy(fake, tmp_path)
+
+
+def test_a_refused_network_is_an_engine_error(tmp_path: Path) -> None:
+    fake = FakeEngine(MANAGER)
+    fake.create_fails = refused(500, "no room")
+    with pytest.raises(EngineError, match="making the network proxy failed") as caught:
+        proxy(fake, tmp_path)
+    assert caught.value.cause == "no room"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"Driver": "bridge", "Scope": "local"}, "its driver is bridge, its scope is local"),
+        ({"Scope": "local"}, "its scope is local"),
+        ({"Attachable": False}, "it is not attachable"),
+        ({"Driver": "null", "Scope": "local", "IPAM": {"Config": None}}, "its driver is null"),
+    ],
+)
+def test_a_network_of_another_kind_is_refused_and_kept(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    """It is somebody's: the user is told how to remove it, and we do not."""
+    fake = FakeEngine(MANAGER, [{**OVERLAY, **change}])
+    with pytest.raises(EngineError, match="is not an attachable overlay") as caught:
+        proxy(fake, tmp_path)
+    assert words in caught.value.cause
+    assert "docker network rm proxy" in caught.value.hint
+    assert fake.done == []
+
+
+def test_the_swarms_network_hides_a_local_one_of_the_same_name(tmp_path: Path) -> None:
+    local = {**OVERLAY, "Driver": "bridge", "Scope": "local"}
+    assert not proxy(FakeEngine(MANAGER, [local, OVERLAY]), tmp_path)
+
+
+def test_addresses_are_waited_for(tmp_path: Path) -> None:
+    """The network is listed before the allocator has given it its addresses."""
+    fake = FakeEngine(MANAGER)
+    fake.made = NO_ADDRESSES
+    clock = FakeClock(lambda: fake.found.__setitem__(0, OVERLAY))
+    assert proxy(fake, tmp_path, clock=clock)
+
+
+def test_a_network_may_be_listed_a_moment_after_it_was_made(tmp_path: Path) -> None:
+    fake = FakeEngine(MANAGER)
+    fake.create_network = lambda *_, **__: {"Id": "x"}  # type: ignore[method-assign]  # later
+    assert proxy(fake, tmp_path, clock=FakeClock(lambda: fake.found.append(OVERLAY)))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_used_up_address_pool_is_an_error(tmp_path: Path, *, there: bool) -> None:
+    """The engine says nothing: the network has no addresses, and tasks on it stay new for ever."""
+    fake = FakeEngine(MANAGER, [NO_ADDRESSES] if there else [])
+    fake.made = NO_ADDRESSES
+    with pytest.raises(EngineError, match="got no addresses") as caught:
+        proxy(fake, tmp_path)
+    assert "docker network prune" in caught.value.hint

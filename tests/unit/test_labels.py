@@ -1,0 +1,102 @@
+"""What the backupbot labels ask for, and where a snapshot holds it."""
+
+from typing import Any
+
+import pytest
+
+from harness.backups.labels import BackupSpec
+from harness.backups.restic import Snapshot, paths_of, snapshot_path
+from harness.docker.snapshot import ServiceState
+from harness.errors import BackupError
+
+
+def service(name: str, labels: dict[str, str], **volumes: str) -> ServiceState:
+    """Return a service that mounts each volume at a target."""
+    mounts = [{"Type": "volume", "Source": f"s_{v}", "Target": t} for v, t in volumes.items()]
+    mounts.append({"Type": "bind", "Source": "/etc", "Target": "/host"})
+    template: dict[str, Any] = {"ContainerSpec": {"Image": "i", "Mounts": mounts}}
+    return ServiceState(
+        id=name, name=name, image="i", labels=labels, replicas=1, job=False, restart="any",
+        update_state="", update_started="", update_message="", template=template,
+    )  # fmt: skip
+
+
+ON = {"backupbot.backup": "true"}
+
+
+def spec(labels: dict[str, str], **volumes: str) -> BackupSpec:
+    """Return what one service with these labels asks for."""
+    return BackupSpec.of((service("app", {**ON, **labels}, **volumes),), "s")
+
+
+def test_all_volumes_of_a_labelled_service_are_backed_up_whole() -> None:
+    """And those of a service without the label are not."""
+    got = BackupSpec.of(
+        (service("app", ON, data="/data", more="/more"), service("db", {}, db="/db")), "s"
+    )
+    assert [part.volume for part in got.parts] == ["s_data", "s_more"]
+    assert all(part.whole for part in got.parts)
+
+
+@pytest.mark.parametrize("value", ["false", "", "no", "1"])
+def test_only_true_is_true(value: str) -> None:
+    """As the tool that reads the labels has it; an empty variable is not."""
+    assert BackupSpec.of((service("app", {"backupbot.backup": value}, d="/d"),), "s").parts == ()
+
+
+def test_a_volume_can_be_left_out_or_named_in_part() -> None:
+    """By `volumes.<name>` and `volumes.<name>.path`."""
+    got = spec(
+        {
+            "backupbot.backup.volumes.cache": "false",
+            "backupbot.backup.volumes.data.path": "a/b, /c/",
+        },
+        data="/data",
+        cache="/cache",
+    )
+    assert got.excluded == ("s_cache",)
+    assert paths_of(got.parts[0]) == ["/volumes/s_data/a/b", "/volumes/s_data/c"]
+
+
+def test_the_old_label_names_a_place_in_the_container() -> None:
+    """The volume mounted there is meant, or a part of it; other volumes are not."""
+    whole = spec({"backupbot.backup.path": "/data"}, data="/data", logs="/logs")
+    assert [(p.volume, p.paths) for p in whole.parts] == [("s_data", ())]
+    part = spec({"backupbot.backup.path": "/data/a,/data/b"}, data="/data")
+    assert part.parts[0].paths == ("a", "b")
+
+
+def test_a_label_for_a_volume_that_is_not_mounted_is_a_fault_of_the_recipe() -> None:
+    """A misspelt name would back up nothing, quietly."""
+    with pytest.raises(BackupError) as caught:
+        spec({"backupbot.backup.volumes.dta": "false"}, data="/data")
+    assert "s_" not in caught.value.cause
+    assert "data" in caught.value.cause
+
+
+def test_hooks_are_read_from_the_labels() -> None:
+    """Four of them, each on its own service."""
+    got = spec({"backupbot.backup.pre-hook": "dump", "backupbot.restore.post-hook": "load"})
+    assert got.hooks[0].command("backup.pre-hook") == "dump"
+    assert got.hooks[0].command("restore.post-hook") == "load"
+    assert got.hooks[0].command("backup.post-hook") == ""
+
+
+def test_a_path_in_a_container_is_found_in_the_snapshot() -> None:
+    """And one that is on no backed-up volume is said to be."""
+    got = spec({}, data="/data")
+    assert snapshot_path(got, "app", "/data/x/y") == "/volumes/s_data/x/y"
+    assert snapshot_path(got, "app", "/data") == "/volumes/s_data"
+    with pytest.raises(BackupError):
+        snapshot_path(got, "app", "/database/x")
+
+
+def test_a_snapshot_is_named_by_the_last_message_of_restic() -> None:
+    """Its id, files and bytes; without a summary there was no backup, whatever the exit code."""
+    output = (
+        '{"message_type":"status"}\n{"message_type":"summary","snapshot_id":"abc",'
+        '"total_files_processed":2,"total_bytes_processed":9}\n'
+    )
+    assert Snapshot.parse(output) == Snapshot(id="abc", files=2, size=9)
+    with pytest.raises(BackupError):
+        Snapshot.parse("done\n")

@@ -1,0 +1,92 @@
+"""The plan: what runs, why the rest does not, and from which release."""
+
+import pytest
+
+from harness.errors import SourceError
+from harness.model import Origin, Stage
+from harness.plan.planner import Head, Plan, choose_base, closure, make
+from harness.recipes.repo import Release
+from harness.recipes.versions import Version
+
+
+def release(tag: str, commit: str = "") -> Release:
+    """Return a release of that tag."""
+    version = Version.parse(tag)
+    assert version is not None
+    return Release(tag=tag, version=version, commit=commit or tag.ljust(40, "0"), annotated=True)
+
+
+def head(*, has_backup: bool = True) -> Head:
+    """Return a head."""
+    return Head(commit="f" * 40, ref="main", version=None, has_backup=has_backup)
+
+
+OLDER = (release("1.0.0+1.9"), release("1.0.0+1.10"))
+FILES = {stage: (("t.py", Origin.GENERIC),) for stage in Stage}
+
+
+def plan(**changes: object) -> Plan:
+    """Return a plan for everything, but for the changes."""
+    arguments: dict[str, object] = {
+        "recipe": "r", "head": head(), "older": OLDER, "version": "", "asked": tuple(Stage),
+        "files": FILES,
+    }  # fmt: skip
+    return make(**{**arguments, **changes})  # type: ignore[arg-type]  # tests hand in what they like
+
+
+def reasons(made: Plan) -> dict[str, str]:
+    """Return why each stage does not run."""
+    return {str(p.stage): p.reason for p in made.stages if not p.runs}
+
+
+def test_everything_runs_on_the_newest_older_release() -> None:
+    """Newest by the order of versions, not of text."""
+    made = plan()
+    assert all(made.runs(stage) for stage in Stage)
+    assert made.base == OLDER[1]
+
+
+def test_without_an_older_release_the_head_is_installed_and_nothing_upgraded() -> None:
+    """Skipped, with the reason, and install says that it deploys the head."""
+    made = plan(older=())
+    assert made.base is None
+    assert "no older release" in reasons(made)["upgrade"]
+    assert "deploy the head" in "\n".join(made.lines())
+
+
+def test_a_recipe_without_the_label_is_not_backed_up_and_so_not_restored() -> None:
+    """Each with its own reason."""
+    assert set(reasons(plan(head=head(has_backup=False)))) == {"backup", "restore"}
+
+
+def test_one_stage_brings_what_it_needs_before_it_and_no_more() -> None:
+    """A restore needs a backup needs an install; nobody asked for an upgrade."""
+    made = plan(asked=(Stage.RESTORE,))
+    assert [str(p.stage) for p in made.stages if p.runs] == ["install", "backup", "restore"]
+    assert [str(p.stage) for p in made.stages if p.asked] == ["restore"]
+    assert made.base is None
+    assert closure([Stage.UPGRADE]) == {Stage.UPGRADE, Stage.INSTALL}
+
+
+def test_a_custom_stage_without_tests_is_skipped() -> None:
+    """It has no op, so there would be nothing at all."""
+    assert "no tests of its own" in reasons(plan(files={}))["custom"]
+
+
+def test_a_release_that_was_asked_for_is_the_base() -> None:
+    """By its tag."""
+    assert choose_base(head(), OLDER, "1.0.0+1.9") == (OLDER[0], "")
+
+
+def test_a_release_that_cannot_be_upgraded_from_is_refused() -> None:
+    """With those that can."""
+    with pytest.raises(SourceError) as caught:
+        choose_base(head(), OLDER, "9.9.9+9")
+    assert "1.0.0+1.10" in caught.value.hint
+
+
+def test_the_plan_says_in_words_what_it_will_do() -> None:
+    """Before anything is touched."""
+    text = "\n".join(plan(notes=["generic left out"]).lines())
+    for words in ("ffffffff", "1.0.0+1.10", "redeploy the head", "1 generic", "generic left out"):
+        assert words in text

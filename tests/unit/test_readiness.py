@@ -1,0 +1,203 @@
+"""When a stack has settled and when it never will: every trap that happened to somebody."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.docker.readiness import Before, lost, unsettled
+from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
+
+NODE = "node1"
+V1: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
+V2: dict[str, Any] = {"ContainerSpec": {"Image": "app:2"}}
+
+
+def service(name: str = "app", **changes: Any) -> ServiceState:  # noqa: ANN401  any field
+    """Return a service that is as it should be, but for the changes."""
+    base = ServiceState(
+        id=f"id-{name}", name=name, image="app:1", labels={}, replicas=1, job=False, restart="any",
+        update_state="", update_started="", update_message="", template=V1,
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+def task(owner: str = "app", number: int = 1, **changes: Any) -> TaskState:  # noqa: ANN401
+    """Return a running task, but for the changes."""
+    base = TaskState(
+        id=f"task-{owner}-{number}", service_id=f"id-{owner}", slot="1", state="running",
+        desired="running", error="", exit_code=0, container_id=f"c-{owner}-{number}",
+        node_id=NODE, created_at=f"2026-01-01T00:00:{number:02}Z", spec=V1,
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+def container(identity: str, **changes: Any) -> ContainerState:  # noqa: ANN401
+    """Return a healthy container, but for the changes."""
+    base = ContainerState(
+        id=identity, running=True, status="running", health="healthy", exit_code=0, started_at="t"
+    )
+    return replace(base, **changes)
+
+
+def look(
+    services: list[ServiceState],
+    tasks: list[TaskState],
+    containers: list[ContainerState] | None = None,
+) -> StackSnapshot:
+    """Return a snapshot; containers are healthy unless given."""
+    seen = containers
+    if seen is None:
+        seen = [container(t.container_id) for t in tasks if t.desired == "running"]
+    return StackSnapshot(
+        stack="s", node_id=NODE, services=tuple(services), tasks=tuple(tasks),
+        containers={state.id: state for state in seen},
+    )  # fmt: skip
+
+
+def test_a_healthy_stack_has_settled() -> None:
+    """One of one runs, and it is healthy."""
+    assert unsettled(look([service()], [task()]), Before()) == []
+
+
+def test_a_stack_without_services_has_not_settled() -> None:
+    """Nothing is not everything."""
+    assert unsettled(look([], []), Before())
+
+
+@pytest.mark.parametrize("state", ["new", "pending", "preparing", "starting", "complete", "failed"])
+def test_a_task_that_does_not_run_is_waited_for(state: str) -> None:
+    """Only `running` counts: a task that is starting has a container that answers nothing yet."""
+    assert unsettled(look([service()], [task(state=state)]), Before())
+
+
+@pytest.mark.parametrize("health", ["starting", "unhealthy"])
+def test_a_container_that_is_not_healthy_is_waited_for(health: str) -> None:
+    """The task says `running`, and its health check does not."""
+    assert unsettled(look([service()], [task()], [container("c-app-1", health=health)]), Before())
+
+
+def test_a_container_that_is_gone_is_waited_for() -> None:
+    """The task list lags behind the engine."""
+    assert unsettled(look([service()], [task()], []), Before())
+
+
+def test_a_container_without_a_health_check_is_usable_when_it_runs() -> None:
+    """Nothing more can be known of it."""
+    assert (
+        unsettled(look([service()], [task()], [container("c-app-1", health=None)]), Before()) == []
+    )
+
+
+def test_a_container_on_another_node_is_judged_by_its_task() -> None:
+    """This engine cannot see it."""
+    assert unsettled(look([service()], [task(node_id="node2")], []), Before()) == []
+
+
+def test_all_replicas_are_waited_for() -> None:
+    """One of two is not two."""
+    assert unsettled(look([service(replicas=2)], [task()]), Before())
+
+
+def test_no_replicas_wanted_means_nothing_to_wait_for() -> None:
+    """A service may be there to be scaled up by hand."""
+    assert unsettled(look([service(replicas=0)], []), Before()) == []
+
+
+def test_an_old_version_that_still_serves_is_not_the_new_one() -> None:
+    """Right after a redeploy the old task runs, 1/1, and no update has begun yet."""
+    assert unsettled(look([service(template=V2)], [task(spec=V1)]), Before())
+
+
+def test_an_update_under_way_is_waited_for() -> None:
+    """Also when the new task is up: the monitor time may still roll it back."""
+    changing = service(template=V2, update_state="updating", update_started="t2")
+    assert unsettled(look([changing], [task(spec=V2)]), Before())
+
+
+def test_a_status_left_from_the_update_before_is_not_believed() -> None:
+    """The first read after a redeploy may show the previous `completed`."""
+    before = Before(update_started={"app": "t1"}, templates={"app": V1})
+    stale = service(template=V2, update_state="completed", update_started="t1")
+    fresh = replace(stale, update_started="t2")
+    assert unsettled(look([stale], [task(spec=V2)]), before)
+    assert unsettled(look([fresh], [task(spec=V2)]), before) == []
+
+
+def test_a_service_that_the_op_did_not_change_keeps_its_status() -> None:
+    """No update begins for it, so none is waited for."""
+    before = Before(update_started={"app": "t1"}, templates={"app": V1})
+    same = service(update_state="completed", update_started="t1")
+    assert unsettled(look([same], [task()]), before) == []
+
+
+def test_a_one_shot_service_is_done_when_it_ended_well() -> None:
+    """It shows 0/1 for ever, and that is right."""
+    once = service(restart="none")
+    done = task(state="complete", desired="shutdown")
+    assert unsettled(look([once], [done], []), Before()) == []
+    assert unsettled(look([once], [replace(done, state="failed")], []), Before())
+
+
+def test_a_job_is_done_when_it_completed() -> None:
+    """Jobs count completions."""
+    job = service(job=True)
+    assert unsettled(look([job], [task(state="running")]), Before())
+    assert unsettled(look([job], [task(state="complete", desired="shutdown")], []), Before()) == []
+
+
+@pytest.mark.parametrize(
+    "state", ["paused", "rollback_started", "rollback_paused", "rollback_completed"]
+)
+def test_a_rollback_or_a_pause_is_the_end(state: str) -> None:
+    """The old version serves with HTTP 200, and waiting on `paused` would be for ever."""
+    gone = service(update_state=state, update_started="t2")
+    assert state in lost(look([gone], [task()]), Before())
+
+
+def test_the_rollback_of_an_earlier_update_does_not_condemn_this_one() -> None:
+    """A stale status is not believed when it is bad, either."""
+    before = Before(update_started={"app": "t1"}, templates={"app": V1})
+    stale = service(template=V2, update_state="rollback_completed", update_started="t1")
+    assert lost(look([stale], [task(spec=V2)]), before) == ""
+
+
+def test_a_task_that_is_not_started_again_is_the_end() -> None:
+    """A restart policy of none, or one that is used up."""
+    dead = task(state="failed", desired="shutdown", error="task: non-zero exit (3)")
+    assert "non-zero exit (3)" in lost(look([service(restart="none")], [dead], []), Before())
+
+
+def test_a_crash_loop_is_given_up_after_a_few_crashes() -> None:
+    """Long before the deploy's time-out, with the engine's own sentence."""
+    crashes = [
+        task(number=n, state="failed", desired="shutdown", error="boom") for n in range(1, 5)
+    ]
+    now = task(number=9, state="ready")
+    assert lost(look([service()], [*crashes[:3], now], []), Before()) == ""
+    assert "crashed 4 times" in lost(look([service()], [*crashes, now], []), Before())
+
+
+def test_an_app_may_crash_until_its_database_is_up() -> None:
+    """Its crashes count only once the others have settled: else a slow database is a red recipe."""
+    crashes = [task(number=n, state="failed", desired="shutdown", error="x") for n in range(1, 6)]
+    starting = task("db", state="starting")
+    both = [service(), service("db")]
+    assert lost(look(both, [*crashes, task(number=9, state="ready"), starting], []), Before()) == ""
+
+
+def test_rejected_tasks_are_given_up() -> None:
+    """The engine refuses them for a reason that does not go away."""
+    refused = [
+        task(number=n, state="rejected", desired="shutdown", error="invalid mount config")
+        for n in range(1, 4)
+    ]
+    now = task(number=9, state="pending")
+    assert "invalid mount config" in lost(look([service()], [*refused, now], []), Before())
+
+
+def test_crashes_from_before_the_op_do_not_count() -> None:
+    """They belong to what was deployed then."""
+    crashes = [task(number=n, state="failed", desired="shutdown") for n in range(1, 6)]
+    before = Before(task_ids=frozenset(t.id for t in crashes))
+    assert lost(look([service()], [*crashes, task(number=9)]), before) == ""

@@ -1,0 +1,115 @@
+"""Settings: where each comes from, what is refused, and with which words."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UnknownNameError, UsageError
+from harness.model import Stage
+from harness.settings import OPTIONS, Settings, split
+
+HOME = {"HOME": "/home/x"}
+
+
+def load(*argv: str, directory: Path, **environ: str) -> Settings:
+    """Read settings from a command line and an environment."""
+    return Settings.load(argv, {**HOME, **environ}, directory=directory)
+
+
+def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: Path) -> None:
+    """And each value knows where it came from."""
+    (tmp_path / "cc-ci.toml").write_text('ref = "file"\nversion = "file"\nsrc = "file"\n')
+    got = load("--ref", "line", directory=tmp_path, REF="env", VERSION="env")
+    assert (got.ref, got.version, got.src, got.pr) == ("line", "env", "file", "")
+    assert got.origins["ref"] == "--ref"
+    assert got.origins["version"] == "VERSION in the environment"
+    assert got.origins["src"].endswith("cc-ci.toml")
+
+
+def test_recipes_come_from_the_line_or_from_RECIPE(tmp_path: Path) -> None:  # noqa: N802  its name
+    """Options may stand between them."""
+    assert load("a", "--keep", "b", directory=tmp_path).selectors == ("a", "b")
+    assert load(directory=tmp_path, RECIPE="c d").selectors == ("c", "d")
+    assert load("a", directory=tmp_path, RECIPE="c").selectors == ("a",)
+
+
+def test_stages_are_put_in_their_order(tmp_path: Path) -> None:
+    """However they were written."""
+    assert load("--stages", "restore,install", directory=tmp_path).stages == (
+        Stage.INSTALL,
+        Stage.RESTORE,
+    )
+    assert load(directory=tmp_path, STAGES="backup").stages == (Stage.BACKUP,)
+    assert load(directory=tmp_path).stages == tuple(Stage)
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "words"),
+    [
+        (["--kep"], {}, "--keep"),
+        (["--stages", "instal"], {}, "install"),
+        ([], {"CCCI_TIMEOUT_FAKTOR": "2"}, "CCCI_TIMEOUT_FACTOR"),
+        ([], {"CCCI_SKIP_GENERIC_BACKUPS": "1"}, "CCCI_SKIP_GENERIC_BACKUP"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(
+    argv: list[str], environ: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    """A setting that is misspelt and ignored would be a lie about what was tested."""
+    with pytest.raises(UnknownNameError) as caught:
+        load(*argv, directory=tmp_path, **environ)
+    assert words in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--timeout-factor", "fast"], "timeout_factor"),
+        (["--timeout-factor", "0"], "between 0.1 and 100"),
+        (["--engine", "podman"], "auto, external, private"),
+        (["--lock-timeout", "-3"], "not negative"),
+    ],
+)
+def test_a_value_that_cannot_be_read_says_which_and_from_where(
+    argv: list[str], words: str, tmp_path: Path
+) -> None:
+    """What, where, and what is expected."""
+    with pytest.raises(UsageError) as caught:
+        load(*argv, directory=tmp_path)
+    assert words in str(caught.value)
+    assert argv[0] in str(caught.value)
+
+
+def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
+    """As on the command line."""
+    (tmp_path / "cc-ci.toml").write_text("kep = true\n")
+    with pytest.raises(UnknownNameError) as caught:
+        load(directory=tmp_path)
+    assert "keep" in caught.value.hint
+
+
+def test_generic_assertions_are_left_out_as_asked(tmp_path: Path) -> None:
+    """All of them, or those of one stage; 0 means no."""
+    assert load(directory=tmp_path, CCCI_SKIP_GENERIC="1").skip_generic == frozenset(Stage)
+    assert load(directory=tmp_path, CCCI_SKIP_GENERIC_BACKUP="1").skip_generic == {Stage.BACKUP}
+    assert load(directory=tmp_path, CCCI_SKIP_GENERIC="0").skip_generic == frozenset()
+    with pytest.raises(UsageError):
+        load(directory=tmp_path, CCCI_SKIP_GENERIC="maybe")
+
+
+def test_the_cache_is_the_users_own(tmp_path: Path) -> None:
+    """XDG_CACHE_HOME, else ~/.cache, unless it is set."""
+    assert load(directory=tmp_path).cache == Path("/home/x/.cache/cc-ci")
+    assert load(directory=tmp_path, XDG_CACHE_HOME="/c").cache == Path("/c/cc-ci")
+    assert load(directory=tmp_path, CCCI_CACHE="/d").cache == Path("/d")
+
+
+def test_a_line_is_split_into_what_it_selects_and_its_options() -> None:
+    """A value that looks like a recipe stays with its option."""
+    assert split(["a", "--ref", "b", "--keep", "c"]) == (("a", "c"), ("--ref", "b", "--keep"))
+
+
+def test_every_option_is_a_field() -> None:
+    """What can be set is what is used."""
+    assert {option.name for option in OPTIONS} <= set(Settings.__dataclass_fields__)

@@ -1,0 +1,104 @@
+"""One word for a run: the first thing that went wrong decides, and a skip is no pass."""
+
+import pytest
+
+from harness.assertions.runner import judge
+from harness.errors import AbortedError, EngineError
+from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult, TeardownResult
+from harness.report.verdict import conclude
+
+ALL = frozenset(Stage)
+
+
+def stage(name: Stage, outcome: Outcome, reason: str = "") -> StageResult:
+    """Return a stage's result."""
+    return StageResult(stage=name, outcome=outcome, reason=reason)
+
+
+def assertion(outcome: Outcome, message: str = "") -> AssertionResult:
+    """Return an assertion's result."""
+    return AssertionResult(
+        nodeid=f"t::{outcome}", origin=Origin.GENERIC, outcome=outcome, seconds=0, message=message
+    )
+
+
+def test_all_stages_passed_is_a_pass() -> None:
+    """Exit code 0, and only then."""
+    got = conclude([stage(s, Outcome.PASSED) for s in Stage], asked=ALL)
+    assert (got.outcome, got.exit_code, got.cause) == (Outcome.PASSED, 0, "")
+
+
+def test_a_skipped_upgrade_beside_passes_is_a_pass() -> None:
+    """A recipe without releases is still tested."""
+    results = [stage(Stage.INSTALL, Outcome.PASSED), stage(Stage.UPGRADE, Outcome.SKIPPED, "none")]
+    assert conclude(results, asked=ALL).outcome is Outcome.PASSED
+
+
+def test_only_skips_is_not_a_pass() -> None:
+    """Nothing was asserted, so nothing is known: its own exit code."""
+    got = conclude([stage(Stage.UPGRADE, Outcome.SKIPPED, "no release")], asked=ALL)
+    assert (got.outcome, got.exit_code) == (Outcome.SKIPPED, 4)
+    assert "no release" in got.cause
+
+
+def test_a_pass_of_a_stage_that_was_only_needed_proves_nothing() -> None:
+    """Asked for the upgrade, told that the install works: that is not an answer."""
+    results = [stage(Stage.INSTALL, Outcome.PASSED), stage(Stage.UPGRADE, Outcome.SKIPPED, "x")]
+    assert conclude(results, asked=frozenset({Stage.UPGRADE})).outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(Outcome.FAILED, 1), (Outcome.ERROR, 3)])
+def test_the_first_bad_stage_decides(outcome: Outcome, code: int) -> None:
+    """What comes after it is an echo, and so is a teardown that fails too."""
+    results = [
+        stage(Stage.INSTALL, Outcome.PASSED),
+        stage(Stage.UPGRADE, outcome, "why"),
+        stage(Stage.BACKUP, Outcome.ABORTED, "upgrade did not pass"),
+    ]
+    down = TeardownResult(outcome=Outcome.ERROR, reason="left a network")
+    got = conclude(results, asked=ALL, teardown=down)
+    assert (got.outcome, got.exit_code, got.stage, got.cause) == (outcome, code, "upgrade", "why")
+
+
+def test_a_teardown_that_leaves_something_is_an_error() -> None:
+    """The app is fine, the machine is not clean."""
+    down = TeardownResult(outcome=Outcome.ERROR, reason="left a network", left=("network x",))
+    got = conclude([stage(Stage.INSTALL, Outcome.PASSED)], asked=ALL, teardown=down)
+    assert (got.outcome, got.exit_code, got.stage) == (Outcome.ERROR, 3, "teardown")
+
+
+def test_a_run_that_was_stopped_is_aborted() -> None:
+    """Unless a stage was bad before it was stopped."""
+    stopped = AbortedError("SIGINT")
+    results = [stage(Stage.INSTALL, Outcome.PASSED), stage(Stage.UPGRADE, Outcome.ABORTED)]
+    assert conclude(results, asked=ALL, stopped=stopped).exit_code == 130
+    bad = [stage(Stage.INSTALL, Outcome.FAILED, "x")]
+    assert conclude(bad, asked=ALL, stopped=stopped).outcome is Outcome.FAILED
+
+
+def test_an_error_before_any_stage_keeps_its_own_code() -> None:
+    """No engine is an error of the test bed."""
+    got = conclude([], asked=frozenset(), stopped=EngineError("no engine"))
+    assert (got.outcome, got.exit_code) == (Outcome.ERROR, 3)
+
+
+def test_a_stage_of_skips_only_has_not_passed() -> None:
+    """And neither has one of which nothing was collected."""
+    assert judge([assertion(Outcome.SKIPPED, "x")]) == (Outcome.SKIPPED, "nothing asserted")
+    assert judge([]) == (Outcome.SKIPPED, "nothing asserted")
+    assert judge([assertion(Outcome.SKIPPED), assertion(Outcome.PASSED)])[0] is Outcome.PASSED
+
+
+def test_the_first_bad_assertion_decides() -> None:
+    """A broken app makes later assertions run into errors; a dead engine makes them fail."""
+    failed, error = assertion(Outcome.FAILED, "f\nmore"), assertion(Outcome.ERROR, "e")
+    assert judge([assertion(Outcome.PASSED), failed, error]) == (
+        Outcome.FAILED,
+        "t::failed: f (and 1 more)",
+    )
+    assert judge([error, failed])[0] is Outcome.ERROR
+
+
+def test_a_child_that_died_is_an_error_whatever_it_wrote() -> None:
+    """Half of the assertions is not all of them."""
+    assert judge([assertion(Outcome.PASSED)], "it died") == (Outcome.ERROR, "it died")
