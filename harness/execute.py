@@ -90,6 +90,7 @@ class Execution:
     _vault: Repository | None = None
     _revision: Revision | None = None
     _version: str = ""
+    _workers: runner.Workers = field(init=False)
 
     def run(self) -> None:
         """Perform every stage of the plan.
@@ -97,12 +98,14 @@ class Execution:
         Raises:
             AbortedError: the run was told to stop; `results` holds what was done until then.
         """
-        for planned in self.context.plan.stages:
-            if not planned.asked and not planned.runs:
-                continue
-            result = self._unperformed(planned) or self._perform(planned)
-            self.results.append(result)
-            self.context.finished(result)
+        stages = [stage for stage in self.context.plan.stages if stage.asked or stage.runs]
+        asserting = [planned.stage for planned in stages if planned.runs and planned.files]
+        logs = self.context.directory / "logs"
+        with runner.Workers(asserting, logs, self.context.environ) as self._workers:
+            for planned in stages:
+                result = self._unperformed(planned) or self._perform(planned)
+                self.results.append(result)
+                self.context.finished(result)
 
     def _unperformed(self, planned: PlannedStage) -> StageResult | None:
         """Return the result of a stage that is left out, or None for one to be performed."""
@@ -117,28 +120,26 @@ class Execution:
 
     def _perform(self, planned: PlannedStage) -> StageResult:
         stage, began = planned.stage, time.monotonic()
-        log = self.context.directory / "logs" / f"assertions.{stage}.log"
-        with runner.prepared(log, self.context.environ) as worker:
-            try:
-                facts = self._op(stage)
-            except AbortedError as error:
-                self.results.append(self._broken(stage, error, began))
-                raise
-            except Exception as error:  # noqa: BLE001  every end of an op has its word
-                return self._broken(stage, as_harness_error(error), began)
-            op_seconds = time.monotonic() - began
-            if not planned.files:
-                return StageResult(
-                    stage=stage,
-                    outcome=Outcome.SKIPPED,
-                    reason="nothing asserted: no test file applies",
-                    op_seconds=op_seconds,
-                    facts=facts,
-                )
-            self.context.step(f"{stage}: assertions")
-            asserted = runner.run(
-                worker, self._order(planned), timeout=ASSERT_SECONDS * self.context.factor
+        try:
+            facts = self._op(stage)
+        except AbortedError as error:
+            self.results.append(self._broken(stage, error, began))
+            raise
+        except Exception as error:  # noqa: BLE001  every end of an op has its word
+            return self._broken(stage, as_harness_error(error), began)
+        op_seconds = time.monotonic() - began
+        if not planned.files:
+            return StageResult(
+                stage=stage,
+                outcome=Outcome.SKIPPED,
+                reason="nothing asserted: no test file applies",
+                op_seconds=op_seconds,
+                facts=facts,
             )
+        self.context.step(f"{stage}: assertions")
+        asserted = self._workers.run(
+            stage, self._order(planned), timeout=ASSERT_SECONDS * self.context.factor
+        )
         return StageResult(
             stage=stage,
             outcome=asserted.outcome,

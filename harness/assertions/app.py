@@ -173,11 +173,15 @@ class BackupView:
     @cached_property
     def files(self) -> Mapping[str, int]:
         """Every regular file in the snapshot, by path, with its size in bytes."""
-        return self.repository.files(self.snapshot_id)
+        return self.repository.files(self._directory)
 
     def read(self, path: str, *, service: str = "app") -> bytes:
         """Return what the snapshot holds of the file that the service sees at that path."""
-        return self.repository.read(self.snapshot_id, self.locate(path, service=service))
+        return self.repository.read(self._directory, self.locate(path, service=service))
+
+    @cached_property
+    def _directory(self) -> str:
+        return self.repository.extract(self.snapshot_id)
 
     def locate(self, path: str, *, service: str = "app") -> str:
         """Return where the snapshot holds what a service sees at that absolute path."""

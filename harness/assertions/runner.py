@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from harness.assertions.protocol import Order, read_results
 from harness.errors import ProcessError
-from harness.model import AssertionResult, Outcome
+from harness.model import AssertionResult, Outcome, Stage
 from harness.proc import Worker
 
 
@@ -26,25 +26,53 @@ class Asserted:
     results: tuple[AssertionResult, ...]
 
 
-@contextmanager
-def prepared(log: Path, environ: Mapping[str, str]) -> Iterator[Worker]:
-    """Start the child that will run the assertions; it is ended with the block, used or not.
+class Workers:
+    """The children of a run, one for each stage that asserts; a context manager.
+
+    Each is started one stage ahead, so that its imports are done when its stage's op is: starting
+    Python and pytest costs more than most stages' assertions. Those not used are ended at the end.
 
     Args:
-        log: the file for all that it prints.
-        environ: its whole environment.
+        stages: the stages that will assert something, in order.
+        logs: a directory for what the children print.
+        environ: their whole environment.
     """
-    package = Path(__file__).resolve().parents[2]
-    path = os.pathsep.join([str(package), environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    worker = Worker(
-        [sys.executable, "-m", "harness.assertions.child"],
-        log=log,
-        env={**environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    try:
-        yield worker
-    finally:
-        worker.close()
+
+    def __init__(self, stages: Sequence[Stage], logs: Path, environ: Mapping[str, str]) -> None:
+        self._waiting = list(stages)
+        self._ready: dict[Stage, Worker] = {}
+        self._logs = logs
+        package = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, [package, environ.get("PYTHONPATH")]))
+        self._environ = {**environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def __enter__(self) -> Self:
+        """Start the first one."""
+        self._start_next()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End those that were not used."""
+        for worker in self._ready.values():
+            worker.close()
+
+    def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
+        """Let the stage's child run the order's files, and return what came of them."""
+        while stage not in self._ready:
+            self._start_next()
+        worker = self._ready.pop(stage)
+        self._start_next()
+        return run(worker, order, timeout=timeout)
+
+    def _start_next(self) -> None:
+        if not self._waiting:
+            return
+        stage = self._waiting.pop(0)
+        self._ready[stage] = Worker(
+            [sys.executable, "-m", "harness.assertions.child"],
+            log=self._logs / f"assertions.{stage}.log",
+            env=self._environ,
+        )
 
 
 def run(worker: Worker, order: Order, *, timeout: float) -> Asserted:

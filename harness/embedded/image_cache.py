@@ -22,7 +22,8 @@ from harness.embedded.image_layers import RootFs, trim
 
 _LOCK = "image-"
 _MARK = re.compile(r"-build-([0-9a-f]{12})-")
-_MOUNTS = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+MOUNTS = Path("/proc/self/mountinfo")
 
 
 def lock_name(key: str) -> str:
@@ -94,7 +95,7 @@ def purge(cache: Path) -> None:
 def _scratch(cache: Path, owner: str, *, near: bool = False) -> Iterator[Path]:
     """Make an empty directory for the length of the block: where it is fast, or near the layers."""
     root = directory(cache) if near else rootfs.scratch_root(directory(cache))
-    work = Path(tempfile.mkdtemp(prefix=f"{_prefix(cache)}-build-{owner[:12]}-", dir=root))
+    work = Path(tempfile.mkdtemp(prefix=f"{prefix(cache)}-build-{owner[:12]}-", dir=root))
     work.chmod(0o711)  # an unprivileged builder's ids must get through it, and may not list it
     try:
         yield work
@@ -102,7 +103,8 @@ def _scratch(cache: Path, owner: str, *, near: bool = False) -> Iterator[Path]:
         _remove(work)
 
 
-def _prefix(cache: Path) -> str:
+def prefix(cache: Path) -> str:
+    """Return what the names of a cache's scratch directories begin with, wherever they lie."""
     # Other caches use the same memory disk, and their locks are not ours to see.
     return "ccci-" + hashlib.sha256(os.fsencode(cache.resolve())).hexdigest()[:8]
 
@@ -110,7 +112,7 @@ def _prefix(cache: Path) -> str:
 def sweep(cache: Path, owner: str) -> None:
     """Remove what killed builds of this cache left behind: the owner's, and whose lock is free."""
     for root in {*rootfs.scratch_roots(directory(cache))}:
-        for path in root.glob(f"{_prefix(cache)}-build-*"):
+        for path in root.glob(f"{prefix(cache)}-build-*"):
             mark = _MARK.search(path.name)
             if mark and (mark[1] == owner[:12] or _is_left_over(cache, mark[1])):
                 _remove(path)
@@ -122,8 +124,11 @@ def _is_left_over(cache: Path, key: str) -> bool:
 
 def _remove(path: Path) -> None:
     # A mount below it would be the host's own /dev or /sys: nothing there may be deleted.
-    with suppress(OSError):
-        mounts = [line.split()[4] for line in _MOUNTS.read_text().splitlines()]
-        if any(mount.startswith(f"{path}/") for mount in mounts):
-            return
-    shutil.rmtree(path, ignore_errors=True)
+    if not any(mount.startswith(f"{path.resolve()}/") for mount in _mounts()):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _mounts() -> list[str]:
+    lines = MOUNTS.read_text(errors="surrogateescape").splitlines()
+    # The kernel writes spaces and the like as a backslash and three octal digits.
+    return [_OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split()[4]) for line in lines]

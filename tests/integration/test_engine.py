@@ -268,6 +268,34 @@ def foreign_pid_files(cache: Path) -> None:
     engine.purge(cache, say=silent)
 
 
+def orphan(cache: Path) -> None:
+    """A containerd that outlived its dockerd stops neither the next start nor a stop."""
+    found, _ = resolve(cache)
+    engine.stop(cache, say=silent)
+    left = _start_containerd(cache)
+    again, _ = resolve(cache)
+    assert again == found
+    assert not processes.is_running(left)
+    engine.stop(cache, say=silent)
+    left = _start_containerd(cache)
+    assert engine.stop(cache, say=silent)
+    assert not processes.is_running(left)
+    engine.purge(cache, say=silent)
+
+
+def _start_containerd(cache: Path) -> int:
+    folder = layout.Paths.of(cache).exec / "containerd"
+    argv = ["containerd", "--config", str(folder / "containerd.toml")]
+    pid = proc.start_daemon(argv, log=cache / "containerd.log")
+    (folder / "containerd.pid").write_text(str(pid))
+    wait_for(
+        (folder / "containerd.sock").exists,
+        what="the socket of containerd",
+        deadline=Deadline.after(20),
+    )
+    return pid
+
+
 def dies(cache: Path) -> None:
     """A dockerd that cannot start is reported at once, in its own words."""
     paths = layout.Paths.of(cache)
@@ -357,7 +385,7 @@ def _await_gone(pids: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "scenario",
-    [life, named, racers, killed, foreign_pid_files, dies, deep, rival],
+    [life, named, racers, killed, foreign_pid_files, orphan, dies, deep, rival],
     ids=lambda scenario: scenario.__name__,
 )
 def test_private_engine(
