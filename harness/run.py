@@ -175,6 +175,7 @@ class Run:
 
     def _execute(self, bed: TestBed, subject: Subject, work: Path) -> None:
         settings, engine = self.settings, bed.engine.environ({})
+        ledger = Ledger(self.directory / "ledger.jsonl")
         self._platform = SwarmPlatform(
             client=bed.client,
             environ=engine,
@@ -190,6 +191,7 @@ class Run:
             image=bed.toolbox,
             stack=self.target.stack,
             labels=own_labels(self.target),
+            note=ledger.note,
         )
         self._execution = Execution(
             context=Context(
@@ -200,7 +202,7 @@ class Run:
                 repo=subject.repo,
                 tools=tools,
                 seeds=subject.seeds,
-                ledger=Ledger(self.directory / "ledger.jsonl"),
+                ledger=ledger,
                 health=subject.health,
                 node_id=bed.node_id,
                 directory=self.directory,

@@ -8,18 +8,26 @@ backup, once the app's volumes exist: mounting a volume that does not exist yet 
 from __future__ import annotations
 
 import io
+import re
 import secrets
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import docker
+from docker.errors import APIError
+from docker.models.containers import Container
 from docker.types import Mount
 
 from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, REPOSITORY, VOLUMES, Repository
 from harness.docker.exec import ExecTarget
+from harness.errors import EngineError
+from harness.waiting import Deadline, retry
 
 IDLE = ("sleep", "infinity")
+NETWORK_FORGOTTEN = re.compile(r"network \S+ not found|could not find network", re.IGNORECASE)
+ATTEMPTS = 10
+ATTACH_SECONDS = 30.0
 
 
 @dataclass(kw_only=True)
@@ -32,6 +40,7 @@ class ToolContainers:
         stack: the stack's name, from which the containers' and the volume's names are made.
         labels: the run's labels.
         network: the network that apps are on.
+        note: is told of every start that had to be tried again.
     """
 
     client: docker.DockerClient
@@ -39,6 +48,7 @@ class ToolContainers:
     stack: str
     labels: Mapping[str, str]
     network: str = "proxy"
+    note: Callable[[str], None] = field(default=lambda _: None)
     _password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     def start_reader(self) -> str:
@@ -66,7 +76,41 @@ class ToolContainers:
         return Repository(target=target)
 
     def _start(self, role: str, mounts: list[Mount], *, network: str) -> str:
-        container = self.client.containers.create(
+        """Start a container, and return its id.
+
+        When the last container leaves an overlay network, its node forgets the network, and a
+        container that joins in that moment is told that there is none. Nothing has been started
+        then, so it is safe to try again.
+        """
+
+        def once(_attempt: int) -> str:
+            container = self._create(role, mounts, network)
+            try:
+                container.put_archive("/", _password_archive(self._password))
+                container.start()
+            except APIError as error:
+                container.remove(force=True)
+                if NETWORK_FORGOTTEN.search(str(error.explanation)):
+                    raise _NetworkForgottenError(str(error.explanation)) from error
+                raise
+            return str(container.id)
+
+        try:
+            return retry(
+                once,
+                on=_NetworkForgottenError,
+                attempts=ATTEMPTS,
+                deadline=Deadline.after(ATTACH_SECONDS),
+                note=lambda attempt, error: self.note(f"starting the {role}, {attempt}: {error}"),
+            )
+        except _NetworkForgottenError as error:
+            raise EngineError(
+                f"no container can join the network {network}: {error}",
+                hint="docker network inspect it; the engine's log says more",
+            ) from error
+
+    def _create(self, role: str, mounts: list[Mount], network: str) -> Container:
+        return self.client.containers.create(
             self.image,
             list(IDLE),
             name=f"{self.stack}_ccci-{role}",
@@ -76,9 +120,10 @@ class ToolContainers:
             network=network,
             init=True,
         )
-        container.put_archive("/", _password_archive(self._password))
-        container.start()
-        return str(container.id)
+
+
+class _NetworkForgottenError(Exception):
+    """The node forgot the network while a container was joining it."""
 
 
 def _password_archive(password: str) -> bytes:

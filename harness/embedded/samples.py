@@ -2,13 +2,15 @@
 
 `samples/<name>/history.toml` lists the commits in order; each names a folder beside it that holds
 the files the commit adds or changes. Author, dates and file modes are fixed, so the hashes are the
-same everywhere and a report can quote them.
+same everywhere and a report can quote them. A name that begins with `dot-` stands for one that
+begins with a dot: `dot-env.sample` becomes `.env.sample`, since packaging leaves hidden files out.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
@@ -142,8 +144,12 @@ def _changes(commit: Commit) -> Iterator[bytes]:
         if path.is_file():
             # By name, not by the file's mode: a packaged copy of this project loses modes.
             mode = "100755" if path.suffix == ".sh" else "100644"
-            yield f"M {mode} inline {path.relative_to(commit.folder)}\n".encode()
+            yield f"M {mode} inline {_repository_path(path.relative_to(commit.folder))}\n".encode()
             yield _data(path.read_bytes())
+
+
+def _repository_path(path: Path) -> str:
+    return "/".join(re.sub(r"^dot-", ".", part) for part in path.parts)
 
 
 def _data(content: str | bytes) -> bytes:

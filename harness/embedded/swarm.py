@@ -90,9 +90,9 @@ def ensure_proxy(
         with _locked(cache, f"making the network {PROXY}", say):
             made = _proxy(client, engine) is None and _create_proxy(client, engine)
         network = _await_addresses(client, engine, clock)
+    elif _is_unfinished(network):
+        network = _await_addresses(client, engine, clock)
     _require_usable(network, engine)
-    if not _has_addresses(network):
-        _await_addresses(client, engine, clock)
     return made
 
 
@@ -243,6 +243,12 @@ def _create_proxy(client: docker.DockerClient, engine: Engine) -> bool:
     except (DockerException, requests.RequestException) as error:
         raise _refused(error, engine, doing) from error
     return True
+
+
+def _is_unfinished(network: Mapping[str, Any]) -> bool:
+    """Return whether it may be one that another run has just made: it lacks a driver at first."""
+    young = network.get("Driver") in {"", "overlay"} and network.get("Scope") == "swarm"
+    return young and not _has_addresses(network)
 
 
 def _has_addresses(network: Mapping[str, Any]) -> bool:

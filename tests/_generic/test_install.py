@@ -16,9 +16,11 @@ def test_every_service_has_converged(app: App) -> None:
     assert unsettled(app.snapshot(), Before()) == []
 
 
-def test_the_version_label_is_that_of_the_deployed_release(app: App, facts: Facts) -> None:
-    """The label says what was asked for, so it was really that release and not another one."""
-    assert app.label("version") == facts.deployed_version
+def test_the_version_label_is_that_of_what_was_deployed(app: App, facts: Facts) -> None:
+    """The tag of the base, or what the head declares: so it was really that and not another one."""
+    label, expected = app.label("version"), facts.base_version or facts.head_version
+    assert label, f"no service has the label coop-cloud.{facts.stack}.version"
+    assert label == expected
 
 
 def test_it_was_deployed_pinned_when_it_is_a_release(app: App, facts: Facts) -> None:

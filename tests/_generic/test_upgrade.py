@@ -39,7 +39,9 @@ def test_what_runs_is_the_head_commit(app: App, facts: Facts) -> None:
 
 def test_the_version_label_is_the_heads(app: App, facts: Facts) -> None:
     """The labels come from the head's compose file and were not rolled back."""
-    assert app.label("version") == facts.head_version
+    label = app.label("version")
+    assert label, f"no service has the label coop-cloud.{facts.stack}.version"
+    assert label == facts.head_version
 
 
 def test_the_app_itself_answers(app: App) -> None:

@@ -350,6 +350,19 @@ def test_extension_fields_may_hold_anything(load: Load) -> None:
     assert load("x-a: '$ ${'\nname: $\nservices: {app: {image: x}}").unset == frozenset()
 
 
+def test_definitions_are_kept_whole_and_replaced_whole(load: Load) -> None:
+    """What stands under a name is there in full, filled in, and is the last file's alone."""
+    stack = load(
+        "version: '3.8'\nservices: {app: {image: x}}\n"
+        "volumes: {v: {driver: d, labels: {a: '$SET'}}, w: {driver: d, external: false}}\n",
+        "version: '3.7'\nvolumes: {w: {name: n}}\n",
+    )
+    assert stack.volumes["v"].definition == {"driver": "d", "labels": {"a": "value"}}
+    assert stack.volumes["w"].definition == {"name": "n"}
+    assert stack.version == "3.8"
+    assert load("services: {app: {image: x}}").version == ""
+
+
 def test_the_env_file_picks_the_files(tmp_path: Path) -> None:
     """An empty COMPOSE_FILE means compose.yml; empty parts between colons mean nothing."""
     (tmp_path / "compose.yml").write_text("services: {a: {image: x}}")

@@ -291,6 +291,7 @@ def test_a_refused_network_is_an_engine_error(tmp_path: Path) -> None:
         ({"Driver": "bridge", "Scope": "local"}, "its driver is bridge, its scope is local"),
         ({"Scope": "local"}, "its scope is local"),
         ({"Attachable": False}, "it is not attachable"),
+        ({"Driver": "macvlan", "IPAM": {"Config": None}}, "its driver is macvlan"),
         ({"Driver": "null", "Scope": "local", "IPAM": {"Config": None}}, "its driver is null"),
     ],
 )
@@ -323,6 +324,14 @@ def test_a_network_may_be_listed_a_moment_after_it_was_made(tmp_path: Path) -> N
     fake = FakeEngine(MANAGER)
     fake.create_network = lambda *_, **__: {"Id": "x"}  # type: ignore[method-assign]  # later
     assert proxy(fake, tmp_path, clock=FakeClock(lambda: fake.found.append(OVERLAY)))
+
+
+def test_another_runs_new_network_is_not_taken_for_one_of_another_kind(tmp_path: Path) -> None:
+    """Until the allocator has run, the engine lists it with an empty driver."""
+    fake = FakeEngine(MANAGER, [{**NO_ADDRESSES, "Driver": ""}])
+    clock = FakeClock(lambda: fake.found.__setitem__(0, OVERLAY))
+    assert not proxy(fake, tmp_path, clock=clock)
+    assert fake.done == []
 
 
 @pytest.mark.parametrize("there", [True, False])

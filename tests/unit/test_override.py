@@ -1,4 +1,4 @@
-"""What is laid over a recipe's compose files: labels, and what this machine forces; nothing else."""
+"""What is laid over a recipe: labels, and what this machine forces; nothing else."""
 
 from pathlib import Path
 

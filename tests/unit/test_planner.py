@@ -22,7 +22,7 @@ def head(*, has_backup: bool = True) -> Head:
 
 
 OLDER = (release("1.0.0+1.9"), release("1.0.0+1.10"))
-FILES = {stage: (("t.py", Origin.GENERIC),) for stage in Stage}
+FILES = dict.fromkeys(Stage, (("t.py", Origin.GENERIC),))
 
 
 def plan(**changes: object) -> Plan:

@@ -204,7 +204,8 @@ def test_describe_counts_from_the_last_release(cloned: Repo, commits: dict[str, 
 def test_the_original_is_left_alone(tmp_path: Path) -> None:
     """Work in the clone changes no byte of a path that is tested, its index included."""
     commits = make_origin(tmp_path / "origin")
-    (tmp_path / "origin/compose").touch()  # a git that may write would refresh the index for this
+    # A git that may write would note this in its index.
+    os.utime(tmp_path / "origin/compose", (1_000_000_000, 1_000_000_000))
     before = _bytes(tmp_path / "origin")
     ours = clone(str(tmp_path / "origin"), tmp_path / "clone", timeout=20)
     for name in ("first", "feature"):
@@ -311,13 +312,18 @@ def test_sources_that_are_not_there(tmp_path: Path) -> None:
 def test_a_transport_that_runs_commands_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`ext::` would run a command of the source's choosing; git is not allowed to."""
-    source = "ext::touch ran"
+    """`ext::` and its like run a program of the source's choosing; git is not allowed to."""
     monkeypatch.chdir(tmp_path)
-    Path(source).mkdir()  # so that it is not refused as a path with nothing there
-    with pytest.raises(SourceError) as caught:
-        clone(source, tmp_path / "a", timeout=20)
-    assert "transport 'ext' not allowed" in caught.value.detail
+    helper = Path("git-remote-other")
+    helper.write_text("#!/bin/sh\ntouch ran\n")
+    helper.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for kind in ("ext", "other"):
+        source = f"{kind}::touch ran"
+        Path(source).mkdir()  # so that it is not refused as a path with nothing there
+        with pytest.raises(SourceError) as caught:
+            clone(source, tmp_path / "a", timeout=20, env=env)
+        assert f"transport '{kind}' not allowed" in caught.value.detail
     assert not Path("ran").exists()
 
 
@@ -344,7 +350,7 @@ def test_no_configuration_and_no_hook_gets_in(tmp_path: Path) -> None:
     hook.chmod(0o755)
     (home / ".gitconfig").write_text(
         f"[init]\ntemplateDir = {home}/template\n[core]\nhooksPath = {home}/template/hooks\n"
-        "autocrlf = true\n[alias]\nclone = !false\n"
+        f'autocrlf = true\n[url "/nonexistent"]\ninsteadOf = {tmp_path}/origin\n'
     )
     env = {
         "PATH": os.environ["PATH"],
@@ -356,6 +362,8 @@ def test_no_configuration_and_no_hook_gets_in(tmp_path: Path) -> None:
         "GIT_CONFIG_VALUE_0": f"{home}/template/hooks",
     }
     ours = clone(str(tmp_path / "origin"), tmp_path / "clone", timeout=20, env=env)
+    assert not (ours.path / ".git/hooks").exists()
+    (home / "template/hooks").rename(ours.path / ".git/hooks")
     ours.checkout(commits["second"])
     assert not (tmp_path / "ran").exists()
     assert (ours.path / "compose").read_bytes() == b"two"
@@ -432,7 +440,7 @@ def test_a_password_is_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("error: unable to open /x/.git/objects/ab: Permission denied", "not be read"),
         ("fatal: '/x' does not appear to be a git repository", "not a git repository"),
         ("fatal: transport 'ext' not allowed", "not cloned here"),
-        ("fatal: repository 'https://x/proxy-connection-refused-ssl.git/' not found", "no such"),
+        ("fatal: repository 'https://x/certificate.git/' not found", "no such"),
         ("fatal: something new", ""),
     ],
 )

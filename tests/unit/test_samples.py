@@ -195,6 +195,7 @@ def own(tmp_path: Path) -> Path:
     one.mkdir(parents=True)
     (one / "run.sh").write_text("x")
     (one / "gone").write_text("")
+    (one / "dot-hidden").write_text("h")
     (tmp_path / "own/one/second/sub").mkdir(parents=True)
     (tmp_path / "own/one/second/sub/é").write_text("no newline at the end")
     (tmp_path / "own/one/history.toml").write_text(
@@ -210,6 +211,7 @@ def test_files_come_modes_and_go(own: Path, tmp_path: Path) -> None:
     ours = clone(str(make("one", tmp_path / "c", samples=own)), tmp_path / "clone", timeout=20)
     ours.checkout(ours.releases()[0].commit)
     assert (ours.path / "run.sh").stat().st_mode & 0o111
+    assert (ours.path / ".hidden").read_text() == "h"
     assert (ours.path / "gone").read_bytes() == b""
     ours.checkout(ours.default_branch_commit())
     assert (ours.path / "sub/é").read_text() == "no newline at the end"
@@ -270,6 +272,12 @@ def test_an_unknown_sample(tmp_path: Path) -> None:
     assert "custom-html, radicale" in caught.value.hint
     with pytest.raises(UnknownNameError):
         make("../samples/radicale", tmp_path)
+
+
+def test_no_file_of_a_sample_is_hidden() -> None:
+    """Packaging leaves hidden files out, so an installed copy would make other repositories."""
+    hidden = [path for path in samples.SAMPLES.rglob("*") if path.name.startswith(".")]
+    assert hidden == []
 
 
 @pytest.mark.parametrize("name", NAMES)

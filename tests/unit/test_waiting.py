@@ -16,9 +16,11 @@ class FakeClock:
     slept: list[float] = field(default_factory=list)
 
     def monotonic(self) -> float:
+        """Return the time."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        """Move on."""
         self.slept.append(seconds)
         self.now += seconds
 

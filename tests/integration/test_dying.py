@@ -1,0 +1,151 @@
+"""Runs that are stopped, killed or blocked: nothing stays that the next run does not remove."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness.docker.sweep import RUN_LABEL, STACK_LABEL, find
+from harness.errors import HarnessError
+from harness.waiting import Deadline, wait_for
+from tests.integration.conftest import Harness
+from tests.integration.support import ROOT, command, environment
+
+
+@contextmanager
+def running(output: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the harness beside the test; it is ended with the block if it still runs."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "printed.txt").open("wb") as printed:
+        process = subprocess.Popen(  # noqa: S603  the harness itself
+            command("run", *words, "--output", str(output)),
+            cwd=ROOT, env=environment(), stdout=printed, stderr=printed,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def reaches(output: Path, words: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the run has printed these words."""
+
+    def ended(_text: str) -> HarnessError | None:
+        return HarnessError("the run ended first") if process.poll() is not None else None
+
+    wait_for(
+        (output / "printed.txt").read_text,
+        what=f"'{words}'",
+        deadline=Deadline.after(120),
+        ready=lambda text: words in text,
+        failed=ended,
+    )
+
+
+def run_of(output: Path) -> str:
+    """Return the id of the only run below a directory."""
+    (directory,) = (path for path in output.iterdir() if path.is_dir())
+    return directory.name
+
+
+def left(client: docker.DockerClient, run: str) -> list[str]:
+    """Return what there is of a run."""
+    return [str(item) for item in find(client, f"{RUN_LABEL}={run}")]
+
+
+def test_a_run_killed_in_mid_upgrade_is_cleaned_up_by_the_next(
+    harness: Harness, tmp_path: Path, cache_dir: Path
+) -> None:
+    """SIGKILL: nothing of the dead run could clean up, so the next one has to, and is green."""
+    output = tmp_path / "killed"
+    with running(output, "custom-html") as process:
+        reaches(output, "redeploy: waiting until settled", process)
+        process.kill()
+    dead = run_of(output)
+    assert left(harness.client, dead)
+    assert (cache_dir / "work" / dead).exists()
+    call = harness("custom-html")
+    assert call.code == 0, call.text
+    assert f"left over  {dead}: removed" in call.text
+    assert left(harness.client, dead) == []
+    assert not (cache_dir / "work" / dead).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("words", ["deploy: waiting until settled", "upgrade: assertions"])
+def test_a_run_that_is_told_to_stop_cleans_up(
+    number: signal.Signals, words: str, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """It is *aborted*, with its own exit code, and removes what it made."""
+    with running(tmp_path, "custom-html") as process:
+        reaches(tmp_path, words, process)
+        process.send_signal(number)
+        assert process.wait(120) == 130
+    text = (tmp_path / "printed.txt").read_text()
+    assert "Traceback" not in text
+    assert "custom-html: aborted" in text
+    assert left(client, run_of(tmp_path)) == []
+
+
+def test_a_second_run_of_a_stack_waits_and_gives_up(harness: Harness, tmp_path: Path) -> None:
+    """It shows who holds the lock, and has its own exit code."""
+    output = tmp_path / "first"
+    with running(output, "custom-html", "--domain", "locked.test") as process:
+        reaches(output, "install: op", process)
+        call = harness("custom-html", "--domain", "locked.test", "--lock-timeout", "1")
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+    assert call.code == 5, call.text
+    assert f"process {process.pid} on {os.uname().nodename}" in call.text
+    assert "waiting for the lock 'stack-locked_test'" in call.text
+
+
+def test_two_runs_of_a_recipe_at_once_do_not_meet(harness: Harness, tmp_path: Path) -> None:
+    """Each has its own domain, stack, checkout and snapshot."""
+    output = tmp_path / "other"
+    with running(output, "custom-html") as process:
+        call = harness("custom-html")
+        assert process.wait(120) == 0, (output / "printed.txt").read_text()
+    assert call.code == 0, call.text
+
+
+def test_a_kept_app_stays_until_it_is_told_to_go(
+    harness: Harness, client: docker.DockerClient
+) -> None:
+    """`--keep` says how; a run in between leaves it alone, and nobody deploys over it."""
+    call = harness("custom-html", "--stages", "install", "--keep", "--domain", "kept.test")
+    assert call.code == 0, call.text
+    run = call.results["run"]
+    try:
+        assert f"nox -s reap -- {run}" in call.text
+        assert harness("custom-html", "--stages", "install").code == 0
+        assert find(client, f"{STACK_LABEL}=kept_test")
+        over = harness("custom-html", "--stages", "install", "--domain", "kept.test")
+        assert over.code == 2
+        assert "there is already a stack kept_test" in over.text
+    finally:
+        reap = subprocess.run(  # noqa: S603  the harness itself
+            command("reap", run), cwd=ROOT, env=environment(), capture_output=True, check=False
+        )
+    assert reap.returncode == 0
+    assert left(client, run) == []
+
+
+def test_a_foreign_stack_is_never_touched(harness: Harness, client: docker.DockerClient) -> None:
+    """Not by a sweep, and not when its name is asked for."""
+    label = {"com.docker.stack.namespace": "foreign_test"}
+    client.volumes.create("foreign_test_data", labels=label)
+    try:
+        call = harness("custom-html", "--stages", "install", "--domain", "foreign.test")
+        assert harness("custom-html", "--stages", "install").code == 0
+    finally:
+        client.volumes.get("foreign_test_data").remove()  # raises when it is gone
+    assert call.code == 2, call.text
+    assert "foreign_test" in call.text
