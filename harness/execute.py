@@ -24,7 +24,7 @@ from harness.docker.faults import as_harness_error
 from harness.docker.readiness import Before
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
-from harness.errors import AbortedError, HarnessError
+from harness.errors import AbortedError, BackupError, HarnessError
 from harness.ledger import Ledger, Op
 from harness.model import Adaptation, Outcome, Stage, StageResult
 from harness.plan.planner import NEEDS, Plan, PlannedStage
@@ -226,6 +226,12 @@ class Execution:
     def _backup(self) -> dict[str, Any]:
         look = self._look()
         spec = BackupSpec.of(look.services, self.context.target.stack)
+        if not spec.parts:
+            raise BackupError(
+                "no volume is backed up",
+                cause="no service has the label backupbot.backup=true, or all volumes are left out",
+                hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
+            )
         self._vault = self.context.tools.vault(tuple(part.volume for part in spec.parts))
         self.context.ledger.begin(Op.BACKUP)
         hooks = self._hooks(spec, "backup.pre-hook")

@@ -55,11 +55,12 @@ def study(entry: Entry, repo: Repo, settings: Settings, target: Target, *, tests
     ref = _ref(settings, entry)
     commit = repo.resolve(ref)
     compose = _compose(repo, commit, target, about.EXTRA_ENV)
+    labelled = any(is_enabled(service.labels) for service in compose.services.values())
     head = Head(
         commit=commit,
         ref=ref or "default branch",
         version=declared_version(compose, target.stack),
-        has_backup=any(is_enabled(service.labels) for service in compose.services.values()),
+        has_backup=labelled if about.BACKUP_CAPABLE is None else about.BACKUP_CAPABLE,
     )
     skip = settings.skip_generic | about.skip_generic()
     plan = make(

@@ -194,7 +194,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 def _digest(content: Mapping[str, bytes]) -> str:
     # Each part goes in by its own digest, so that no two different trees can run together.
     total = hashlib.sha256()
-    for name, data in sorted(content.items()):
+    for name, data in content.items():
         total.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(data).digest())
     return total.hexdigest()
 

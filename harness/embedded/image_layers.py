@@ -142,7 +142,7 @@ def installed(status: str) -> dict[str, str]:
     found = {}
     for stanza in status.split("\n\n"):
         pairs = (line.split(": ", 1) for line in stanza.splitlines() if ": " in line)
-        values = {pair[0]: pair[1] for pair in pairs if not pair[0].startswith(" ")}
+        values = {pair[0]: pair[1] for pair in pairs}
         if values.get("Status") == "install ok installed":
             found[values["Package"]] = values["Version"]
     return dict(sorted(found.items()))

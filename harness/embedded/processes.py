@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +44,21 @@ class Process:
 
 def engines(*, proc: Path = PROC) -> list[Process]:
     """Return all engines of this machine and their helpers. One that is a zombie is gone."""
-    return [
-        process
+    found = {
+        process.pid: process
         for process in _all(proc)
         if process.program in _PROGRAMS or process.program.startswith("containerd-shim-")
-    ]
+    }
+    return [one for one in found.values() if not _is_passing(one, found, proc)]
+
+
+def _is_passing(process: Process, others: Mapping[int, Process], proc: Path) -> bool:
+    # Between fork and exec, what an engine is about to run still has the engine's command line.
+    # It is gone a moment later, and is neither the engine nor a second one.
+    if not _stat(process.pid, proc):
+        return True
+    parent = others.get(_parent(process.pid, proc))
+    return parent is not None and parent.argv == process.argv
 
 
 def belonging_to(directories: Iterable[Path], *, proc: Path = PROC) -> list[Process]:
@@ -73,10 +83,7 @@ def descendants(pids: Iterable[int], *, proc: Path = PROC) -> set[int]:
     """Return the ids of all processes below these."""
     children: dict[int, list[int]] = {}
     for entry in _entries(proc):
-        with suppress(OSError, ValueError, IndexError):
-            # The name in parentheses may hold spaces and parentheses of its own.
-            after = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            children.setdefault(int(after[1]), []).append(int(entry.name))
+        children.setdefault(_parent(int(entry.name), proc), []).append(int(entry.name))
     found: set[int] = set()
     todo = list(pids)
     while todo:
@@ -90,10 +97,7 @@ def is_running(pid: int, *, proc: Path = PROC) -> bool:
     """Return whether the process runs; a child of ours that ended is reaped on the way."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    try:
-        state = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return False
+    state = _stat(pid, proc)[:1]
     return bool(state) and state[0] not in {"Z", "X", "x"}
 
 
@@ -116,6 +120,19 @@ def _all(proc: Path) -> Iterator[Process]:
             words = (entry / "cmdline").read_bytes().decode(errors="surrogateescape")
             if words:
                 yield Process(pid=int(entry.name), argv=tuple(words.rstrip("\0").split("\0")))
+
+
+def _parent(pid: int, proc: Path) -> int:
+    after = _stat(pid, proc)
+    return int(after[1]) if len(after) > 1 else 0
+
+
+def _stat(pid: int, proc: Path) -> list[str]:
+    # What follows the name, which stands in parentheses and may hold blanks and more of those.
+    try:
+        return (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _entries(proc: Path) -> Iterator[Path]:

@@ -173,7 +173,7 @@ def _why_skipped(stage: Stage, head: Head, no_base: str, files: Files) -> str:
     if stage is Stage.UPGRADE:
         return no_base
     if stage is Stage.BACKUP and not head.has_backup:
-        return "no service has the label backupbot.backup=true under deploy.labels"
+        return "no service has the label backupbot.backup=true, or recipe_meta.py says no"
     if stage is Stage.RESTORE and not head.has_backup:
         return "nothing is backed up"
     if stage is Stage.CUSTOM and not files:

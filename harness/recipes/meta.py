@@ -31,9 +31,8 @@ class RecipeMeta:
         DEPLOY_TIMEOUT: seconds to wait for a deployment; None means what the recipe's label says.
         EXTRA_ENV: variables that go over the recipe's `.env.sample`.
         UPGRADE_BASE: the tag to upgrade from; empty means the newest release before head.
-        BACKUP_CAPABLE: whether it can be backed up; None means what its labels say.
-        EXPECTED_SKIPS: what may be skipped without a word, such as a stage.
-        REQUIREMENTS: what the machine must have, such as a second node.
+        BACKUP_CAPABLE: whether it can be backed up; None means what its labels say. True without
+            such a label fails the backup; False skips it.
     """
 
     SKIP_GENERIC: bool | tuple[str, ...] = False
@@ -46,8 +45,6 @@ class RecipeMeta:
     EXTRA_ENV: Mapping[str, str] = field(default_factory=dict)
     UPGRADE_BASE: str = ""
     BACKUP_CAPABLE: bool | None = None
-    EXPECTED_SKIPS: tuple[str, ...] = ()
-    REQUIREMENTS: tuple[str, ...] = ()
 
     def changed(self) -> dict[str, object]:
         """Return the fields that differ from their defaults."""
@@ -100,10 +97,6 @@ class _Kind:
     fits: Callable[[object], bool]
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-
-
 def _is_stages(value: object) -> bool:
     return isinstance(value, list | tuple) and all(item in list(Stage) for item in value)
 
@@ -124,7 +117,6 @@ _NUMBER = _Kind(expected="a number above 0", fits=_is_number)
 _NUMBER_OR_NONE = _Kind(
     expected="a number above 0, or None", fits=lambda value: value is None or _is_number(value)
 )
-_TEXTS = _Kind(expected="a list of texts", fits=_is_texts)
 _KINDS = {
     "SKIP_GENERIC": _Kind(
         expected=f"True, False or a list of stages ({_STAGE_NAMES})",
@@ -144,8 +136,6 @@ _KINDS = {
     "BACKUP_CAPABLE": _Kind(
         expected="True, False or None", fits=lambda value: value is None or isinstance(value, bool)
     ),
-    "EXPECTED_SKIPS": _TEXTS,
-    "REQUIREMENTS": _TEXTS,
 }
 
 

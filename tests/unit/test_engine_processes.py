@@ -101,3 +101,16 @@ def test_mounts_are_listed_deepest_first_and_decoded(fake_proc: Path) -> None:
     (fake_proc / "10" / "mountinfo").write_text("\n".join(lines))
     found = processes.mounts_below([Path("/c/engine")], proc=fake_proc)
     assert found == ["/c/engine/data/x/y", "/c/engine/a b/é", "/c/engine/data"]
+
+
+def test_what_an_engine_is_about_to_run_is_not_a_second_engine(fake_proc: Path) -> None:
+    """Between fork and exec a child shows its parent's command line, for a moment."""
+    argv = ("dockerd", "--data-root", str(DATA))
+    add(fake_proc, 19, *argv, parent=20)
+    add(fake_proc, 20, *argv)
+    add(fake_proc, 21, *argv)
+    add(fake_proc, 22, "containerd", "--config", f"{EXEC}/c.toml", parent=20)
+    add(fake_proc, 23, *argv, parent=20)
+    (fake_proc / "23" / "stat").unlink()  # it ended between two looks at it
+    found = processes.belonging_to(OWNED, proc=fake_proc)
+    assert sorted(one.pid for one in found) == [20, 21, 22]

@@ -42,7 +42,6 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "SKIP_GENERIC = ['backup']\nHEALTH_PATH = '/login'\nHEALTH_STATUS = 302\n"
         "HEALTH_SERVICE = 'web'\nHEALTH_PORT = 3000\nMARKER = 'Gitea'\nDEPLOY_TIMEOUT = 600\n"
         "EXTRA_ENV = {'A': 'b'}\nUPGRADE_BASE = '1.0.0+1'\nBACKUP_CAPABLE = False\n"
-        "EXPECTED_SKIPS = ['upgrade']\nREQUIREMENTS = ('ipvs',)\n"
     )
     assert loaded.changed() == {
         "SKIP_GENERIC": ("backup",),
@@ -55,8 +54,6 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "EXTRA_ENV": {"A": "b"},
         "UPGRADE_BASE": "1.0.0+1",
         "BACKUP_CAPABLE": False,
-        "EXPECTED_SKIPS": ("upgrade",),
-        "REQUIREMENTS": ("ipvs",),
     }
     assert set(loaded.changed()) == {one.name for one in fields(RecipeMeta)}
     assert loaded.skip_generic() == {Stage.BACKUP}
@@ -93,8 +90,6 @@ def test_skip_generic_may_mean_every_stage(load: Load) -> None:
         ("EXTRA_ENV = ['A']", "a dict of texts to texts"),
         ("UPGRADE_BASE = None", "a text"),
         ("BACKUP_CAPABLE = 'no'", "True, False or None"),
-        ("EXPECTED_SKIPS = 'upgrade'", "a list of texts"),
-        ("REQUIREMENTS = [1]", "a list of texts"),
     ],
 )
 def test_a_value_of_the_wrong_type(load: Load, text: str, expected: str) -> None:

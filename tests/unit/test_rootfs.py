@@ -189,7 +189,8 @@ SOURCES = """\
 # ours
 Types: deb deb-src
 URIs: http://a.example/debian
-Suites: bookworm
+Suites:
+ bookworm
  bookworm-updates
 Components: main
 # Suites: nodistro
@@ -219,7 +220,8 @@ def test_only_binary_packages_of_the_release_are_asked_for() -> None:
     assert found[Path("b.sources")].splitlines() == [
         "Types: deb",
         "URIs: http://a.example/debian",
-        "Suites: bookworm",
+        "Suites:",
+        " bookworm",
         " bookworm-updates",
         "Components: main",
         "Signed-By:",
