@@ -99,13 +99,21 @@ class Execution:
             AbortedError: the run was told to stop; `results` holds what was done until then.
         """
         stages = [stage for stage in self.context.plan.stages if stage.asked or stage.runs]
-        asserting = [planned.stage for planned in stages if planned.runs and planned.files]
         logs = self.context.directory / "logs"
-        with runner.Workers(asserting, logs, self.context.environ) as self._workers:
-            for planned in stages:
-                result = self._unperformed(planned) or self._perform(planned)
+        with runner.Workers(logs, self.context.environ) as self._workers:
+            for planned, following in zip(stages, [*stages[1:], None], strict=True):
+                result = self._unperformed(planned)
+                if result is None:
+                    self._prepare(planned, following)
+                    result = self._perform(planned)
                 self.results.append(result)
                 self.context.finished(result)
+
+    def _prepare(self, planned: PlannedStage, following: PlannedStage | None) -> None:
+        """Start the children that assert after the next op; a stage without one has no time to."""
+        for one in (planned, following):
+            if one and one.runs and one.files and (one is planned or one.stage is Stage.CUSTOM):
+                self._workers.prepare(one.stage)
 
     def _unperformed(self, planned: PlannedStage) -> StageResult | None:
         """Return the result of a stage that is left out, or None for one to be performed."""

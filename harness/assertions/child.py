@@ -17,11 +17,11 @@ from harness.assertions.plugin import StagePlugin
 from harness.assertions.protocol import END, Order, append
 
 
-def main() -> int:
-    """Read the order, run its files, and return pytest's exit code."""
+def main() -> None:
+    """Read the order, run its files, and end with pytest's exit code."""
     line = sys.stdin.readline()
     if not line:
-        return 0
+        return
     order = Order.load(line)
     client = docker.from_env(environment=dict(order.engine))
     arguments = [
@@ -37,10 +37,12 @@ def main() -> int:
         *(path for path, _ in order.files),
     ]
     code = pytest.main(arguments, plugins=[StagePlugin(order, client)])
-    client.close()
     append(Path(order.results), END)
-    return int(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written down; taking the interpreter apart would only keep the run waiting.
+    os._exit(int(code))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -29,17 +29,16 @@ class Asserted:
 class Workers:
     """The children of a run, one for each stage that asserts; a context manager.
 
-    Each is started one stage ahead, so that its imports are done when its stage's op is: starting
-    Python and pytest costs more than most stages' assertions. Those not used are ended at the end.
+    A child is prepared while its stage's op waits for the app, so that its imports are done when
+    there is something to assert: starting Python and pytest costs more than most assertions do.
+    Those not used are ended at the end.
 
     Args:
-        stages: the stages that will assert something, in order.
         logs: a directory for what the children print.
         environ: their whole environment.
     """
 
-    def __init__(self, stages: Sequence[Stage], logs: Path, environ: Mapping[str, str]) -> None:
-        self._waiting = list(stages)
+    def __init__(self, logs: Path, environ: Mapping[str, str]) -> None:
         self._ready: dict[Stage, Worker] = {}
         self._logs = logs
         package = str(Path(__file__).resolve().parents[2])
@@ -47,8 +46,7 @@ class Workers:
         self._environ = {**environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def __enter__(self) -> Self:
-        """Start the first one."""
-        self._start_next()
+        """Begin with none."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,23 +54,19 @@ class Workers:
         for worker in self._ready.values():
             worker.close()
 
+    def prepare(self, stage: Stage) -> None:
+        """Start the stage's child, unless it was started before."""
+        if stage not in self._ready:
+            self._ready[stage] = Worker(
+                [sys.executable, "-m", "harness.assertions.child"],
+                log=self._logs / f"assertions.{stage}.log",
+                env=self._environ,
+            )
+
     def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
         """Let the stage's child run the order's files, and return what came of them."""
-        while stage not in self._ready:
-            self._start_next()
-        worker = self._ready.pop(stage)
-        self._start_next()
-        return run(worker, order, timeout=timeout)
-
-    def _start_next(self) -> None:
-        if not self._waiting:
-            return
-        stage = self._waiting.pop(0)
-        self._ready[stage] = Worker(
-            [sys.executable, "-m", "harness.assertions.child"],
-            log=self._logs / f"assertions.{stage}.log",
-            env=self._environ,
-        )
+        self.prepare(stage)
+        return run(self._ready.pop(stage), order, timeout=timeout)
 
 
 def run(worker: Worker, order: Order, *, timeout: float) -> Asserted:
