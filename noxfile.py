@@ -21,7 +21,7 @@ from harness.recipes.catalogue import Catalogue  # noqa: E402  the same
 nox.options.default_venv_backend = "none"
 
 CLEAN_UP_SECONDS = 300.0  # what a run may take to clean up after Ctrl-C before nox ends it
-CHECKED = ("harness", "tests", "noxfile.py")
+CHECKED = ("harness", "tests", "benchmarks", "noxfile.py")
 
 
 def _recipes() -> tuple[str, ...]:
@@ -111,6 +111,12 @@ def typecheck(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Check that the documentation tells the truth: links, settings, exit codes, sessions."""
     _run(session, "-m", "pytest", "-q", "tests/unit/test_docs.py")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """A whole run beside its bare operations, as a ratio: -- [PAIRS]."""
+    _run(session, "benchmarks/overhead.py", *session.posargs)
 
 
 @nox.session(default=False)

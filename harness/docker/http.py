@@ -7,6 +7,7 @@ nothing is ever sent from the host, from where an overlay address leaves by the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ import docker
 from harness.docker.exec import ExecTarget
 from harness.errors import ContainerUnavailableError, TestBedError
 
+CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")
+INFORMATIONAL = re.compile(rb"HTTP/\S+ 1\d\d\b")
 NO_ANSWER = {
     6: "the name could not be looked up",
     7: "the connection was refused",
@@ -36,13 +39,16 @@ class Request:
 
     def curl_config(self, url: str, host: str) -> bytes:
         """Return the request as curl reads it from a config file (curl(1), `--config`)."""
-        lines = [("url", url), ("request", self.method), ("header", f"Host: {host}")]
+        lines = [("url", url), ("header", f"Host: {host}")]
+        lines += [] if self.method == "HEAD" else [("request", self.method)]
         lines += [("header", f"{name}: {value}") for name, value in self.headers.items()]
         if self.auth:
             lines.append(("user", self.auth))
         if self.body is not None:
-            lines.append(("data-binary", self.body))
-        return "".join(f'{name} = "{_quoted(value)}"\n' for name, value in lines).encode()
+            lines.append(("data-raw", self.body))  # the other kinds of data read a file after "@"
+        text = "".join(f'{name} = "{_quoted(value)}"\n' for name, value in lines)
+        # With `request` alone curl would wait for the body that no answer to HEAD has.
+        return (text + ("head\n" if self.method == "HEAD" else "")).encode()
 
 
 def _quoted(value: str) -> str:
@@ -95,9 +101,10 @@ class Prober:
             TestBedError: the container is on no network that the tool container is on.
         """
         url = f"http://{self.address(container)}:{port}/{request.path.lstrip('/')}"
-        # The request goes in by standard input: passwords have no place in an argument list.
+        # The request goes in by standard input: passwords have no place in an argument list. Without
+        # --globoff curl would take brackets for a range; an engine may hand its proxies to containers.
         done = self.tool.exec(
-            ["curl", "-sS", "-i", "--http1.1", "-m", f"{self.timeout:g}", "-K", "-"],
+            [*CURL, "-m", f"{self.timeout:g}", "-K", "-"],
             timeout=self.timeout + 5,
             check=False,
             stdin=request.curl_config(url, host),
@@ -134,7 +141,7 @@ class Prober:
 
 def _parse(raw: bytes, url: str, container: str) -> Response:
     head, _, body = raw.partition(b"\r\n\r\n")
-    while head.split(b" ", 2)[1:2] == [b"100"]:  # "100 Continue" stands before the real answer
+    while INFORMATIONAL.match(head):  # "100 Continue" and the like stand before the real answer
         head, _, body = body.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers: dict[str, str] = {}

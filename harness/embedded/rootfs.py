@@ -27,6 +27,13 @@ _ROOM = 1 << 30  # bytes; the largest of the images so far takes 600 MB while it
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108  a directory of our own is made in it, mode 0711
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LAST_LINES = 20
+# A builder that is killed leaves mounts of the host's /dev behind, which nobody can safely delete,
+# and children that go on writing. In namespaces of its own, nothing of it outlives this process.
+ALONE = (
+    *("setpriv", "--pdeathsig", "KILL", "--"),
+    *("unshare", "--mount", "--mount-proc", "--pid", "--fork", "--kill-child", "--"),
+)
+_PROBE_SECONDS = 10.0
 
 Say = Callable[[str], None]
 Run = Callable[..., proc.Completed]
@@ -104,7 +111,8 @@ def build(
     _require_builder(environment, lock=lock, lock_timeout=lock_timeout, say=say)
     try:
         mirrors, hooks = apt_config.hand_over(work, host.suite, environment=environment)
-        argv = command(packages, host, mode=_mode(environment), hooks=hooks, mirrors=mirrors)
+        wrapper = _alone(environment)
+        argv = [*wrapper, *command(packages, host, hooks=hooks, mirrors=mirrors)]
         proc.run(argv, timeout=BUILD_SECONDS, cwd=work, env=environment)
     except ProcessError as error:
         raise failure(error, packages) from error
@@ -115,7 +123,6 @@ def command(
     packages: Sequence[str],
     host: Host,
     *,
-    mode: str,
     hooks: Sequence[str],
     mirrors: Sequence[str],
 ) -> list[str]:
@@ -123,7 +130,7 @@ def command(
     hooks = [*hooks, *(_slim_hooks(host) if host.slim else ())]
     return [
         "mmdebstrap",
-        f"--mode={mode}",
+        "--mode=auto",  # as root: root; else what this user may do, with the same result
         "--variant=essential",
         "--format=tar",
         f"--include={','.join(packages)}",
@@ -144,11 +151,13 @@ def _slim_hooks(host: Host) -> list[str]:
     ]
 
 
-def _mode(environment: Mapping[str, str]) -> str:
-    # Both modes give the same bytes. In a mount namespace of its own, a builder that is killed
-    # leaves no mounts of the host's /dev behind, which nobody could then safely delete.
-    probe = proc.run(["unshare", "--mount", "true"], timeout=10, env=environment, check=False)
-    return "unshare" if probe.code == 0 else "auto"
+def _alone(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the wrapper in which a builder, and its mounts, die with us; empty if it may not be.
+
+    What is built is the same with and without it.
+    """
+    probe = proc.run([*ALONE, "true"], timeout=_PROBE_SECONDS, env=environment, check=False)
+    return ALONE if probe.code == 0 else ()
 
 
 def _require_builder(

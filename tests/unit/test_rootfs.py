@@ -75,7 +75,7 @@ def test_a_host_without_such_packages_is_told_so(release: Mapping[str, str], mac
 def test_a_slim_build_never_meets_usrmerge() -> None:
     """The links are there before any package, and the package that would make them is barred."""
     host = rootfs.Host(suite="bookworm", architecture="amd64", slim=True)
-    argv = rootfs.command(["nginx", "curl"], host, mode="auto", hooks=["h"], mirrors=["./0.list"])
+    argv = rootfs.command(["nginx", "curl"], host, hooks=["h"], mirrors=["./0.list"])
     assert argv[0] == "mmdebstrap"
     assert "--include=nginx,curl" in argv
     hooks = [word for word in argv if word.startswith("--setup-hook=")]
@@ -88,10 +88,10 @@ def test_a_slim_build_never_meets_usrmerge() -> None:
 def test_other_builds_are_left_to_the_distribution() -> None:
     """Without the package usr-is-merged, usrmerge is needed; and lib64 is of amd64 only."""
     plain = rootfs.Host(suite="bullseye", architecture="amd64")
-    argv = rootfs.command(["x"], plain, mode="auto", hooks=[], mirrors=[])
+    argv = rootfs.command(["x"], plain, hooks=[], mirrors=[])
     assert not any("setup-hook" in word for word in argv)
     arm = rootfs.Host(suite="bookworm", architecture="arm64", slim=True)
-    assert "lib64" not in " ".join(rootfs.command(["x"], arm, mode="auto", hooks=[], mirrors=[]))
+    assert "lib64" not in " ".join(rootfs.command(["x"], arm, hooks=[], mirrors=[]))
 
 
 @pytest.mark.parametrize(
