@@ -94,6 +94,16 @@ def hold(
         lock.release()
 
 
+def forget(directory: Path, name: str) -> None:
+    """Delete a lock that nobody will ever take again, because its name holds a random part.
+
+    Any other lock's file stays for ever: deleting it would let two processes hold two locks of one
+    name.
+    """
+    lock_path(directory, name).unlink(missing_ok=True)
+    holder_path(directory, name).unlink(missing_ok=True)
+
+
 def is_free(directory: Path, name: str) -> bool:
     """Return whether nobody holds the lock right now. A lock that was never made is free."""
     if not lock_path(directory, name).exists():

@@ -157,4 +157,6 @@ def _reap_one(
     except LockTimeoutError:
         return None
     Keep.path(cache, run).unlink(missing_ok=True)
+    if f"-{run.rpartition('-')[2]}_" in stack and not held:
+        locks.forget(directory, name)
     return Reaped(run=run, stack=stack, found=found, swept=swept)

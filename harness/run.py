@@ -42,6 +42,7 @@ from harness.tools import ToolContainers
 CLONE_SECONDS = 300.0
 TEARDOWN_SECONDS = 120.0
 KEEP_SECONDS = 24 * 3600.0
+URL_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]*@")
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
 
@@ -133,10 +134,13 @@ class Run:
         for line in bed.preflight.lines():
             say(f"preflight  {line}")
         self.view.step(f"{target.recipe}: waiting for the lock of {target.stack}")
+        directory, name = settings.cache / "locks", reaper.stack_lock(target.stack)
+        if target.random:
+            stack.callback(locks.forget, directory, name)
         stack.enter_context(
             locks.hold(
-                settings.cache / "locks",
-                reaper.stack_lock(target.stack),
+                directory,
+                name,
                 purpose=f"running {target.run}",
                 timeout=settings.lock_timeout,
                 say=say,
@@ -169,7 +173,7 @@ class Run:
                     say=self.view.say,
                 )
             )
-        self.view.step(f"{self.target.recipe}: cloning {source}")
+        self.view.step(f"{self.target.recipe}: cloning {masked(source)}")
         repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
         return study(self.entry, repo, self.settings, self.target, tests=tests_directory())
 
@@ -280,7 +284,7 @@ class Run:
         return RunResult(
             run=self.target.run,
             recipe=self.target.recipe,
-            source=subject.repo.source if subject else self.settings.src or self.entry.source,
+            source=masked(self.settings.src or self.entry.source),
             platform="swarm",
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._began,
@@ -296,7 +300,7 @@ class Run:
             domain=self.target.domain,
             engine=bed.facts() if bed else {},
             settings={
-                name: f"{getattr(self.settings, name)} ({origin})"
+                name: masked(f"{getattr(self.settings, name)} ({origin})")
                 for name, origin in self.settings.origins.items()
             },
             plan=plan.lines() if plan else (),
@@ -305,6 +309,11 @@ class Run:
             teardown=self._teardown,
             diagnosis=self._diagnosis if verdict.outcome is not Outcome.PASSED else (),
         )
+
+
+def masked(text: str) -> str:
+    """Return a text with the password of every URL in it masked."""
+    return URL_PASSWORD.sub(rf"\1{proc.MASK}@", text)
 
 
 def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
@@ -332,4 +341,4 @@ def repeat_command(entry: Entry, settings: Settings, stage: str) -> str:
             words += [f"--{option}", value]
     if stage and stage != "teardown":
         words += ["--stages", stage]
-    return " ".join([*words, "--keep"] if stage else words)
+    return masked(" ".join([*words, "--keep"] if stage else words))

@@ -16,8 +16,9 @@ import docker
 from harness.docker.exec import ExecTarget
 from harness.errors import ContainerUnavailableError, TestBedError
 
+# Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
 CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")
-INFORMATIONAL = re.compile(rb"HTTP/\S+ 1\d\d\b")
+INFORMATIONAL = re.compile(rb"HTTP/\S+ 1(?!01)\d\d\b")  # 101 is an answer
 NO_ANSWER = {
     6: "the name could not be looked up",
     7: "the connection was refused",
@@ -101,8 +102,7 @@ class Prober:
             TestBedError: the container is on no network that the tool container is on.
         """
         url = f"http://{self.address(container)}:{port}/{request.path.lstrip('/')}"
-        # The request goes in by standard input: passwords have no place in an argument list. Without
-        # --globoff curl would take brackets for a range; an engine may hand its proxies to containers.
+        # The request goes in by standard input: passwords have no place in an argument list.
         done = self.tool.exec(
             [*CURL, "-m", f"{self.timeout:g}", "-K", "-"],
             timeout=self.timeout + 5,

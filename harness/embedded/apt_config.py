@@ -56,7 +56,10 @@ def _hooks(work: Path, places: Mapping[str, Path], environment: Mapping[str, str
     chosen = [line for line in dump.splitlines() if _HANDED_OVER.match(line)]
     _write_private(work / "apt.conf", "\n".join([*chosen, ""]))
     _write_private(work / NO_USRMERGE, "Package: usrmerge\nPin: release *\nPin-Priority: -1\n")
-    hooks = ["upload apt.conf /etc/apt/apt.conf.d/50host"]
+    hooks = [
+        'mkdir -p "$1/etc/apt/auth.conf.d" "$1/etc/apt/preferences.d"',
+        "upload apt.conf /etc/apt/apt.conf.d/50host",
+    ]
     for key, target in (
         ("netrc", "/etc/apt/auth.conf"),
         ("netrcparts", "/etc/apt/auth.conf.d"),

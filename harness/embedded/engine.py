@@ -85,16 +85,12 @@ def resolve(
 
     Raises:
         UsageError: there is no such mode.
-        EngineError: what the user named does not answer, or there is no engine and none may or
-            can be started.
+        EngineError: what the user named does not answer, or none may or can be started.
         LockTimeoutError: another run held the start for too long.
     """
+    place = machine or Machine()
     question = _Question(
-        mode=_mode(mode),
-        cache=cache,
-        environment=environment,
-        say=say,
-        machine=machine or Machine(),
+        mode=_mode(mode), cache=cache, environment=environment, say=say, machine=place
     )
     if question.mode is Mode.PRIVATE:
         return _own(question)

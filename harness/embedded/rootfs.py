@@ -226,8 +226,8 @@ _MEANINGS = (
 
 def failure(error: ProcessError, packages: Sequence[str]) -> ImageError | DiskFullError:
     """Return what a builder's failure means, with its last lines in `detail`."""
-    said = f"{error.what}\n{error.stderr}"
-    detail = _last_lines(error.stderr or error.what)
+    said = error.stderr or error.what
+    detail = _last_lines(said)
     if re.search(r"No space left on device|enough free space", said):
         return DiskFullError(
             "the disk filled up while a stand-in image was built",

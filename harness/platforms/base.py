@@ -38,6 +38,12 @@ class Target:
     domain: str
 
     @property
+    def random(self) -> bool:
+        """Whether the stack's name was made for this run alone, and will never be used again."""
+        token = self.run.rpartition("-")[2]
+        return f"-{token}." in self.domain
+
+    @property
     def stack(self) -> str:
         """The stack's name: the domain with its dots turned to underscores."""
         return self.domain.replace(".", "_")

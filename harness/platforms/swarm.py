@@ -26,6 +26,7 @@ from harness.platforms.override import Machine, build, own_labels
 from harness.recipes import secrets
 from harness.recipes.compose import LONGEST_NAME, Compose
 
+HANDED_DOWN = ("PATH", "HOME", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
 DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
 DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing
 ENGINE_WORDS = ("Cannot connect to the Docker daemon", "error during connect", "connection refused")
@@ -144,7 +145,7 @@ class SwarmPlatform:
         argv = ["docker", "stack", "deploy", *files, "-c", str(override)]
         argv += ["--resolve-image", "never", *self.deploy_flags, self.target.stack]
         # A recipe's settings fill in its compose file; they must not steer the docker command.
-        kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        kept = {key: os.environ[key] for key in HANDED_DOWN if key in os.environ}
         filled = {
             key: value for key, value in env.items() if not key.startswith(("LD_", "DOCKER_"))
         }

@@ -107,9 +107,8 @@ def test_other_builds_are_left_to_the_distribution() -> None:
 )
 def test_a_failed_build_says_why_in_our_words_and_in_its_own(stderr: str, cause: str) -> None:
     """The user reads the likely cause, what to do, and the builder's last lines."""
-    error = rootfs.failure(
-        ProcessError("x failed", code=1, stderr=f"I: a\r\n{stderr}\n"), ["nginx"]
-    )
+    what = "`unshare mmdebstrap ...` failed"  # the command line is no part of its own explanation
+    error = rootfs.failure(ProcessError(what, code=1, stderr=f"I: a\r\n{stderr}\n"), ["nginx"])
     assert isinstance(error, ImageError)
     assert "nginx" in error.what
     assert cause in error.cause
@@ -246,3 +245,56 @@ def test_a_release_by_another_name_is_asked_for_whole() -> None:
     assert {path: text.split() for path, text in found.items()} == {
         Path("a.list"): ["deb", "http://a/", "stable", "main"]
     }
+
+
+def test_the_hosts_own_way_to_its_mirrors_is_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxies, passwords and preferences reach the build by files that only their owner reads."""
+    etc, work = tmp_path / "apt etc", tmp_path / "work"
+    work.mkdir()
+    for name, text in {
+        "sources.list": "deb http://a.example/ bookworm main\n",
+        "auth.conf.d/a b": "machine a.example password s\n",
+        "preferences": "Package: x\n",
+    }.items():
+        (etc / name).parent.mkdir(parents=True, exist_ok=True)
+        (etc / name).write_text(text)
+    said = {
+        "shell": f"sourcelist='{etc}/sources.list'\nnetrcparts='{etc}/auth.conf.d/'\n"
+        f"preferences='{etc}/preferences'\n",
+        "dump": 'APT "";\nAcquire::http::Proxy "http://p.example";\nAcquire::Languages "none";\n',
+    }
+
+    def run(argv: Sequence[str], **_options: object) -> proc.Completed:
+        return proc.Completed(argv=tuple(argv), code=0, stdout=said[argv[1]], stderr="")
+
+    monkeypatch.setattr(proc, "run", run)
+    mirrors, hooks = apt_config.hand_over(work, "bookworm", environment={})
+    assert mirrors == ["./000.list"]
+    assert (work / "000.list").read_text().split() == [
+        "deb",
+        "http://a.example/",
+        "bookworm",
+        "main",
+    ]
+    assert (work / "apt.conf").read_text() == 'Acquire::http::Proxy "http://p.example";\n'
+    assert {path.stat().st_mode & 0o777 for path in work.iterdir()} == {0o600}
+    assert hooks[1:] == [
+        "upload apt.conf /etc/apt/apt.conf.d/50host",
+        f"upload '{etc}/auth.conf.d/a b' /etc/apt/auth.conf.d/'a b'",
+        f"upload '{etc}/preferences' /etc/apt/preferences",
+    ]
+
+
+def test_an_apt_without_sources_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a source the builder would fall back to one of its own, which nobody chose."""
+
+    def run(argv: Sequence[str], **_options: object) -> proc.Completed:
+        return proc.Completed(argv=tuple(argv), code=0, stdout="", stderr="")
+
+    monkeypatch.setattr(proc, "run", run)
+    with pytest.raises(ImageError, match="no package source"):
+        apt_config.hand_over(tmp_path, "bookworm", environment={})
