@@ -60,7 +60,8 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
 
 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness.embedded import engine  # noqa: PLC0415  a fast `--help`
+    from harness import reaper  # noqa: PLC0415  a fast `--help`
+    from harness.embedded import engine, images  # noqa: PLC0415  the same
     from harness.settings import Settings  # noqa: PLC0415  the same
 
     action = argv[0] if argv else "status"
@@ -69,12 +70,18 @@ def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
     def say(text: str) -> None:
         console.print(Text(text), soft_wrap=True)
 
+    if action in {"stop", "purge"} and (busy := reaper.running(cache)):
+        raise UsageError(
+            f"the engine is in use by {len(busy)} run(s): {', '.join(busy)}",
+            hint="wait for them to end, or stop them with Ctrl-C",
+        )
     if action == "start":
         engine.start(cache, environment=environ, say=say)
     elif action == "stop":
         engine.stop(cache, say=say)
     elif action == "purge":
         engine.purge(cache, say=say)
+        images.purge(cache)
     elif action == "status":
         say(str(engine.status(cache)))
     else:

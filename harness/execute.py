@@ -1,95 +1,53 @@
-"""Performing the plan: seed hook, op once, wait until settled, assertions; stage after stage.
+"""Performing the plan, stage after stage: seed hook, op once, wait until settled, assertions.
 
-This is the only place that performs ops. A stage whose op went wrong asserts nothing; a stage that
-needs one which did not pass is *aborted*.
+A stage whose op went wrong asserts nothing; a stage that needs one which did not pass is *aborted*.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-import docker
 
 from harness.assertions import runner
-from harness.assertions.app import App
-from harness.assertions.protocol import Facts, Health, Order
-from harness.backups.labels import BackupSpec
-from harness.backups.restic import Repository, run_hook
+from harness.assertions.protocol import Order
 from harness.docker.faults import as_harness_error
-from harness.docker.readiness import Before
-from harness.docker.settle import settle
-from harness.docker.snapshot import StackSnapshot, read_stack
-from harness.errors import AbortedError, BackupError, HarnessError
-from harness.ledger import Ledger, Op
-from harness.model import Adaptation, Outcome, Stage, StageResult
+from harness.errors import AbortedError, HarnessError
+from harness.model import Outcome, Stage, StageResult
+from harness.operations import Operations
 from harness.plan.planner import NEEDS, Plan, PlannedStage
-from harness.platforms.base import Deployed, Platform, Revision, Target
-from harness.recipes.repo import Repo
-from harness.seeding import SeedContext, SeedHooks
 
-HOOK_SECONDS = 600.0
 ASSERT_SECONDS = 900.0
+CONTAINER_SECONDS = 60.0  # how long an assertion waits for a container that is being replaced
 
 
-class Tools(Protocol):
-    """The harness's own containers beside the app."""
-
-    def start_reader(self) -> str:
-        """Start the container that asks apps for pages, make the repository, return its id."""
-
-    def vault(self, volumes: tuple[str, ...]) -> Repository:
-        """Return the repository as seen from a container that has those volumes mounted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """Everything that a run's stages share.
+@dataclass(kw_only=True)
+class Execution:
+    """One run of a plan; `results` grows while it goes on.
 
     Args:
+        plan: what to do.
+        operations: performs the ops.
+        directory: the run's directory.
+        tests: the directory that the test files lie below.
         environ: the whole environment of the processes that run assertions.
-        engine: the variables that lead to the engine.
+        engine: the variables in it that lead to the engine.
         factor: multiplies every time-out.
-        deploy_timeout: seconds for a deploy to settle; None means what the recipe's label says.
+        step: is told what is being done.
+        finished: is told each stage's result.
     """
 
-    client: docker.DockerClient
     plan: Plan
-    target: Target
-    platform: Platform
-    repo: Repo
-    tools: Tools
-    seeds: SeedHooks
-    ledger: Ledger
-    health: Health
-    node_id: str
+    operations: Operations
     directory: Path
     tests: Path
     environ: Mapping[str, str]
     engine: Mapping[str, str]
     factor: float = 1.0
-    deploy_timeout: float | None = None
     step: Callable[[str], None] = field(default=lambda _: None)
     finished: Callable[[StageResult], None] = field(default=lambda _: None)
-
-
-@dataclass(kw_only=True)
-class Execution:
-    """One run of a plan. `results` and `adaptations` grow while it goes on."""
-
-    context: Context
     results: list[StageResult] = field(default_factory=list)
-    adaptations: dict[Adaptation, None] = field(default_factory=dict)
-    _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _state: dict[str, Any] = field(default_factory=dict)
-    _reader: str = ""
-    _vault: Repository | None = None
-    _revision: Revision | None = None
-    _version: str = ""
     _workers: runner.Workers = field(init=False)
 
     def run(self) -> None:
@@ -98,16 +56,16 @@ class Execution:
         Raises:
             AbortedError: the run was told to stop; `results` holds what was done until then.
         """
-        stages = [stage for stage in self.context.plan.stages if stage.asked or stage.runs]
-        logs = self.context.directory / "logs"
-        with runner.Workers(logs, self.context.environ) as self._workers:
+        stages = [stage for stage in self.plan.stages if stage.asked or stage.runs]
+        logs = self.directory / "logs"
+        with runner.Workers(logs, self.environ) as self._workers:
             for planned, following in zip(stages, [*stages[1:], None], strict=True):
                 result = self._unperformed(planned)
                 if result is None:
                     self._prepare(planned, following)
                     result = self._perform(planned)
                 self.results.append(result)
-                self.context.finished(result)
+                self.finished(result)
 
     def _prepare(self, planned: PlannedStage, following: PlannedStage | None) -> None:
         """Start the children that assert after the next op; a stage without one has no time to."""
@@ -127,14 +85,23 @@ class Execution:
         return None
 
     def _perform(self, planned: PlannedStage) -> StageResult:
-        stage, began = planned.stage, time.monotonic()
+        """Perform a stage, and return its result, whatever comes of it.
+
+        Raises:
+            AbortedError: the run was told to stop; the stage is among the results.
+        """
+        began = time.monotonic()
         try:
-            facts = self._op(stage)
+            return self._op_and_assertions(planned, began)
         except AbortedError as error:
-            self.results.append(self._broken(stage, error, began))
+            self.results.append(self._broken(planned.stage, error, began))
             raise
-        except Exception as error:  # noqa: BLE001  every end of an op has its word
-            return self._broken(stage, as_harness_error(error), began)
+        except Exception as error:  # noqa: BLE001  every end of a stage has its word
+            return self._broken(planned.stage, as_harness_error(error), began)
+
+    def _op_and_assertions(self, planned: PlannedStage, began: float) -> StageResult:
+        stage = planned.stage
+        facts = self.operations.perform(stage)
         op_seconds = time.monotonic() - began
         if not planned.files:
             return StageResult(
@@ -144,9 +111,9 @@ class Execution:
                 op_seconds=op_seconds,
                 facts=facts,
             )
-        self.context.step(f"{stage}: assertions")
+        self.step(f"{stage}: assertions")
         asserted = self._workers.run(
-            stage, self._order(planned), timeout=ASSERT_SECONDS * self.context.factor
+            stage, self._order(planned), timeout=ASSERT_SECONDS * self.factor
         )
         return StageResult(
             stage=stage,
@@ -166,176 +133,15 @@ class Execution:
             op_seconds=time.monotonic() - began,
         )
 
-    def _op(self, stage: Stage) -> Mapping[str, Any]:
-        """Run the stage's seed hook and its op, and wait until the app has settled."""
-        ops: Mapping[Stage, Callable[[], dict[str, Any]]] = {
-            Stage.INSTALL: self._install,
-            Stage.UPGRADE: self._upgrade,
-            Stage.BACKUP: self._backup,
-            Stage.RESTORE: self._restore,
-            Stage.CUSTOM: dict,
-        }
-        if stage is not Stage.INSTALL:
-            self.context.step(f"{stage}: seed hook")
-            context = SeedContext(app=self._app(stage), state=self._state)
-            self.context.seeds.run(stage, context)
-        self.context.step(f"{stage}: op")
-        facts = ops[stage]()
-        self._seen[stage] = facts
-        return facts
-
-    def _install(self) -> dict[str, Any]:
-        plan = self.context.plan
-        commit = plan.base.commit if plan.base else plan.head.commit
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            reader: Future[str] = pool.submit(self.context.tools.start_reader)
-            facts = self._deploy(Op.DEPLOY, commit, chaos=plan.base is None, before=Before())
-            self._reader = reader.result()
-        return facts
-
-    def _upgrade(self) -> dict[str, Any]:
-        before = self._look()
-        facts = self._deploy(
-            Op.REDEPLOY, self.context.plan.head.commit, chaos=True, before=Before.of(before)
-        )
-        old = {service.name: service for service in before.services}
-        after = self._look()
-        facts["update_started_before"] = {s.name: s.update_started for s in before.services}
-        facts["changed_services"] = [
-            service.name
-            for service in after.services
-            if service.name in old and service.template != old[service.name].template
-        ]
-        facts["labels_before"] = {s.name: dict(s.labels) for s in before.services}
-        facts["labels_after"] = {s.name: dict(s.labels) for s in after.services}
-        facts["images_before"] = {s.name: s.image for s in before.services}
-        return facts
-
-    def _deploy(self, op: Op, commit: str, *, chaos: bool, before: Before) -> dict[str, Any]:
-        context = self.context
-        context.repo.checkout(commit)
-        revision = Revision(
-            directory=context.repo.path, commit=commit, chaos=chaos, dirty=context.repo.dirty()
-        )
-        context.ledger.begin(op, commit=commit, chaos=chaos)
-        deployed: Deployed = context.platform.deploy(revision)
-        self.adaptations.update(dict.fromkeys(deployed.adaptations))
-        self._revision, self._version = revision, deployed.version
-        timeout = (context.deploy_timeout or deployed.timeout) * context.factor
-        context.step(f"{op}: waiting until settled")
-        settled = settle(
-            context.client, context.target.stack, node_id=context.node_id, before=before,
-            timeout=timeout,
-        )  # fmt: skip
-        images = {service.name: service.image for service in settled.services}
-        context.ledger.end(op, commit=commit, images=images)
-        return {"commit": commit, "version": deployed.version, "images": images}
-
-    def _backup(self) -> dict[str, Any]:
-        look = self._look()
-        spec = BackupSpec.of(look.services, self.context.target.stack)
-        if not spec.parts:
-            raise BackupError(
-                "no volume is backed up",
-                cause="no service has the label backupbot.backup=true, or all volumes are left out",
-                hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
-            )
-        self._vault = self.context.tools.vault(tuple(part.volume for part in spec.parts))
-        self.context.ledger.begin(Op.BACKUP)
-        hooks = self._hooks(spec, "backup.pre-hook")
-        snapshot = self._vault.backup(spec.parts, host=self.context.target.stack)
-        hooks += self._hooks(spec, "backup.post-hook")
-        self.context.ledger.end(Op.BACKUP, snapshot=snapshot.id)
-        self._settle_again(look)
-        return {
-            "snapshot": snapshot.id,
-            "files": snapshot.files,
-            "bytes": snapshot.size,
-            "volumes": [part.volume for part in spec.parts],
-            "excluded": list(spec.excluded),
-            "hooks": hooks,
-        }
-
-    def _restore(self) -> dict[str, Any]:
-        look = self._look()
-        spec = BackupSpec.of(look.services, self.context.target.stack)
-        snapshot = str(self._seen[Stage.BACKUP]["snapshot"])
-        vault = self._vault
-        assert vault is not None  # noqa: S101  the plan never restores without a backup before
-        self.context.ledger.begin(Op.RESTORE, snapshot=snapshot)
-        hooks = self._hooks(spec, "restore.pre-hook")
-        vault.restore(snapshot, spec.parts)
-        hooks += self._hooks(spec, "restore.post-hook")
-        self.context.ledger.end(Op.RESTORE, snapshot=snapshot)
-        self._settle_again(look)
-        return {"snapshot": snapshot, "hooks": hooks}
-
-    def _hooks(self, spec: BackupSpec, label: str) -> list[dict[str, str]]:
-        """Run every service's hook of that label, and return what each printed."""
-        app = self._app(Stage.BACKUP)
-        done = []
-        for hooks in spec.hooks:
-            command = hooks.command(label)
-            if command:
-                said = run_hook(
-                    app.target(hooks.service), command, label=label,
-                    timeout=HOOK_SECONDS * self.context.factor,
-                )  # fmt: skip
-                done.append({"service": hooks.service, "label": label, "output": said[-2000:]})
-        return done
-
-    def _settle_again(self, before: StackSnapshot) -> None:
-        context = self.context
-        settle(
-            context.client, context.target.stack, node_id=context.node_id,
-            before=Before.of(before), timeout=(context.deploy_timeout or 300.0) * context.factor,
-        )  # fmt: skip
-
-    def _look(self) -> StackSnapshot:
-        context = self.context
-        return read_stack(context.client, context.target.stack, node_id=context.node_id)
-
-    def _facts(self, stage: Stage) -> Facts:
-        plan, revision = self.context.plan, self._revision
-        assert revision is not None  # noqa: S101  every stage follows an install
-        return Facts(
-            run=self.context.target.run,
-            recipe=plan.recipe,
-            stack=self.context.target.stack,
-            domain=self.context.target.domain,
-            stage=stage,
-            deployed=revision.commit,
-            deployed_version=self._version,
-            chaos=revision.chaos,
-            base_commit=plan.base.commit if plan.base else "",
-            base_version=str(plan.base.version) if plan.base else "",
-            head_commit=plan.head.commit,
-            head_version=str(plan.head.version or ""),
-            ledger=str(self.context.ledger.path),
-            health=self.context.health,
-            seen=self._seen,
-            state=self._state,
-        )
-
-    def _app(self, stage: Stage) -> App:
-        return App(
-            client=self.context.client,
-            facts=self._facts(stage),
-            node_id=self.context.node_id,
-            reader=self._reader,
-            factor=self.context.factor,
-            note=self.context.ledger.note,
-        )
-
     def _order(self, planned: PlannedStage) -> Order:
         return Order(
-            facts=self._facts(planned.stage),
+            facts=self.operations.facts(planned.stage),
             files=tuple((str(path), origin) for path, origin in planned.files),
-            root=str(self.context.tests),
-            results=str(self.context.directory / f"assertions.{planned.stage}.jsonl"),
-            engine=self.context.engine,
-            node_id=self.context.node_id,
-            reader=self._reader,
-            patience=60.0,
-            timeout_factor=self.context.factor,
+            root=str(self.tests),
+            results=str(self.directory / f"assertions.{planned.stage}.jsonl"),
+            engine=self.engine,
+            node_id=self.operations.context.node_id,
+            reader=self.operations.reader,
+            patience=CONTAINER_SECONDS,
+            timeout_factor=self.factor,
         )

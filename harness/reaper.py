@@ -15,7 +15,7 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Keep:
         """Whether that run is to be left alone still."""
         try:
             until = float(json.loads(cls.path(cache, run).read_text())["until"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return False
         return time.time() < until
 
@@ -84,6 +84,13 @@ class Reaped:
         removed = ", ".join(f"{n} {kind}(s)" for kind, n in self.swept.removed.items()) or "nothing"
         left = f"; could not remove {', '.join(self.swept.left)}" if self.swept.left else ""
         return f"{self.run}: removed {removed}{left}"
+
+
+def running(cache: Path) -> tuple[str, ...]:
+    """Return the stacks that somebody is running right now, by their locks."""
+    directory, prefix, suffix = cache / "locks", stack_lock(""), locks.lock_path(Path(), "").name
+    names = sorted(path.name.removesuffix(suffix) for path in directory.glob(f"{prefix}*{suffix}"))
+    return tuple(name.removeprefix(prefix) for name in names if not locks.is_free(directory, name))
 
 
 def make_work(cache: Path, target: Target) -> Path:
@@ -116,16 +123,18 @@ def reap(
     runs: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for item in find(client, f"{SCOPE_LABEL}={scope(cache)}"):
         runs[item.labels.get(RUN_LABEL, ""), item.labels.get(STACK_LABEL, "")].append(item)
-    for work in (cache / "work").glob("*/" + STACK_NOTE):
-        checkout = Found(kind="checkout", id=work.parent.name, name=str(work.parent), labels={})
-        runs[work.parent.name, work.read_text()].append(checkout)
+    for note in (cache / "work").glob("*/" + STACK_NOTE):
+        checkout = Found(kind="checkout", id=note.parent.name, name=str(note.parent), labels={})
+        with suppress(FileNotFoundError):  # a run that ends beside us removes its own
+            runs[note.parent.name, note.read_text()].append(checkout)
     reaped = []
     for (run, stack), found in sorted(runs.items()):
-        if not run or not stack or (Keep.holds(cache, run) and run not in kept_too):
+        if not run or not stack:
             continue
         result = _reap_one(
-            client, cache, run, stack, tuple(found), dry_run=dry_run, held=stack == held
-        )
+            client, cache, run, stack, tuple(found),
+            dry_run=dry_run, held=stack == held, kept_too=run in kept_too,
+        )  # fmt: skip
         if result is not None:
             say(str(result))
             reaped.append(result)
@@ -141,17 +150,22 @@ def _reap_one(
     *,
     dry_run: bool,
     held: bool,
+    kept_too: bool,
 ) -> Reaped | None:
-    """Reap one run, or return None when it is alive: somebody holds its stack's lock."""
+    """Reap one run, or return None when it is kept, or alive: somebody holds its stack's lock."""
     directory, name = cache / "locks", stack_lock(stack)
     if dry_run:
         free = held or locks.is_free(directory, name)
-        return Reaped(run=run, stack=stack, found=found, swept=None) if free else None
+        spared = not free or (Keep.holds(cache, run) and not kept_too)
+        return None if spared else Reaped(run=run, stack=stack, found=found, swept=None)
     try:
         lock = locks.hold(
             directory, name, purpose=f"removing what {run} left", timeout=0, say=lambda _: None
         )
         with nullcontext() if held else lock:
+            # Asked under the lock: a run says that it is to be kept just before it frees its own.
+            if Keep.holds(cache, run) and not kept_too:
+                return None
             swept = sweep(client, run, timeout=SWEEP_SECONDS)
             shutil.rmtree(cache / "work" / run, ignore_errors=True)
     except LockTimeoutError:

@@ -15,15 +15,15 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import locks, proc, reaper, testbed
-from harness.docker.diagnose import collect_logs, diagnosis
 from harness.docker.faults import as_harness_error
-from harness.docker.snapshot import NAMESPACE_LABEL, read_stack
-from harness.docker.sweep import find, sweep
+from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.docker.sweep import find
 from harness.embedded import samples
 from harness.errors import HarnessError, UsageError
-from harness.execute import Context, Execution
-from harness.ledger import Ledger, Op
+from harness.execute import Execution
+from harness.ledger import Ledger
 from harness.model import Outcome, TeardownResult
+from harness.operations import Context, Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform
@@ -36,12 +36,11 @@ from harness.report.verdict import conclude
 from harness.settings import Settings
 from harness.signals import stop_on_signals
 from harness.subject import Subject, study
+from harness.teardown import Teardown
 from harness.testbed import TestBed
 from harness.tools import ToolContainers
 
 CLONE_SECONDS = 300.0
-TEARDOWN_SECONDS = 120.0
-KEEP_SECONDS = 24 * 3600.0
 URL_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]*@")
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
@@ -129,11 +128,11 @@ class Run:
 
     def _perform(self, stack: ExitStack) -> None:
         settings, target, say = self.settings, self.target, self.view.say
-        self.view.step(f"{target.recipe}: looking for an engine")
+        self._step("looking for an engine")
         bed = self._bed = testbed.prepare(settings, self.environ, say=say)
         for line in bed.preflight.lines():
             say(f"preflight  {line}")
-        self.view.step(f"{target.recipe}: waiting for the lock of {target.stack}")
+        self._step(f"waiting for the lock of {target.stack}")
         directory, name = settings.cache / "locks", reaper.stack_lock(target.stack)
         if target.random:
             stack.callback(locks.forget, directory, name)
@@ -157,10 +156,13 @@ class Run:
         for line in subject.plan.lines():
             say(f"plan  {line}")
         for image in subject.images:
-            self.view.step(f"{target.recipe}: image {image}")
+            self._step(f"image {image}")
             bed.images(image)
         stack.callback(self._tear_down, bed)
         self._execute(bed, subject, work)
+
+    def _step(self, text: str) -> None:
+        self.view.step(f"{self.target.recipe}: {text}")
 
     def _study(self, work: Path) -> Subject:
         source = self.settings.src or self.entry.source
@@ -173,7 +175,7 @@ class Run:
                     say=self.view.say,
                 )
             )
-        self.view.step(f"{self.target.recipe}: cloning {masked(source)}")
+        self._step(f"cloning {masked(source)}")
         repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
         return study(self.entry, repo, self.settings, self.target, tests=tests_directory())
 
@@ -197,7 +199,7 @@ class Run:
             labels=own_labels(self.target),
             note=ledger.note,
         )
-        self._execution = Execution(
+        operations = Operations(
             context=Context(
                 client=bed.client,
                 plan=subject.plan,
@@ -209,69 +211,33 @@ class Run:
                 ledger=ledger,
                 health=subject.health,
                 node_id=bed.node_id,
-                directory=self.directory,
-                tests=tests_directory(),
-                environ={**self.environ, **engine},
-                engine=engine,
                 factor=settings.timeout_factor,
                 deploy_timeout=subject.deploy_timeout,
-                step=lambda text: self.view.step(f"{self.target.recipe}: {text}"),
-                finished=self.view.finished,
+                step=self._step,
             )
+        )
+        self._execution = Execution(
+            plan=subject.plan,
+            operations=operations,
+            directory=self.directory,
+            tests=tests_directory(),
+            environ={**self.environ, **engine},
+            engine=engine,
+            factor=settings.timeout_factor,
+            step=self._step,
+            finished=self.view.finished,
         )
         self._execution.run()
 
     def _tear_down(self, bed: TestBed) -> None:
-        """Keep what is worth keeping of the app, then remove it, whatever happened before."""
-        self.view.step(f"{self.target.recipe}: collecting logs")
-        began = time.monotonic()
-        try:
-            self._diagnose(bed)
-        except Exception as error:  # noqa: BLE001  nothing may keep the teardown from happening
-            self._diagnosis = (f"the logs could not be collected: {error}",)
-        if self.settings.keep:
-            self._teardown = self._keep()
-            return
-        self.view.step(f"{self.target.recipe}: teardown")
-        ledger = Ledger(self.directory / "ledger.jsonl")
-        ledger.begin(Op.UNDEPLOY)
-        try:
-            swept = sweep(
-                bed.client, self.target.run,
-                timeout=TEARDOWN_SECONDS * self.settings.timeout_factor,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001  a teardown has its own verdict
-            self._teardown = TeardownResult(
-                outcome=Outcome.ERROR,
-                reason=f"the teardown failed: {error}; `nox -s reap` removes what is left",
-                seconds=time.monotonic() - began,
-            )
-            return
-        ledger.end(Op.UNDEPLOY, removed=dict(swept.removed), left=list(swept.left))
-        left = ", ".join(swept.left)
-        self._teardown = TeardownResult(
-            outcome=Outcome.ERROR if swept.left else Outcome.PASSED,
-            reason=f"could not remove {left}; `nox -s reap` tries again" if left else "",
-            seconds=time.monotonic() - began,
-            removed=swept.removed,
-            left=swept.left,
-        )
-
-    def _keep(self) -> TeardownResult:
-        reaper.Keep(run=self.target.run, until=time.time() + KEEP_SECONDS).write(
-            self.settings.cache
-        )
-        hours = KEEP_SECONDS / 3600
-        reason = f"kept for {hours:g} hours; `nox -s reap -- {self.target.run}` removes it"
-        return TeardownResult(outcome=Outcome.SKIPPED, reason=reason)
-
-    def _diagnose(self, bed: TestBed) -> None:
         values = self._platform.secret_values if self._platform else ()
-        look = read_stack(bed.client, self.target.stack, node_id=bed.node_id)
-        logs = collect_logs(
-            bed.client, look, self.directory / "logs", scrub=lambda text: proc.scrub(text, values)
+        teardown = Teardown(
+            bed=bed, target=self.target, settings=self.settings, directory=self.directory
         )
-        self._diagnosis = diagnosis(look, logs)
+        self._step("collecting logs")
+        self._diagnosis = teardown.diagnose(secrets=values)
+        self._step("keeping the app" if self.settings.keep else "teardown")
+        self._teardown = teardown.keep() if self.settings.keep else teardown.remove()
 
     def _result(self, stopped: HarnessError | None) -> RunResult:
         execution, subject, bed = self._execution, self._subject, self._bed
@@ -304,7 +270,7 @@ class Run:
                 for name, origin in self.settings.origins.items()
             },
             plan=plan.lines() if plan else (),
-            adaptations=tuple(execution.adaptations) if execution else (),
+            adaptations=tuple(execution.operations.adaptations) if execution else (),
             stages=stages,
             teardown=self._teardown,
             diagnosis=self._diagnosis if verdict.outcome is not Outcome.PASSED else (),

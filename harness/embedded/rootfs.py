@@ -23,7 +23,7 @@ from harness.errors import DiskFullError, ImageError, ProcessError
 EPOCH = 1704067200
 BUILD_SECONDS = 1800.0
 _APT_SECONDS = 900.0
-_ROOM = 1 << 30  # bytes; the largest of the images so far takes 600 MB while it is built
+_ROOM = 1 << 30  # bytes; the largest image so far takes 600 MB while it is built
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108  a directory of our own is made in it, mode 0711
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LAST_LINES = 20
@@ -169,7 +169,7 @@ def _require_builder(
         raise ImageError(
             "the program mmdebstrap, which builds stand-in images, is not installed",
             cause="installing it takes root",
-            hint="sudo apt-get install mmdebstrap",
+            hint="sudo apt-get install mmdebstrap uidmap",
         )
     purpose = "installing mmdebstrap"
     with locks.hold(lock, "apt-get", purpose=purpose, timeout=lock_timeout, say=say):
@@ -217,7 +217,7 @@ _MEANINGS = (
         "make `apt-get update` succeed on this machine, then try again",
     ),
     (
-        r"subuid|newuidmap|fakechroot|[Oo]peration not permitted|unshare",
+        r"pick chroot mode|subuid|newuidmap|fakechroot|[Oo]peration not permitted|unshare",
         "this user may not make a root file system",
         "run it as root, or: apt-get install uidmap, and give the user a range in /etc/subuid",
     ),
@@ -231,7 +231,7 @@ def failure(error: ProcessError, packages: Sequence[str]) -> ImageError | DiskFu
     if re.search(r"No space left on device|enough free space", said):
         return DiskFullError(
             "the disk filled up while a stand-in image was built",
-            cause=f"it takes about {_ROOM >> 20} MB in the cache directory",
+            cause="it takes up to 1 GB while it is built, and about 100 MB afterwards",
             hint="make room, or set CCCI_CACHE to a directory on a larger disk",
             detail=detail,
         )

@@ -25,7 +25,7 @@ ALLOWED = {
     "seeding": LEAVES | {"assertions"},
     "reaper": LEAVES | {"locks", "docker", "platforms"},
 }
-TOP = {"execute", "subject", "testbed", "run", "__main__", "__init__"}
+TOP = {"teardown", "execute", "operations", "subject", "testbed", "run", "__main__", "__init__"}
 
 
 def _unit(path: Path) -> str:

@@ -102,6 +102,7 @@ def test_other_builds_are_left_to_the_distribution() -> None:
         ("E: Failed to fetch a  Could not resolve 'b'", "cannot be reached"),
         ("E: cannot unshare: Operation not permitted", "may not make a root file system"),
         ("E: need working fakechroot binary", "may not make a root file system"),
+        ("E: unable to pick chroot mode automatically", "may not make a root file system"),
         ("E: something else", ""),
     ],
 )

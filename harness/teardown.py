@@ -1,0 +1,85 @@
+"""The end of a run: keep what is worth keeping of the app, then remove it, whatever came before.
+
+A teardown has its own verdict, and nothing that goes wrong in it is raised: it would hide what went
+wrong in the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import proc, reaper
+from harness.docker.diagnose import collect_logs, diagnosis
+from harness.docker.faults import as_harness_error
+from harness.docker.snapshot import read_stack
+from harness.docker.sweep import Swept, sweep
+from harness.ledger import Ledger, Op
+from harness.model import Outcome, TeardownResult
+from harness.platforms.base import Target
+from harness.settings import Settings
+from harness.testbed import TestBed
+
+REMOVE_SECONDS = 120.0
+KEEP_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teardown:
+    """Ends one run.
+
+    Args:
+        bed: the engine that it ran on.
+        target: where it was deployed.
+        settings: what was asked for.
+        directory: the run's directory.
+    """
+
+    bed: TestBed
+    target: Target
+    settings: Settings
+    directory: Path
+
+    def diagnose(self, *, secrets: Sequence[str]) -> tuple[str, ...]:
+        """Write the services' logs down, and return what a person wants to see of a failure."""
+        try:
+            look = read_stack(self.bed.client, self.target.stack, node_id=self.bed.node_id)
+            logs = collect_logs(
+                self.bed.client, look, self.directory / "logs",
+                scrub=lambda text: proc.scrub(text, secrets),
+            )  # fmt: skip
+            return diagnosis(look, logs)
+        except Exception as error:  # noqa: BLE001  nothing may keep the removal from happening
+            return (f"the logs could not be collected: {as_harness_error(error).what}",)
+
+    def remove(self) -> TeardownResult:
+        """Remove everything of the run, and look until it is gone."""
+        began = time.monotonic()
+        ledger = Ledger(self.directory / "ledger.jsonl")
+        timeout = REMOVE_SECONDS * self.settings.timeout_factor
+        try:
+            ledger.begin(Op.UNDEPLOY)
+            swept = sweep(self.bed.client, self.target.run, timeout=timeout)
+            ledger.end(Op.UNDEPLOY, removed=dict(swept.removed), left=list(swept.left))
+        except Exception as error:  # noqa: BLE001  a teardown has its own verdict
+            swept = Swept(removed={}, left=("what could not be looked at",))
+            reason = f"the teardown failed: {as_harness_error(error)}"
+        else:
+            reason = f"could not remove {', '.join(swept.left)}" if swept.left else ""
+        return TeardownResult(
+            outcome=Outcome.ERROR if swept.left else Outcome.PASSED,
+            reason=f"{reason}; `nox -s reap` tries again" if reason else "",
+            seconds=time.monotonic() - began,
+            removed=swept.removed,
+            left=swept.left,
+        )
+
+    def keep(self) -> TeardownResult:
+        """Leave the app up for a while, noted down so that no clean-up takes it."""
+        keep = reaper.Keep(run=self.target.run, until=time.time() + KEEP_SECONDS)
+        keep.write(self.settings.cache)
+        hours = KEEP_SECONDS / 3600
+        reason = f"kept for {hours:g} hours; `nox -s reap -- {self.target.run}` removes it"
+        return TeardownResult(outcome=Outcome.SKIPPED, reason=reason)
