@@ -34,9 +34,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     try:
         return commands[words[0]](words[1:], os.environ if environ is None else environ, console)
     except HarnessError as error:
-        Console(stderr=True, highlight=False).print(
-            Text(f"cc-ci: {error.outcome}: {error}"), soft_wrap=True
-        )
+        Console(stderr=True, highlight=False).print(Text(f"cc-ci: {error}"), soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -211,7 +211,7 @@ def _exec_once(
             cause="it waits for something, or the host is slow: CCCI_TIMEOUT_FACTOR=2 allows more",
         ) from error
     finally:
-        attached.close()
+        _close(attached)
     code, began = _outcome(target.client, created["Id"])
     if (code is None or code in SUSPICIOUS_CODES) and not _stays(target.client, container):
         raise _ReplacedError(f"it ended with code {code}", began=began)
@@ -256,6 +256,14 @@ def _stays(client: docker.DockerClient, before: ContainerState) -> bool:
     except WaitTimeoutError:
         return True
     return False
+
+
+def _close(attached: Any) -> None:  # noqa: ANN401  as below
+    """Close the stream: through the response below it, which owns the connection, where it has one.
+
+    The SDK keeps that response open for the stream's sake; closing the stream alone would leave it.
+    """
+    getattr(attached, "_response", attached).close()
 
 
 def _raw_socket(stream: Any) -> socket.socket:  # noqa: ANN401  the SDK returns one of several types

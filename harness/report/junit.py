@@ -19,7 +19,8 @@ ELEMENTS = {
     Outcome.SKIPPED: "skipped",
     Outcome.ABORTED: "skipped",
 }
-FORBIDDEN = {code: "?" for code in range(32) if chr(code) not in "\t\n\r"}  # not allowed in XML
+FORBIDDEN = dict.fromkeys([*range(32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF], "?")  # in XML
+FORBIDDEN.update({ord(character): character for character in "\t\n\r"})
 
 
 def render(result: RunResult) -> str:
@@ -33,7 +34,7 @@ def render(result: RunResult) -> str:
         case = _case(suite, "teardown", down.outcome, down.seconds)
         _explain(case, down.outcome, down.reason, "\n".join(down.left))
         _count(suite)
-    if not result.stages:
+    if result.verdict.outcome is not Outcome.PASSED and not result.verdict.stage:
         suite = ET.SubElement(root, "testsuite", name=f"{result.recipe}.run")
         case = _case(suite, "run", result.verdict.outcome, result.seconds)
         _explain(case, result.verdict.outcome, result.verdict.cause)
@@ -41,13 +42,14 @@ def render(result: RunResult) -> str:
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    text = ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return text.translate(FORBIDDEN)
 
 
 def write(result: RunResult, directory: Path) -> Path:
     """Write junit.xml and return its path."""
     path = directory / JUNIT_FILE
-    path.write_text(render(result))
+    path.write_text(render(result), encoding="utf-8")
     return path
 
 
@@ -87,8 +89,8 @@ def _explain(case: ET.Element, outcome: Outcome, message: str, output: str = "")
     """Give a case that did not pass its message and its output."""
     if outcome in ELEMENTS:
         detail = case[0]
-        detail.set("message", message.translate(FORBIDDEN))
-        detail.text = output.translate(FORBIDDEN)
+        detail.set("message", message)
+        detail.text = output
 
 
 def _count(suite: ET.Element) -> None:

@@ -11,7 +11,7 @@ import pytest
 from harness import locks, reaper
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.platforms.base import Target
-from harness.reaper import Keep, Reaped, make_work, reap, scope, stack_lock
+from harness.reaper import Keep, Reaped, make_work, reap, running, scope, stack_lock
 from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each, stop_the_clock
 
 
@@ -38,7 +38,8 @@ def target(run: str) -> Target:
 
 def call(engine: FakeEngine, cache: Path, said: list[str] | None = None) -> tuple[Reaped, ...]:
     """Reap, as a user does who gives no options."""
-    return reap(engine.client, cache=cache, say=[].append if said is None else said.append)
+    heard = [] if said is None else said
+    return reap(engine.client, cache=cache, say=heard.append)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +111,7 @@ def test_a_scope_is_of_a_host_and_a_cache(tmp_path: Path, monkeypatch: pytest.Mo
     here = scope(tmp_path)
     assert here == scope(tmp_path)
     assert here != scope(tmp_path / "other")
-    monkeypatch.setattr(reaper.socket, "gethostname", lambda: "another-host")
+    monkeypatch.setattr("harness.reaper.socket.gethostname", lambda: "another-host")
     assert here != scope(tmp_path)
 
 
@@ -168,7 +169,7 @@ def test_a_run_that_is_kept_at_the_last_moment_is_spared(
         Keep(run="kept", until=time.time() + 3600).write(tmp_path)
         return hold(*words, **options)
 
-    monkeypatch.setattr(reaper.locks, "hold", freed_by_a_kept_run)
+    monkeypatch.setattr(locks, "hold", freed_by_a_kept_run)
     assert call(engine, tmp_path) == ()
     assert names(engine) == {"kept"}
 
@@ -191,6 +192,27 @@ def test_a_note_that_says_nothing_keeps_nothing(tmp_path: Path, text: str) -> No
     engine = left_by(tmp_path, "dead")
     call(engine, tmp_path)
     assert engine.things == []
+
+
+def test_only_a_lock_that_nobody_will_take_again_is_deleted(tmp_path: Path) -> None:
+    """The name of a random domain never comes back; that of a domain that was asked for does."""
+    directory = tmp_path / "locks"
+    chosen, random = "app_example_test", "made-0a1b2c3d_test"
+    for stack in (chosen, random):
+        run = "made-20260101T120000-0a1b2c3d"
+        call(FakeEngine(one_of_each("x", labels(tmp_path, run, stack))), tmp_path)
+    assert [path.name for path in directory.iterdir()] == [f"{stack_lock(chosen)}.lock"]
+
+
+def test_what_runs_right_now_is_known_by_its_locks(tmp_path: Path) -> None:
+    """Whoever wants to stop the engine has to know whom that would hit."""
+    call(left_by(tmp_path, "dead"), tmp_path)
+    assert running(tmp_path) == ()
+    with (
+        locks.hold(tmp_path / "locks", stack_lock("s-alive"), purpose="p", timeout=0, say=print),
+        locks.hold(tmp_path / "locks", "image-nginx", purpose="p", timeout=0, say=print),
+    ):
+        assert running(tmp_path) == ("s-alive",)
 
 
 def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:

@@ -49,9 +49,12 @@ def test_what_appears_while_it_is_swept_goes_too(monkeypatch: pytest.MonkeyPatch
     engine = FakeEngine(one_of_each("mine", MINE))
     late = Thing(kind="container", name="late", labels=MINE)
     remove = engine.remove_config
-    monkeypatch.setattr(
-        engine, "remove_config", lambda identity: (remove(identity), engine.things.append(late))
-    )
+
+    def remove_and_start(identity: str) -> None:
+        remove(identity)
+        engine.things.append(late)
+
+    monkeypatch.setattr(engine, "remove_config", remove_and_start)
     swept = sweep(engine.client, "run1", timeout=5)
     assert engine.removed[-1] == "late"
     assert swept.removed["container"] == 2

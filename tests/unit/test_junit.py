@@ -1,0 +1,168 @@
+"""JUnit XML: what a CI counts has to be what the run said."""
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from harness.errors import EXIT_ERROR
+from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult, TeardownResult
+from harness.report import junit
+from harness.report.results import RunResult
+from harness.report.verdict import Verdict
+
+COUNTS = ("tests", "failures", "errors", "skipped")
+
+
+def assertion(outcome: Outcome, **changes: Any) -> AssertionResult:  # noqa: ANN401  any field
+    """Return an assertion's result."""
+    fields = {"nodeid": "r/test_x.py::test_it", "origin": Origin.OVERLAY, "seconds": 0.25}
+    return AssertionResult(**{**fields, "outcome": outcome, **changes})
+
+
+def stage(outcome: Outcome, *assertions: AssertionResult, reason: str = "") -> StageResult:
+    """Return the result of an upgrade."""
+    return StageResult(
+        stage=Stage.UPGRADE, outcome=outcome, reason=reason, op_seconds=2.0, assert_seconds=1.5,
+        assertions=assertions,
+    )  # fmt: skip
+
+
+def result(*stages: StageResult, **changes: Any) -> RunResult:  # noqa: ANN401  any field
+    """Return a run with these stages."""
+    fields: dict[str, Any] = {
+        "run": "run1", "recipe": "made", "source": "s", "platform": "swarm",
+        "started": "2026-01-01T12:00:00+00:00", "seconds": 12.5, "repeat": "again",
+        "verdict": Verdict(outcome=Outcome.PASSED, exit_code=0), "stages": stages,
+    }  # fmt: skip
+    return RunResult(**{**fields, **changes})
+
+
+def stopped(cause: str) -> Verdict:
+    """Return the verdict of a run that was ended by something outside its stages."""
+    return Verdict(outcome=Outcome.ERROR, exit_code=EXIT_ERROR, cause=cause)
+
+
+def read(run: RunResult) -> ET.Element:
+    """Return the document's root, as a CI reads it."""
+    return ET.fromstring(junit.render(run).encode())  # noqa: S314  written by us
+
+
+def counts(element: ET.Element) -> tuple[int, ...]:
+    """Return tests, failures, errors and skipped."""
+    return tuple(int(element.get(name, "-1")) for name in COUNTS)
+
+
+def test_each_assertion_and_each_op_is_a_case() -> None:
+    """A suite for each stage; the class name says where a test comes from."""
+    generic = assertion(Outcome.PASSED, nodeid="_generic/t.py::test_a[b::c]", origin=Origin.GENERIC)
+    root = read(result(stage(Outcome.PASSED, generic, assertion(Outcome.PASSED))))
+    (suite,) = root
+    assert (root.tag, suite.tag, suite.get("name")) == ("testsuites", "testsuite", "made.upgrade")
+    assert [(case.get("classname"), case.get("name"), case.get("time")) for case in suite] == [
+        ("made.upgrade", "upgrade op", "2.000"),
+        ("generic._generic/t.py", "test_a[b::c]", "0.250"),
+        ("overlay.r/test_x.py", "test_it", "0.250"),
+    ]
+    assert (suite.get("time"), suite.get("timestamp")) == ("3.500", "2026-01-01T12:00:00+00:00")
+    assert (counts(root), root.get("time")) == ((3, 0, 0, 0), "12.500")
+
+
+def test_the_counts_are_those_of_the_cases() -> None:
+    """Per suite and in all; an aborted one counts as skipped, since the format has no word."""
+    run = result(
+        stage(Outcome.FAILED, *(assertion(outcome) for outcome in Outcome)),
+        stage(Outcome.ABORTED, reason="upgrade did not pass"),
+        teardown=TeardownResult(outcome=Outcome.ERROR, reason="left", left=("network x",)),
+    )
+    root = read(run)
+    assert [counts(suite) for suite in root] == [(6, 1, 1, 2), (1, 0, 0, 1), (1, 0, 1, 0)]
+    assert counts(root) == (8, 1, 2, 3)
+
+
+def test_an_assertion_that_failed_is_counted_once() -> None:
+    """It speaks for itself: the op beside it went well."""
+    failed = assertion(Outcome.FAILED, message="assert 1 == 2", output="lines\nof it")
+    (suite,) = read(result(stage(Outcome.FAILED, failed, reason="r/test_x.py::test_it: assert")))
+    assert counts(suite) == (2, 1, 0, 0)
+    assert list(suite[0]) == []
+    (failure,) = suite[1]
+    assert (failure.tag, failure.get("message"), failure.text) == (
+        "failure",
+        "assert 1 == 2",
+        "lines\nof it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tag"),
+    [
+        (Outcome.FAILED, "failure"),
+        (Outcome.ERROR, "error"),
+        (Outcome.SKIPPED, "skipped"),
+        (Outcome.ABORTED, "skipped"),
+    ],
+)
+def test_an_op_that_went_wrong_is_a_case_with_its_reason(outcome: Outcome, tag: str) -> None:
+    """No assertion ran, or all of them passed before the child died: the op's case says so."""
+    for passed in ((), (assertion(Outcome.PASSED),)):
+        (suite,) = read(result(stage(outcome, *passed, reason="why")))
+        (said,) = suite[0]
+        assert (said.tag, said.get("message")) == (tag, "why")
+
+
+def test_a_teardown_that_left_something_names_it() -> None:
+    """The machine is not clean: an error, with what is left as its text."""
+    down = TeardownResult(
+        outcome=Outcome.ERROR, reason="could not", seconds=3.0, left=("network a", "volume b")
+    )
+    suite = read(result(stage(Outcome.PASSED), teardown=down))[1]
+    (error,) = suite[0]
+    assert (suite.get("name"), suite[0].get("time")) == ("made.teardown", "3.000")
+    assert (error.tag, error.text) == ("error", "network a\nvolume b")
+
+
+def test_a_run_without_stages_is_not_an_empty_document() -> None:
+    """No engine: a CI that counts failures must not see a green file with nothing in it."""
+    root = read(result(verdict=stopped("no engine")))
+    assert counts(root) == (1, 0, 1, 0)
+    assert root[0][0][0].get("message") == "no engine"
+
+
+def test_a_run_that_was_ended_between_two_stages_is_not_green() -> None:
+    """The stages passed, and the harness then failed: the file says what the verdict says."""
+    root = read(result(stage(Outcome.PASSED), verdict=stopped("the harness itself failed")))
+    assert counts(root) == (2, 0, 1, 0)
+    assert [suite.get("name") for suite in root] == ["made.upgrade", "made.run"]
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\x1b[31m", "\x08", "\udc80", "\ufffe", "\uffff"])
+def test_characters_that_xml_forbids_are_replaced(tmp_path: Path, bad: str) -> None:
+    """Apps print anything; a file that no CI can read would hide the failure it reports."""
+    failed = assertion(
+        Outcome.FAILED, nodeid=f"t.py::t[{bad}]", message=f"a{bad}b", output=f"c{bad}d\te\n\u20ac"
+    )
+    run = result(stage(Outcome.FAILED, failed), verdict=stopped(bad))
+    path = junit.write(run, tmp_path)
+    root = ET.parse(path).getroot()  # noqa: S314  written by us
+    (failure,) = root[0][1]
+    assert str(failure.get("message")).startswith("a?")
+    assert str(failure.text).startswith("c?")
+    assert str(failure.text).endswith("d\te\n\u20ac")
+
+
+def test_markup_in_what_an_app_says_stays_text() -> None:
+    """Neither `<` nor `]]>` nor `&` may end an element early."""
+    said = "</failure><testcase/>]]>&amp; \"'"
+    (suite,) = read(result(stage(Outcome.FAILED, assertion(Outcome.FAILED, message=said))))
+    assert suite[1][0].get("message") == said
+    assert counts(suite) == (2, 1, 0, 0)
+
+
+def test_it_is_written_where_the_run_is(tmp_path: Path) -> None:
+    """Its bytes are those that its first line declares."""
+    path = junit.write(result(stage(Outcome.SKIPPED, reason="\u20ac")), tmp_path)
+    assert path == tmp_path / "junit.xml"
+    assert path.read_bytes().startswith(b"<?xml version='1.0' encoding='utf-8'?>")
+    assert "\u20ac".encode() in path.read_bytes()
