@@ -4,6 +4,7 @@ Sessions only: what they do lives in the package `harness`. All of them share on
 is made on first use. Everything after `--` goes to the harness (or to pytest, for `tests`).
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -25,12 +26,15 @@ CHECKED = ("harness", "tests", "benchmarks", "noxfile.py")
 
 
 def _recipes() -> tuple[str, ...]:
-    """Return the recipes to parametrize over: those named after `--`, else all of recipes.txt."""
-    line = sys.argv[1:]
-    before = line[: line.index("--")] if "--" in line else line
+    """Return the recipes to parametrize over.
+
+    Those named after `--`, else those in RECIPE, else all of recipes.txt.
+    """
+    line = [*sys.argv[1:], "--"]
+    before, after = line[: line.index("--")], line[line.index("--") + 1 : -1]
     try:
-        if "--" in line and any(word.startswith(("e2e", "stage")) for word in before):
-            named = settings.split(line[line.index("--") + 1 :])[0]
+        if any(word.startswith(("e2e", "stage")) for word in before):
+            named = settings.split(after)[0] or tuple(os.environ.get("RECIPE", "").split())
             if named:
                 return named
         return Catalogue.load(HERE / "recipes.txt").names

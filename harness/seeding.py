@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.assertions.app import App
-from harness.errors import HarnessError, RecipeError, TestBedError
+from harness.errors import AbortedError, HarnessError, RecipeError, TestBedError
 from harness.model import Stage
 
 
@@ -51,6 +52,8 @@ class SeedHooks:
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
+        except AbortedError:
+            raise
         except Exception as error:
             raise _broken(f"{path} cannot be imported", error) from error
         return cls(path=path, module=module)
@@ -61,13 +64,14 @@ class SeedHooks:
         Raises:
             HarnessError: what the hook ran into.
             RecipeError: an `assert` in the hook failed: the app does not do what it should.
-            TestBedError: the hook raised anything else: it is broken itself.
+            TestBedError: the hook raised anything else, or remembers what is no JSON.
         """
         hook: Callable[[SeedContext], None] | None = getattr(self.module, f"pre_{stage}", None)
         if hook is None:
             return False
         try:
             hook(context)
+            json.dumps(context.state)
         except HarnessError:
             raise
         except AssertionError as error:
@@ -81,5 +85,5 @@ class SeedHooks:
 
 
 def _broken(what: str, error: Exception) -> TestBedError:
-    said = "".join(traceback.format_exception_only(error)).strip()
+    said = traceback.format_exception_only(error)[-1].strip()
     return TestBedError(f"{what}: {said}", detail="".join(traceback.format_exception(error)))

@@ -29,6 +29,14 @@ STYLES = {
     Outcome.SKIPPED: "yellow",
     Outcome.ABORTED: "yellow",
 }
+# An escape of an app's would act on the reader's terminal, and a byte that is no text on the codec.
+UNPRINTABLE = dict.fromkeys([*range(32), *range(0x7F, 0xA0), *range(0xD800, 0xE000)], "?")
+UNPRINTABLE.update({ord(character): character for character in "\t\n\r"})
+
+
+def plain(text: str) -> Text:
+    """Return text that is shown as it is: no markup, nothing that steers a terminal."""
+    return Text(text.translate(UNPRINTABLE))
 
 
 @dataclass
@@ -73,7 +81,7 @@ class View:
         stamp = f"[{time.monotonic() - self._began:6.1f}s] "
         lines = text.splitlines() or [""]
         for line in [stamp + lines[0], *(" " * len(stamp) + more for more in lines[1:])]:
-            self.console.print(Text(line), soft_wrap=True)
+            self.console.print(plain(line), soft_wrap=True)
             self._record(line)
 
     def step(self, text: str) -> None:
@@ -95,11 +103,11 @@ class View:
     def _record(self, line: str) -> None:
         if self.log is not None:
             with self.log.open("a") as stream:
-                stream.write(line + "\n")
+                stream.write(plain(line).plain + "\n")
 
     def _frame(self) -> Group:
         seconds = time.monotonic() - self._began
-        spinner = Spinner("dots", Text(f"{self._step}  {seconds:.0f}s"))
+        spinner = Spinner("dots", plain(f"{self._step}  {seconds:.0f}s"))
         return Group(stage_table(tuple(self._done.values())), spinner)
 
 
@@ -125,7 +133,7 @@ def stage_table(stages: Sequence[StageResult]) -> Table:
             f"{result.op_seconds:.1f} s",
             f"{result.assert_seconds:.1f} s",
             f"{passed}/{len(result.assertions)}",
-            Text(first_line(result.reason)),
+            plain(first_line(result.reason)),
         )
     return table
 
@@ -145,15 +153,15 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
             "teardown",
             Text(str(down.outcome), style=STYLES[down.outcome]),
             f"{down.seconds:.1f} s", "", "",
-            Text(first_line(down.reason) or (f"removed {removed}" if removed else "")),
+            plain(first_line(down.reason) or (f"removed {removed}" if removed else "")),
         )  # fmt: skip
     console.print()
     if result.stages or result.teardown is not None:
         console.print(table)
     for item in result.adaptations:
-        console.print(Text(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
+        console.print(plain(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
     for line in result.diagnosis:
-        console.print(Text(line), soft_wrap=True)
+        console.print(plain(line), soft_wrap=True)
     verdict = result.verdict
     where = f" in {verdict.stage}" if verdict.stage else ""
     console.print(
@@ -165,6 +173,6 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
         soft_wrap=True,
     )
     if verdict.outcome is not Outcome.PASSED:
-        console.print(Text(f"cause    {verdict.cause}"), soft_wrap=True)
-        console.print(Text(f"again    {result.repeat}"), soft_wrap=True)
-    console.print(Text(f"results  {directory}"), soft_wrap=True)
+        console.print(plain(f"cause    {verdict.cause}"), soft_wrap=True)
+        console.print(plain(f"again    {result.repeat}"), soft_wrap=True)
+    console.print(plain(f"results  {directory}"), soft_wrap=True)

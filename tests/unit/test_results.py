@@ -1,0 +1,103 @@
+"""results.json: everything that is known of a run, whole or not at all."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model import (
+    Adaptation,
+    AssertionResult,
+    Origin,
+    Outcome,
+    Stage,
+    StageResult,
+    TeardownResult,
+)
+from harness.report.results import SCHEMA, Revision, RunResult
+from harness.report.verdict import Verdict
+
+ASSERTION = AssertionResult(
+    nodeid="t.py::t", origin=Origin.GENERIC, outcome=Outcome.FAILED, seconds=0.5,
+    message="\udc80 \u20ac", output="\x1b[31m",
+)  # fmt: skip
+STAGE = StageResult(
+    stage=Stage.BACKUP, outcome=Outcome.FAILED, reason="two\nlines", op_seconds=1.0,
+    assertions=(ASSERTION,), facts={"volumes": ["a"], "where": Path("there")},
+)  # fmt: skip
+RUN = RunResult(
+    run="run1", recipe="made", source="https://x.test/made.git", platform="swarm",
+    started="2026-01-01T12:00:00+00:00", seconds=12.5, repeat="nox -s e2e -- made",
+    verdict=Verdict(outcome=Outcome.FAILED, exit_code=1, stage="backup", cause="why"),
+    head=Revision(commit="f" * 40, ref="main"), settings={"keep": "True (--keep)"},
+    plan=("head ffffffff",), stages=(STAGE,), diagnosis=("task",),
+    adaptations=(Adaptation(kind="stand-in", subject="nginx:1", detail="built"),),
+    teardown=TeardownResult(outcome=Outcome.PASSED, seconds=2.0, removed={"volume": 2}),
+)  # fmt: skip
+
+
+def read(text: str) -> dict[str, Any]:
+    """Return the file's content, as strictly as JSON itself is."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    found: dict[str, Any] = json.loads(text, parse_constant=refuse)
+    return found
+
+
+def test_every_field_of_a_run_is_in_the_file() -> None:
+    """The schema's name first, so that a reader knows what it reads."""
+    content = read(RUN.to_json())
+    assert list(content) == ["schema", *(field.name for field in fields(RunResult))]
+    assert content["schema"] == SCHEMA == "cc-ci/results/1"
+
+
+def test_what_was_written_is_what_is_read() -> None:
+    """Words as the words they are, at every depth; what nobody could print too."""
+    content = read(RUN.to_json())
+    assert content["verdict"] == {
+        "outcome": "failed", "exit_code": 1, "stage": "backup", "cause": "why",
+    }  # fmt: skip
+    (stage,) = content["stages"]
+    assert (stage["stage"], stage["outcome"], stage["reason"]) == ("backup", "failed", "two\nlines")
+    assert stage["facts"] == {"volumes": ["a"], "where": "there"}
+    assert stage["assertions"] == [
+        {
+            "nodeid": "t.py::t", "origin": "generic", "outcome": "failed", "seconds": 0.5,
+            "message": "\udc80 \u20ac", "output": "\x1b[31m",
+        }
+    ]  # fmt: skip
+    assert content["head"] == {"commit": "f" * 40, "ref": "main", "version": ""}
+    assert content["base"] is None
+    assert content["adaptations"][0]["subject"] == "nginx:1"
+    assert content["teardown"]["removed"] == {"volume": 2}
+    assert (content["seconds"], content["plan"]) == (12.5, ["head ffffffff"])
+
+
+def test_the_file_lies_in_the_runs_directory(tmp_path: Path) -> None:
+    """Alone: the half-written one is gone."""
+    path = RUN.write(tmp_path)
+    assert path == tmp_path / "results.json"
+    assert read(path.read_text()) == read(RUN.to_json())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_no_half_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds results.json finds all of it; the one from before stays as it was."""
+    path = RUN.write(tmp_path)
+    before = path.read_text()
+    write = Path.write_text
+
+    def full(self: Path, text: str) -> None:
+        write(self, text[:20])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        RUN.write(tmp_path)
+    assert path.read_text() == before

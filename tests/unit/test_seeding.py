@@ -1,0 +1,119 @@
+"""Seed hooks: found by name, run once, and whose fault it is when one fails."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import (
+    AbortedError,
+    EngineError,
+    ExecFailedError,
+    HarnessError,
+    RecipeError,
+    TestBedError,
+)
+from harness.model import Stage
+from harness.seeding import SeedContext, SeedHooks
+
+
+def hooks(tmp_path: Path, text: str) -> SeedHooks:
+    """Return the hooks of an `ops.py` with that text."""
+    path = tmp_path / "ops.py"
+    path.write_text(text)
+    return SeedHooks.load(path)
+
+
+def context() -> SeedContext:
+    """Return a context without an app: these hooks use none."""
+    app: Any = None
+    return SeedContext(app=app)
+
+
+def raising(tmp_path: Path, statement: str) -> HarnessError:
+    """Return what comes of a hook that does that."""
+    made = hooks(tmp_path, f"from harness import errors\ndef pre_backup(ctx):\n    {statement}\n")
+    with pytest.raises(HarnessError) as caught:
+        made.run(Stage.BACKUP, context())
+    return caught.value
+
+
+def test_a_hook_is_found_by_its_stage(tmp_path: Path) -> None:
+    """Only that stage's, once, with the context; what it remembers is there for the next one."""
+    made = hooks(
+        tmp_path,
+        "def pre_upgrade(ctx): ctx.state.setdefault('ran', []).append('upgrade')\n"
+        "def pre_restore(ctx): ctx.state['ran'].append('restore')\n"
+        "def post_backup(ctx): raise KeyError\n",
+    )
+    given = context()
+    assert [str(stage) for stage in Stage if made.run(stage, given)] == ["upgrade", "restore"]
+    assert given.state == {"ran": ["upgrade", "restore"]}
+
+
+def test_a_recipe_without_hooks_has_none() -> None:
+    """No `ops.py` is not an error."""
+    made = SeedHooks.load(None)
+    assert [made.run(stage, context()) for stage in Stage] == [False] * len(Stage)
+
+
+def test_two_recipes_hooks_do_not_meet(tmp_path: Path) -> None:
+    """Both files are called ops.py; a name of one must not be seen in the other."""
+    made = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        text = f"NAME = {name!r}\ndef pre_backup(ctx): ctx.state['name'] = NAME\n"
+        made.append(hooks(tmp_path / name, text))
+    given = [context(), context()]
+    for one, ctx in zip(made, given, strict=True):
+        one.run(Stage.BACKUP, ctx)
+    assert [ctx.state["name"] for ctx in given] == ["a", "b"]
+
+
+def test_an_assertion_in_a_hook_is_about_the_recipe(tmp_path: Path) -> None:
+    """The app does not do what it should: *failed*, with the assertion's own words."""
+    error = raising(tmp_path, "assert 1 == 2, 'the page is not there'")
+    assert type(error) is RecipeError
+    assert "pre_backup" in error.what
+    assert "the page is not there" in error.what
+    assert "ops.py" in error.hint
+
+
+def test_a_hook_that_is_broken_itself_says_nothing_of_the_recipe(tmp_path: Path) -> None:
+    """*error*, with the line at which it broke."""
+    error = raising(tmp_path, "{}['no such key']")
+    assert type(error) is TestBedError
+    assert "KeyError: 'no such key'" in error.what
+    assert "line 3" in error.detail
+
+
+@pytest.mark.parametrize("kind", [ExecFailedError, EngineError, AbortedError])
+def test_what_the_harness_itself_raises_keeps_its_word(
+    tmp_path: Path, kind: type[HarnessError]
+) -> None:
+    """A failed exec is the recipe's, a dead engine the machine's, Ctrl-C nobody's."""
+    error = raising(tmp_path, f"raise errors.{kind.__name__}('said', hint='do')")
+    assert type(error) is kind
+    assert (error.what, error.hint) == ("said", "do")
+
+
+@pytest.mark.parametrize("text", ["def pre_backup(ctx:\n", "import no_such_module\n", "1 / 0\n"])
+def test_a_file_that_cannot_be_imported_is_named(tmp_path: Path, text: str) -> None:
+    """Before anything is deployed."""
+    with pytest.raises(TestBedError, match=r"ops\.py cannot be imported: \w+Error"):
+        hooks(tmp_path, text)
+
+
+def test_a_stop_during_the_import_is_a_stop(tmp_path: Path) -> None:
+    """Ctrl-C is raised wherever the program is, which may be there."""
+    with pytest.raises(AbortedError):
+        hooks(tmp_path, "from harness import errors\nraise errors.AbortedError('SIGINT')\n")
+
+
+@pytest.mark.parametrize("value", ["b'bytes'", "{1, 2}", "object()"])
+def test_what_cannot_be_handed_on_is_the_hooks_fault(tmp_path: Path, value: str) -> None:
+    """Assertions get the state as JSON; found out later, it would look like the harness's fault."""
+    error = raising(tmp_path, f"ctx.state['note'] = {value}")
+    assert type(error) is TestBedError
+    assert "pre_backup" in error.what
+    assert "JSON" in error.what

@@ -1,0 +1,244 @@
+"""What a person sees of a run: plain lines in a log, a live table on a terminal, the verdict."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.model import (
+    Adaptation,
+    AssertionResult,
+    Origin,
+    Outcome,
+    Stage,
+    StageResult,
+    TeardownResult,
+)
+from harness.report.results import RunResult
+from harness.report.terminal import View, show_result
+from harness.report.verdict import Verdict
+
+MARKUP = "[red]x[/] [/] [bold :smile: {0} %s"
+FAILED = Verdict(outcome=Outcome.FAILED, exit_code=1, stage="upgrade", cause="it broke\n  | two")
+
+
+def paper(*, width: int = 160) -> Console:
+    """Return a console that is no terminal, as `python -m harness` makes it for a log."""
+    return Console(
+        file=io.StringIO(), force_terminal=False, width=width,
+        highlight=False, emoji=False, markup=False,
+    )  # fmt: skip
+
+
+def screen(*, width: int = 160) -> Console:
+    """Return a console that is a terminal, without colours."""
+    return Console(
+        file=io.StringIO(), force_terminal=True, color_system=None, width=width,
+        highlight=False, emoji=False, markup=False,
+    )  # fmt: skip
+
+
+def shown(console: Console) -> str:
+    """Return everything that was written."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def stage(name: Stage, outcome: Outcome, reason: str = "", passed: str = "") -> StageResult:
+    """Return a stage's result; `passed` has a p or an f for each assertion."""
+    words = {"p": Outcome.PASSED, "f": Outcome.FAILED}
+    return StageResult(
+        stage=name, outcome=outcome, reason=reason, op_seconds=1.25, assert_seconds=0.5,
+        assertions=tuple(
+            AssertionResult(nodeid="t", origin=Origin.GENERIC, outcome=words[letter], seconds=0)
+            for letter in passed
+        ),
+    )  # fmt: skip
+
+
+def result(**changes: Any) -> RunResult:  # noqa: ANN401  any field
+    """Return a run that passed, but for the changes."""
+    fields: dict[str, Any] = {
+        "run": "run1", "recipe": "made", "source": "s", "platform": "swarm",
+        "started": "2026-01-01T12:00:00+00:00", "seconds": 12.34, "repeat": "nox -s e2e -- made",
+        "verdict": Verdict(outcome=Outcome.PASSED, exit_code=0),
+        "stages": (stage(Stage.INSTALL, Outcome.PASSED, passed="pp"),),
+    }  # fmt: skip
+    return RunResult(**{**fields, **changes})
+
+
+def last_lines(run: RunResult, *, width: int = 160) -> list[str]:
+    """Return what is shown of a run at its end."""
+    console = paper(width=width)
+    show_result(console, run, Path("/runs/run1"))
+    return [line.rstrip() for line in shown(console).splitlines()]
+
+
+def test_a_log_has_a_plain_line_for_each_thing() -> None:
+    """With the seconds since the start, no escapes, no folding, no redrawing."""
+    console = paper(width=40)
+    with View(console=console) as view:
+        view.say("x" * 100)
+        view.step("install: op")
+        view.finished(stage(Stage.INSTALL, Outcome.PASSED))
+        view.finished(stage(Stage.UPGRADE, Outcome.SKIPPED, "no release\nmore"))
+    lines = shown(console).splitlines()
+    assert all(re.match(r"\[ +\d+\.\ds\] ", line) for line in lines)
+    assert [line[10:] for line in lines] == [
+        "x" * 100,
+        "install: op",
+        "install: passed  op 1.2 s, assertions 0.5 s",
+        "upgrade: skipped  (no release)",
+    ]
+
+
+def test_the_further_lines_of_a_text_stand_below_the_first() -> None:
+    """One stamp for one thing; an empty text is an empty line, not none."""
+    console = paper()
+    view = View(console=console)
+    view.say("one\ntwo\n\nthree")
+    view.say("")
+    lines = shown(console).splitlines()
+    assert [line[10:] for line in lines] == ["one", "two", "", "three", ""]
+    assert [line.startswith("[") for line in lines] == [True, False, False, False, True]
+
+
+def test_the_log_file_has_every_line_too(tmp_path: Path) -> None:
+    """Also on a terminal, where steps are shown for a moment only."""
+    for number, console in enumerate((paper(), screen())):
+        log = tmp_path / f"{number}.log"
+        with View(console=console, log=log) as view:
+            view.say("one\ntwo")
+            view.step("a step")
+            view.finished(stage(Stage.INSTALL, Outcome.FAILED, "why"))
+        text = re.sub(r"(?m)^(\[.*?s\] | {10})", "", log.read_text())
+        assert text.splitlines() == ["one", "two", "a step", "install: failed  (why)"]
+
+
+def test_a_terminal_keeps_what_was_said_and_redraws_the_rest() -> None:
+    """The table of what is done and the step of the moment, which is gone in the end."""
+    console = screen()
+    with View(console=console) as view:
+        view.finished(stage(Stage.INSTALL, Outcome.PASSED, passed="pp"))
+        view.step(f"upgrade: {MARKUP}")
+        view.say(f"said {MARKUP}")
+        assert "\x1b[?25l" in shown(console), "the cursor is hidden while it draws"
+    drawn, _, wiped = shown(console).rpartition(f"upgrade: {MARKUP}  0s")
+    assert f"said {MARKUP}" in drawn
+    assert "2/2" in drawn.rpartition("stage  result")[2]
+    assert "\x1b[?25h" in wiped, "the cursor is back"
+    assert wiped.count("\x1b[2K") >= 3, "the table and the step are gone"
+
+
+def test_the_cursor_is_back_after_an_error() -> None:
+    """However the run ends."""
+    console = screen()
+    with pytest.raises(KeyError), View(console=console):
+        raise KeyError
+    assert "\x1b[?25h" in shown(console)
+
+
+def test_the_table_has_a_row_for_each_stage_and_the_teardown() -> None:
+    """Result, times, how many passed of how many; of a long reason the first line."""
+    lines = last_lines(
+        result(
+            verdict=FAILED,
+            stages=(
+                stage(Stage.INSTALL, Outcome.PASSED, passed="pp"),
+                stage(Stage.UPGRADE, Outcome.FAILED, "t: first\nsecond", passed="pf"),
+                stage(Stage.BACKUP, Outcome.ABORTED, "upgrade did not pass"),
+            ),
+            teardown=TeardownResult(
+                outcome=Outcome.PASSED, seconds=3, removed={"service": 1, "volume": 2}
+            ),
+        )
+    )
+    assert [line.split() for line in lines[1:6]] == [
+        ["stage", "result", "op", "assertions", "passed", "why"],
+        ["install", "passed", "1.2", "s", "0.5", "s", "2/2"],
+        ["upgrade", "failed", "1.2", "s", "0.5", "s", "1/2", "t:", "first"],
+        ["backup", "aborted", "1.2", "s", "0.5", "s", "0/0", "upgrade", "did", "not", "pass"],
+        ["teardown", "passed", "3.0", "s", "removed", "1", "service(s),", "2", "volume(s)"],
+    ]
+    assert "second" not in "\n".join(lines)
+
+
+def test_a_pass_is_one_line_and_where_the_results_are() -> None:
+    """Nothing to do next, so nothing is said of it."""
+    lines = last_lines(result())
+    assert lines[-2:] == ["made: passed after 12.3 s", "results  /runs/run1"]
+    assert not any(line.startswith(("cause", "again")) for line in lines)
+
+
+def test_anything_else_says_why_and_what_to_type_next() -> None:
+    """The whole cause, all its lines, and the exact command, on one line each."""
+    command = "nox -s e2e -- " + "x" * 200
+    lines = last_lines(result(verdict=FAILED, repeat=command), width=60)
+    assert lines[-5:] == [
+        "made: failed in upgrade after 12.3 s",
+        "cause    it broke",
+        "  | two",
+        f"again    {command}",
+        "results  /runs/run1",
+    ]
+
+
+def test_a_run_that_never_began_has_no_empty_table() -> None:
+    """There is a cause, and that is all there is."""
+    error = Verdict(outcome=Outcome.ERROR, exit_code=3, cause="no engine")
+    lines = last_lines(result(verdict=error, stages=()))
+    assert lines[1:3] == ["made: error after 12.3 s", "cause    no engine"]
+
+
+def test_what_was_adapted_and_diagnosed_is_shown_in_full() -> None:
+    """A stand-in is said aloud in every report; log lines are never cut or folded."""
+    note = Adaptation(kind="stand-in", subject="nginx:1", detail="y" * 100)
+    lines = last_lines(result(adaptations=(note,), diagnosis=("log " + "z" * 100,)), width=50)
+    assert f"adapted  stand-in: nginx:1: {'y' * 100}" in lines
+    assert "log " + "z" * 100 in lines
+
+
+def test_a_narrow_terminal_folds_a_reason_and_loses_nothing() -> None:
+    """A reason that ends in dots would have to be looked up elsewhere."""
+    reason = "word " * 30 + "end"
+    lines = last_lines(result(stages=(stage(Stage.INSTALL, Outcome.FAILED, reason),)), width=70)
+    folded = " ".join(line[lines[1].index("why") :] for line in lines[2:-2])
+    assert "".join(folded.split()) == "".join(reason.split())
+
+
+@pytest.mark.parametrize("console", [paper(), screen()], ids=["paper", "screen"])
+def test_brackets_in_what_a_recipe_says_are_text(console: Console) -> None:
+    """Markup would eat `[red]`, and `[/]` would raise in the middle of a report."""
+    view = View(console=console)
+    view.say(f"said {MARKUP}")
+    run = result(
+        recipe="made",
+        verdict=Verdict(outcome=Outcome.FAILED, exit_code=1, stage="upgrade", cause=MARKUP),
+        stages=(stage(Stage.UPGRADE, Outcome.FAILED, MARKUP),),
+        adaptations=(Adaptation(kind="k", subject="s", detail=MARKUP),),
+        diagnosis=(MARKUP,),
+        repeat=MARKUP,
+        teardown=TeardownResult(outcome=Outcome.ERROR, reason=MARKUP),
+    )
+    show_result(console, run, Path(f"/runs/{MARKUP}"))
+    assert shown(console).count(MARKUP) == 8
+
+
+def test_what_a_recipe_says_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    """An escape could clear a failure off the screen; a byte that is no text must not raise."""
+    evil = "a\x1b[2Jb\x9b1Ac\udc80d\te"
+    raw = io.BytesIO()
+    console = Console(
+        file=io.TextIOWrapper(raw, encoding="utf-8"), force_terminal=False, width=160, markup=False
+    )
+    View(console=console, log=tmp_path / "run.log").say(evil)
+    cause = Verdict(outcome=Outcome.FAILED, exit_code=1, stage="upgrade", cause=evil)
+    stages = (stage(Stage.UPGRADE, Outcome.FAILED, evil),)
+    show_result(console, result(verdict=cause, stages=stages, diagnosis=(evil,)), Path("/runs"))
+    console.file.flush()
+    texts = raw.getvalue().decode(), (tmp_path / "run.log").read_text()
+    assert [text.count("a?[2Jb?1Ac?d") for text in texts] == [4, 1]
+    assert not any(re.search("[\x1b\x9b\udc80]", text) for text in texts)
