@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,7 +23,7 @@ DETACH_SINCE = 26  # the major version of the docker command that knows `stack d
 class TestBed:
     """A manager's engine that is ready for stacks.
 
-    `dnsrr` says whether services need `endpoint_mode: dnsrr` here; `deploy_flags` are more options
+    The tool image is built beside the images of the recipe. `dnsrr` says whether services need `endpoint_mode: dnsrr` here; `deploy_flags` are more options
     for `docker stack deploy`.
     """
 
@@ -32,9 +34,18 @@ class TestBed:
     preflight: preflight.Preflight
     node_id: str
     images: ImageProvider
-    toolbox: str
+    toolbox_built: Future[str]
     dnsrr: bool
     deploy_flags: tuple[str, ...]
+
+    @property
+    def toolbox(self) -> str:
+        """The reference of the harness's own tool image, once it is there.
+
+        Raises:
+            ImageError: it cannot be built.
+        """
+        return self.toolbox_built.result()
 
     def facts(self) -> Mapping[str, str]:
         """Return what a report says of the test bed."""
@@ -72,12 +83,28 @@ def prepare(
         preflight=checked,
         node_id=str(client.info()["Swarm"]["NodeID"]),
         images=provider,
-        toolbox=images.ensure_toolbox(
-            client, cache=cache, lock_timeout=settings.lock_timeout, say=say
+        toolbox_built=_in_background(
+            lambda: images.ensure_toolbox(
+                client, cache=cache, lock_timeout=settings.lock_timeout, say=say
+            )
         ),
         dnsrr=needs_dnsrr(settings.endpoint_mode, ipvs=checked.ipvs),
         deploy_flags=_deploy_flags(checked),
     )
+
+
+def _in_background(call: Callable[[], str]) -> Future[str]:
+    """Let a call run beside the rest; a run that is stopped meanwhile does not wait for it."""
+    future: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001  it is raised where the result is wanted
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
 
 
 def needs_dnsrr(mode: str, *, ipvs: bool | None) -> bool:

@@ -87,7 +87,10 @@ class ImageProvider:
         """Pull the image, and return why no registry could be asked; empty when it was pulled."""
         name, tag = _split(image)
         try:
-            self.client.images.pull(name, tag=tag)
+            # The SDK's own `images.pull` drops the errors that come after the answer has begun.
+            for event in self.client.api.pull(name, tag=tag, stream=True, decode=True):
+                if "error" in event:
+                    raise APIError(event["error"])  # noqa: TRY301  the same as one before it began
         except (APIError, RequestException) as error:
             said = str(getattr(error, "explanation", None) or error)
             if NO_ROOM.search(said):
