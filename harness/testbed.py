@@ -23,8 +23,8 @@ DETACH_SINCE = 26  # the major version of the docker command that knows `stack d
 class TestBed:
     """A manager's engine that is ready for stacks.
 
-    The tool image is built beside the images of the recipe. `dnsrr` says whether services need `endpoint_mode: dnsrr` here; `deploy_flags` are more options
-    for `docker stack deploy`.
+    The tool image is built beside the images of the recipe. `dnsrr` says whether services need
+    `endpoint_mode: dnsrr` here; `deploy_flags` are more options for `docker stack deploy`.
     """
 
     __test__ = False  # the name starts with "Test"; pytest must not take it for a test class
