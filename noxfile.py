@@ -109,6 +109,12 @@ def lint(session: nox.Session) -> None:
 def typecheck(session: nox.Session) -> None:
     """Mypy, strict, over harness, tests and this file."""
     _run(session, "-m", "mypy")
+    # Recipes' folders are no packages, and their files have the same names: each is a world apart.
+    alone = ("--no-explicit-package-bases", "--no-namespace-packages")
+    for folder in sorted((HERE / "tests").glob("*/")):
+        files = [str(path) for path in sorted(folder.glob("*.py"))]
+        if files and folder.name not in {"unit", "integration"}:
+            _run(session, "-m", "mypy", *alone, *files)
 
 
 @nox.session(default=False, allow_parallel=True)

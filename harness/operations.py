@@ -77,7 +77,7 @@ class Operations:
     _state: dict[str, Any] = field(default_factory=dict)
     _vault: Repository | None = None
     _revision: Revision | None = None
-    _version: str = ""
+    _deployed: Deployed | None = None
 
     def perform(self, stage: Stage) -> Mapping[str, Any]:
         """Run the stage's seed hook and its op, wait until the app has settled, return the facts.
@@ -135,7 +135,7 @@ class Operations:
         context.ledger.begin(op, commit=commit, chaos=chaos)
         deployed: Deployed = context.platform.deploy(revision)
         self.adaptations.update(dict.fromkeys(deployed.adaptations))
-        self._revision, self._version = revision, deployed.version
+        self._revision, self._deployed = revision, deployed
         timeout = (context.deploy_timeout or deployed.timeout) * context.factor
         context.step(f"{op}: waiting until settled")
         settled = settle(
@@ -213,8 +213,9 @@ class Operations:
 
     def facts(self, stage: Stage) -> Facts:
         """Return what the run knows about itself in that stage."""
-        plan, revision = self.context.plan, self._revision
+        plan, revision, deployed = self.context.plan, self._revision, self._deployed
         assert revision is not None  # noqa: S101  every stage follows an install
+        assert deployed is not None  # noqa: S101  the same
         return Facts(
             run=self.context.target.run,
             recipe=plan.recipe,
@@ -222,7 +223,8 @@ class Operations:
             domain=self.context.target.domain,
             stage=stage,
             deployed=revision.commit,
-            deployed_version=self._version,
+            deployed_version=deployed.version,
+            services=deployed.services,
             chaos=revision.chaos,
             base_commit=plan.base.commit if plan.base else "",
             base_version=str(plan.base.version) if plan.base else "",

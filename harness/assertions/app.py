@@ -61,13 +61,18 @@ class App:
             raise UnknownNameError(f"the stack has no service '{name}'", hint=f"it has: {names}")
         return found
 
-    def label(self, name: str) -> str:
-        """Return the value of `coop-cloud.<stack>.<name>` on whatever service has it, or empty."""
+    def labels(self, name: str) -> Mapping[str, str]:
+        """Return the value of `coop-cloud.<stack>.<name>` by service, for those that have it.
+
+        Only services of the compose files that were deployed last count: one that the head dropped
+        runs on, as it does at an operator's, with the labels that it had.
+        """
         full = f"coop-cloud.{self.facts.stack}.{name}"
-        for service in self.snapshot().services:
-            if full in service.labels:
-                return service.labels[full]
-        return ""
+        return {
+            service.name: service.labels[full]
+            for service in self.snapshot().services
+            if service.name in self.facts.services and full in service.labels
+        }
 
     def container(self, service: str = "app") -> str | None:
         """Return the id of the newest running container of a service, or None."""

@@ -16,6 +16,9 @@ import pytest
 from harness.assertions.plugin import StagePlugin
 from harness.assertions.protocol import END, Order, append
 
+# Any other code means that tests were not run and nobody has said why; a test may choose its code.
+DONE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+
 
 def main() -> None:
     """Read the order, run its files, and end with pytest's exit code."""
@@ -29,6 +32,8 @@ def main() -> None:
         os.devnull,  # neither this project's pytest settings nor a stranger's apply
         "--rootdir",
         order.root,
+        "--confcutdir",  # with -c alone, pytest would read every conftest.py above the tests
+        order.root,
         "--import-mode=importlib",
         "-p",
         "no:cacheprovider",
@@ -36,8 +41,12 @@ def main() -> None:
         "-rA",
         *(path for path, _ in order.files),
     ]
-    code = pytest.main(arguments, plugins=[StagePlugin(order, client)])
-    append(Path(order.results), END)
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):  # options for the user's own tests
+        os.environ.pop(name, None)
+    plugin = StagePlugin(order, client)
+    code = pytest.main(arguments, plugins=[plugin])
+    if plugin.unreadable or (code in DONE and plugin.left == 0):
+        append(Path(order.results), END)
     sys.stdout.flush()
     sys.stderr.flush()
     # All is written down; taking the interpreter apart would only keep the run waiting.

@@ -24,10 +24,16 @@ OUTPUT_LIMIT = 20_000  # characters of one assertion's output that are kept
 class StagePlugin:
     """Hands the app to the assertions, and writes down what comes of each.
 
+    `unreadable` says whether a test file could not be read; then pytest runs none of them. `left`
+    is how many tests have not come to an end yet.
+
     Args:
         order: what to assert about.
         client: a client of the engine.
     """
+
+    unreadable = False
+    left = -1  # not known until the files are read
 
     def __init__(self, order: Order, client: docker.DockerClient) -> None:
         self._order = order
@@ -68,6 +74,14 @@ class StagePlugin:
         """The snapshot that the backup stage made, read back out of restic."""
         return self._app.backup
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Remember how many tests there are."""
+        self.left = len(session.items)
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Count a test that came to its end."""
+        self.left -= 1
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self,
@@ -89,15 +103,19 @@ class StagePlugin:
         return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Write down a test file that could not be read: the test bed is wrong, not the app."""
-        if report.failed:
+        """Write down a test file that could not be read, or that skips itself as a whole.
+
+        The first means that the test bed is wrong, not the app.
+        """
+        self.unreadable = self.unreadable or report.failed
+        if not report.passed:
             self._write(
                 nodeid=report.nodeid,
                 path=Path(self._order.root) / report.nodeid,
-                outcome=Outcome.ERROR,
+                outcome=Outcome.ERROR if report.failed else Outcome.SKIPPED,
                 seconds=0.0,
-                message="the test file could not be read",
-                output=report.longreprtext,
+                message="the test file could not be read" if report.failed else _reason(report),
+                output=report.longreprtext if report.failed else "",
             )
 
     def _write(
@@ -131,20 +149,27 @@ def _outcome(report: pytest.TestReport, error: BaseException | None) -> Outcome:
         return Outcome.PASSED
     if isinstance(error, HarnessError):
         return error.outcome
-    if isinstance(error, DockerException | RequestException):
+    if isinstance(error, DockerException | RequestException | pytest.FixtureLookupError):
         return Outcome.ERROR
     return Outcome.FAILED
 
 
 def _message(report: pytest.TestReport, error: BaseException | None) -> str:
     """Return why, in one line or a few."""
-    if report.skipped and isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
-    if error is None:
-        return ""
+    if report.skipped:
+        return _reason(report)
+    if error is None:  # it passed, or it passed and should not have
+        return report.longreprtext
     if isinstance(error, HarnessError):
         return str(error)
     return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return why a test, or a whole file of them, was left out."""
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return str(getattr(report, "wasxfail", ""))
 
 
 def _output(report: pytest.TestReport) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Facts:
     stage: Stage
     deployed: str  # the commit that is deployed now
     deployed_version: str  # the version that its compose file declares, or empty
+    services: tuple[str, ...]  # of the compose files that were deployed last
     chaos: bool
     base_commit: str
     base_version: str
@@ -78,6 +80,7 @@ class Order:
         facts = raw["facts"]
         facts["health"] = Health(**facts["health"])
         facts["stage"] = Stage(facts["stage"])
+        facts["services"] = tuple(facts["services"])
         raw["facts"] = Facts(**facts)
         raw["files"] = tuple((path, Origin(origin)) for path, origin in raw["files"])
         return cls(**raw)
@@ -90,10 +93,16 @@ def append(path: Path, entry: Mapping[str, object]) -> None:
 
 
 def read_results(path: Path) -> tuple[tuple[AssertionResult, ...], bool]:
-    """Return the results, and whether the child wrote them to the end."""
+    """Return the results, and whether the child wrote them to the end.
+
+    A torn line, of a child that was killed or had no room, is left out: then it was not the end.
+    """
     lines = path.read_text().splitlines() if path.exists() else []
-    entries = [json.loads(line) for line in lines]
-    whole = bool(entries) and entries[-1] == END
+    entries: list[dict[str, Any]] = []
+    for line in lines:
+        with suppress(ValueError):
+            entries.append(json.loads(line))
+    whole = bool(lines) and len(entries) == len(lines) and entries[-1] == END
     results = tuple(
         AssertionResult(
             nodeid=entry["nodeid"],

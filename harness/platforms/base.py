@@ -54,6 +54,7 @@ class Deployed:
     """What a deploy did. `version` is what the compose file declares, or empty; timeout in s."""
 
     version: str
+    services: tuple[str, ...]
     timeout: float
     adaptations: tuple[Adaptation, ...] = ()
 

@@ -56,8 +56,12 @@ class AppEnvironment:
             )
         given = {"DOMAIN": target.domain, "STACK_NAME": target.stack}
         entries = envfile.read(path, base=given)
+        values = envfile.as_dict(entries)
+        sample = values.get("DOMAIN", "")
+        if "." in sample:  # abra replaces it wherever it stands: `www.$DOMAIN` has to follow
+            values = {key: value.replace(sample, target.domain) for key, value in values.items()}
         return cls(
-            values={**envfile.as_dict(entries), **given, **(extra or {})},
+            values={**values, **given, **(extra or {})},
             secrets=secrets.specs(entries, path=path),
         )
 

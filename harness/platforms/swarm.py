@@ -83,6 +83,7 @@ class SwarmPlatform:
         self._stack_deploy(compose, path, env, revision)
         return Deployed(
             version=version_label(compose, stack),
+            services=tuple(compose.services),
             timeout=_timeout(compose, stack),
             adaptations=(*notes, *adapted),
         )
@@ -147,7 +148,9 @@ class SwarmPlatform:
         # A recipe's settings fill in its compose file; they must not steer the docker command.
         kept = {key: os.environ[key] for key in HANDED_DOWN if key in os.environ}
         filled = {
-            key: value for key, value in env.items() if not key.startswith(("LD_", "DOCKER_"))
+            key: value
+            for key, value in env.items()
+            if key not in HANDED_DOWN and not key.startswith(("LD_", "DOCKER_"))
         }
         try:
             proc.run(

@@ -84,7 +84,8 @@ def test_the_counts_are_those_of_the_cases() -> None:
 def test_an_assertion_that_failed_is_counted_once() -> None:
     """It speaks for itself: the op beside it went well."""
     failed = assertion(Outcome.FAILED, message="assert 1 == 2", output="lines\nof it")
-    (suite,) = read(result(stage(Outcome.FAILED, failed, reason="r/test_x.py::test_it: assert")))
+    verdict = Verdict(outcome=Outcome.FAILED, exit_code=1, stage="upgrade", cause="assert")
+    (suite,) = read(result(stage(Outcome.FAILED, failed, reason="assert"), verdict=verdict))
     assert counts(suite) == (2, 1, 0, 0)
     assert list(suite[0]) == []
     (failure,) = suite[1]

@@ -1,0 +1,94 @@
+"""What goes to the child and what comes back: nothing is lost, and half is never taken for all."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.assertions.protocol import END, Facts, Health, Order, append, read_results
+from harness.model import AssertionResult, Origin, Outcome, Stage
+
+ENTRY = {
+    "nodeid": "t.py::t[\u20ac]", "origin": "overlay", "outcome": "failed", "seconds": 0.25,
+    "message": "two\nlines\u2028 \udc80", "output": "x" * 20_000,
+}  # fmt: skip
+RESULT = AssertionResult(
+    nodeid="t.py::t[\u20ac]", origin=Origin.OVERLAY, outcome=Outcome.FAILED, seconds=0.25,
+    message="two\nlines\u2028 \udc80", output="x" * 20_000,
+)  # fmt: skip
+
+
+def order() -> Order:
+    """Return an order with something in every field."""
+    facts = Facts(
+        run="run1", recipe="made", stack="s", domain="d.test", stage=Stage.RESTORE,
+        deployed="a" * 40, deployed_version="1.0.0+1", chaos=True, base_commit="b" * 40,
+        base_version="0.9.0+1", head_commit="a" * 40, head_version="", ledger="/l",
+        health=Health(service="web", port=8080, path="/x", status=204, marker="it\nis"),
+        seen={"backup": {"snapshot": "0a", "volumes": ["v"]}},
+        state={"note": "\u20ac\u2028\n", "number": 1.5, "deep": {"none": None}},
+    )  # fmt: skip
+    return Order(
+        facts=facts, files=(("/t/a.py", Origin.GENERIC), ("/t/b.py", Origin.REPO_LOCAL)),
+        root="/t", results="/r", engine={"DOCKER_HOST": "unix:///x"}, node_id="n", reader="c",
+        patience=60.0, timeout_factor=2.0,
+    )  # fmt: skip
+
+
+def test_an_order_arrives_as_it_was_given() -> None:
+    """Words are words again, not texts that look like them."""
+    sent = order()
+    got = Order.load(sent.dump().decode())
+    assert got == sent
+    assert got.facts.stage is Stage.RESTORE
+    assert all(isinstance(origin, Origin) for _, origin in got.files)
+    assert isinstance(got.facts.health, Health)
+
+
+def test_an_order_is_one_line() -> None:
+    """The child reads one line, whatever hooks remembered."""
+    assert len(order().dump().splitlines()) == 1
+    assert b"\n" not in order().dump()
+
+
+def test_results_come_back_in_order(tmp_path: Path) -> None:
+    """With whatever an app may have printed in them."""
+    path = tmp_path / "r"
+    append(path, ENTRY)
+    append(path, {**ENTRY, "nodeid": "second"})
+    append(path, END)
+    results, whole = read_results(path)
+    assert results[0] == RESULT
+    assert [result.nodeid for result in results] == ["t.py::t[\u20ac]", "second"]
+    assert whole
+
+
+def test_a_child_that_wrote_nothing_was_not_done(tmp_path: Path) -> None:
+    """It died before its first test."""
+    assert read_results(tmp_path / "none") == ((), False)
+    (tmp_path / "empty").write_text("")
+    assert read_results(tmp_path / "empty") == ((), False)
+
+
+def test_without_its_last_line_a_child_was_not_done(tmp_path: Path) -> None:
+    """Every test of half the files passed: that is no pass."""
+    append(tmp_path / "r", ENTRY)
+    assert read_results(tmp_path / "r") == ((RESULT,), False)
+
+
+@pytest.mark.parametrize("kept", [1, 40, -1])
+def test_a_torn_line_is_dropped_and_what_came_before_is_kept(tmp_path: Path, kept: int) -> None:
+    """A child that was killed in the middle of a line must not take the report down with it."""
+    path = tmp_path / "r"
+    append(path, ENTRY)
+    with path.open("a") as stream:
+        stream.write(json.dumps(ENTRY)[:kept])
+    assert read_results(path) == ((RESULT,), False)
+
+
+def test_a_torn_line_before_the_last_one_is_not_forgotten(tmp_path: Path) -> None:
+    """The disk was full for a moment: a result is missing, though the end is there."""
+    path = tmp_path / "r"
+    path.write_text('{"nodeid": "t\n')
+    append(path, END)
+    assert read_results(path) == ((), False)

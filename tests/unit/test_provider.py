@@ -1,0 +1,218 @@
+"""Which image is deployed: the engine's own, else a registry's, else a stand-in that says so."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from requests.exceptions import ConnectionError as RequestsConnectionError
+
+from harness.embedded import images
+from harness.embedded.provider import ImageProvider
+from harness.errors import DiskFullError, EngineError, HarnessError, ImageError, InvalidRecipeError
+from harness.model import Adaptation
+
+UNREACHABLE = "Get https://registry-1.docker.io/v2/: dial tcp: i/o timeout"
+NO_ROOM = "failed to register layer: write /usr/x: no space left on device"
+NO_TAG = "manifest for nginx:9 not found: manifest unknown: manifest unknown"
+
+
+@dataclass
+class FakeEngine:
+    """An engine with these images, whose pull answers as told.
+
+    Args:
+        has: the images that it has.
+        refusal: raised before the pull's answer begins, or None.
+        events: the pull's answer.
+    """
+
+    has: set[str] = field(default_factory=set)
+    refusal: Exception | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+
+    def get(self, image: str) -> object:
+        """Return the image, or say that there is none."""
+        self.calls.append(("get", image))
+        if image not in self.has:
+            raise ImageNotFound(f"No such image: {image}")
+        return object()
+
+    def pull(self, name: str, *, tag: str, stream: bool, decode: bool) -> Iterator[dict[str, Any]]:
+        """Pull, as the SDK's low-level call does."""
+        assert stream
+        assert decode
+        self.calls.append(("pull", name, tag))
+        if self.refusal is not None:
+            raise self.refusal
+        return iter(self.events)
+
+
+@dataclass
+class Bench:
+    """A provider over a fake engine; `built` are the images that a stand-in was asked for."""
+
+    engine: FakeEngine
+    provider: ImageProvider
+    built: list[str]
+    heard: list[str]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench whose only stand-in is one for nginx."""
+    engine, built, heard = FakeEngine(), list[str](), list[str]()
+    client: Any = SimpleNamespace(images=engine, api=engine)
+    provider = ImageProvider(client=client, cache=tmp_path, lock_timeout=7.0, say=heard.append)
+
+    def ensure(used: object, image: str, **options: object) -> images.StandIn:
+        assert used is client
+        assert options == {"cache": tmp_path, "lock_timeout": 7.0, "say": provider.say}
+        built.append(image)
+        return images.StandIn(
+            image=image, reference=f"localhost/cc-ci/{image}", name="nginx", key="k",
+            note="nginx 1.22 of the distribution", packages={},
+        )  # fmt: skip
+
+    monkeypatch.setattr(images, "find", lambda image: object() if "nginx" in image else None)
+    monkeypatch.setattr(images, "ensure", ensure)
+    return Bench(engine, provider, built, heard)
+
+
+def refused(said: str) -> APIError:
+    """Return an engine's refusal in those words."""
+    return APIError("500 Server Error", explanation=said)
+
+
+def test_what_the_engine_has_is_used_as_it_is(bench: Bench) -> None:
+    """No registry is asked: it may hold another image by now, or be out of reach."""
+    bench.engine.has.add("nginx:1")
+    assert bench.provider("nginx:1") == ("nginx:1", None)
+    assert bench.engine.calls == [("get", "nginx:1")]
+
+
+def test_what_a_registry_has_is_pulled_and_said(bench: Bench) -> None:
+    """A stand-in exists too, and is not taken: the real image goes first."""
+    bench.engine.events = [{"status": "Pulling"}, {"status": "Downloaded"}]
+    assert bench.provider("nginx:1") == ("nginx:1", None)
+    assert bench.engine.calls == [("get", "nginx:1"), ("pull", "nginx", "1")]
+    assert bench.heard == ["pulled nginx:1"]
+    assert bench.built == []
+
+
+@pytest.mark.parametrize("error", [refused(UNREACHABLE), RequestsConnectionError("reset")])
+def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, error: Exception) -> None:
+    """Under its own name, and reported as what it is."""
+    bench.engine.refusal = error
+    reference, note = bench.provider("nginx:1")
+    assert reference == "localhost/cc-ci/nginx:1"
+    assert note == Adaptation(
+        kind="stand-in",
+        subject="nginx:1",
+        detail="a stand-in, localhost/cc-ci/nginx:1: nginx 1.22 of the distribution",
+    )
+    assert bench.built == ["nginx:1"]
+
+
+def test_where_there_is_no_stand_in_either_the_machine_is_to_blame(bench: Bench) -> None:
+    """*error*: nothing can be said of the recipe. The registry's own words are shown."""
+    bench.engine.refusal = refused(UNREACHABLE)
+    with pytest.raises(ImageError, match="image redis:7 can be neither") as caught:
+        bench.provider("redis:7")
+    assert UNREACHABLE in caught.value.cause
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        NO_TAG,
+        "manifest unknown",
+        "Error: repository library/nginx not found: does not exist or no pull access",
+    ],
+)
+def test_a_registry_that_has_no_such_image_has_the_last_word(bench: Bench, said: str) -> None:
+    """*failed*: the recipe names what does not exist, and no stand-in may hide that."""
+    for error in (NotFound("404", explanation=said), refused(said)):
+        bench.engine.refusal = error
+        with pytest.raises(InvalidRecipeError, match="no image nginx:9") as caught:
+            bench.provider("nginx:9")
+        assert caught.value.detail == said
+    assert bench.built == []
+
+
+def test_a_full_disk_is_told_from_a_registry_out_of_reach(bench: Bench) -> None:
+    """A stand-in would not fit either."""
+    bench.engine.refusal = refused(NO_ROOM)
+    with pytest.raises(DiskFullError, match="nginx:1"):
+        bench.provider("nginx:1")
+    assert bench.built == []
+
+
+@pytest.mark.parametrize(("said", "kind"), [(NO_ROOM, DiskFullError), (NO_TAG, InvalidRecipeError)])
+def test_an_error_after_the_first_bytes_is_an_error(
+    bench: Bench, said: str, kind: type[HarnessError]
+) -> None:
+    """The engine has answered 200 by then: the error stands in the stream, and nowhere else."""
+    bench.engine.events = [{"status": "Extracting"}, {"error": said, "errorDetail": {}}]
+    with pytest.raises(kind):
+        bench.provider("nginx:1")
+    assert bench.heard == []
+
+
+def test_a_download_that_breaks_off_is_not_a_pull(bench: Bench) -> None:
+    """Half of an image is none."""
+    bench.engine.events = [{"status": "Downloading"}, {"error": "unexpected EOF"}]
+    assert bench.provider("nginx:1")[1] is not None
+    assert "pulled nginx:1" not in bench.heard
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "tag"),
+    [
+        ("nginx", "nginx", "latest"),
+        ("nginx:1.27", "nginx", "1.27"),
+        ("docker.io/library/nginx:1", "docker.io/library/nginx", "1"),
+        ("localhost:5000/nginx", "localhost:5000/nginx", "latest"),
+        ("localhost:5000/nginx:1", "localhost:5000/nginx", "1"),
+        ("nginx@sha256:ab", "nginx@sha256:ab", ""),
+        ("host:5000/nginx:1@sha256:ab", "host:5000/nginx:1@sha256:ab", ""),
+    ],
+)
+def test_an_image_is_pulled_by_its_own_tag(bench: Bench, image: str, name: str, tag: str) -> None:
+    """Without a tag only `latest`, never all of them; a port is no tag, a digest stays whole."""
+    bench.provider(image)
+    assert bench.engine.calls[-1] == ("pull", name, tag)
+
+
+def test_each_image_is_asked_for_once(bench: Bench) -> None:
+    """Base and head name the same image; the answer must not change between them."""
+    bench.engine.refusal = refused(UNREACHABLE)
+    first = bench.provider("nginx:1")
+    bench.engine.has.add("nginx:1")
+    assert bench.provider("nginx:1") is first
+    assert bench.provider("nginx:2") != first
+    assert bench.built == ["nginx:1", "nginx:2"]
+    assert [call for call in bench.engine.calls if call[0] == "get"] == [
+        ("get", "nginx:1"),
+        ("get", "nginx:2"),
+    ]
+
+
+@pytest.mark.parametrize("error", [DockerException("gone"), RequestsConnectionError("refused")])
+def test_an_engine_that_does_not_answer_is_no_missing_image(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Nothing is pulled or built with an engine that is not there."""
+
+    def gone(_image: str) -> None:
+        raise error
+
+    monkeypatch.setattr(bench.engine, "get", gone)
+    with pytest.raises(EngineError, match="nginx:1"):
+        bench.provider("nginx:1")
+    assert (bench.engine.calls, bench.built) == ([], [])

@@ -1,0 +1,306 @@
+"""The swarm platform: the exact docker command, who may steer it, and secrets that stay secret."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from docker.errors import APIError
+
+from harness import proc
+from harness.errors import (
+    DiskFullError,
+    EngineError,
+    HarnessError,
+    InvalidRecipeError,
+    ProcessError,
+)
+from harness.model import Adaptation
+from harness.platforms.base import Revision, Target
+from harness.platforms.swarm import SwarmPlatform
+
+TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
+STACK = "made-1_test"
+SAMPLE = """
+TYPE=made
+DOMAIN=made.example.com
+COMPOSE_FILE="compose.yml:compose.extra.yml"
+GREETING=hello
+SECRET_DB_PASSWORD_VERSION=v1 # length=24
+SECRET_API_KEY_VERSION=v2 # length=20 generate=false
+"""
+COMPOSE = """
+version: "3.8"
+services:
+  app:
+    image: "nginx:${TAG:-1}"
+    secrets: [db_password, api_key]
+    deploy: {labels: ["coop-cloud.${STACK_NAME}.version=1.0.0+1", "greeting=${GREETING}"]}
+secrets:
+  db_password: {external: true, name: "${STACK_NAME}_db_password_${SECRET_DB_PASSWORD_VERSION}"}
+  api_key: {external: true, name: "${STACK_NAME}_api_key_${SECRET_API_KEY_VERSION}"}
+  own: {file: ./own.txt}
+"""
+EXTRA = """
+version: "3.8"
+services:
+  db: {image: "redis:7", deploy: {labels: {"coop-cloud.made-1_test.timeout": "90"}}}
+"""
+STAND_IN = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
+
+
+@dataclass
+class Bench:
+    """A platform whose docker command is recorded instead of run, over an engine's secrets."""
+
+    recipe: Path
+    work: Path
+    platform: SwarmPlatform
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    created: dict[str, tuple[bytes, Mapping[str, str]]] = field(default_factory=dict)
+    failure: Exception | None = None
+
+    def run(self, argv: Sequence[str], **options: Any) -> None:  # noqa: ANN401  as proc.run takes them
+        """Stand in for `proc.run`."""
+        self.runs.append({"argv": list(argv), **options})
+        if self.failure is not None:
+            raise self.failure
+
+    def create_secret(self, name: str, data: bytes, labels: dict[str, str]) -> None:
+        """Create a secret, once."""
+        if name in self.created:
+            raise APIError("409", explanation=f"secret {name} already exists")
+        self.created[name] = (data, labels)
+
+    def revision(self, commit: str = "0123456789" * 4) -> Revision:
+        """Return a revision of the recipe."""
+        return Revision(directory=self.recipe, commit=commit, chaos=True)
+
+    def deploy(self) -> tuple[str, ...]:
+        """Deploy, and return the kinds of what was adapted."""
+        return tuple(note.kind for note in self.platform.deploy(self.revision()).adaptations)
+
+    def env(self) -> dict[str, str]:
+        """Return the environment of the last docker command."""
+        env: dict[str, str] = self.runs[-1]["env"]
+        return env
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A recipe with two compose files and two external secrets, on a machine that has redis."""
+    recipe, work = tmp_path / "recipe", tmp_path / "work"
+    recipe.mkdir()
+    work.mkdir()
+    files = {
+        ".env.sample": SAMPLE, "compose.yml": COMPOSE, "compose.extra.yml": EXTRA, "own.txt": "x",
+    }  # fmt: skip
+    for name, text in files.items():
+        (recipe / name).write_text(text)
+
+    def images(image: str) -> tuple[str, Adaptation | None]:
+        return ("localhost/nginx:1", STAND_IN) if image == "nginx:1" else (image, None)
+
+    platform = SwarmPlatform(
+        client=SimpleNamespace(api=None),  # type: ignore[arg-type]  # a stand-in, filled in below
+        environ={"DOCKER_HOST": "unix:///engine.sock"},
+        target=TARGET,
+        work=work,
+        dnsrr=False,
+        images=images,
+        deploy_flags=("--detach=true",),
+    )
+    made = Bench(recipe, work, platform)
+    platform.client.api = made  # type: ignore[assignment]  # the same
+    monkeypatch.setattr(proc, "run", made.run)
+    return made
+
+
+def test_the_docker_command_is_exactly_this_one(bench: Bench) -> None:
+    """The recipe's files in their order, ours last; docker asks no registry behind our back."""
+    deployed = bench.platform.deploy(bench.revision())
+    (run,) = bench.runs
+    assert run["argv"] == [
+        "docker", "stack", "deploy",
+        "-c", f"{bench.recipe}/compose.yml",
+        "-c", f"{bench.recipe}/compose.extra.yml",
+        "-c", f"{bench.work}/override.01234567.json",
+        "--resolve-image", "never", "--detach=true", STACK,
+    ]  # fmt: skip
+    assert run["cwd"] == bench.recipe
+    assert (deployed.version, deployed.timeout) == ("1.0.0+1", 90.0)
+
+
+def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: Bench) -> None:
+    """The override lies in the run's own directory; each adaptation is handed on."""
+    before = {path.name: path.read_text() for path in bench.recipe.iterdir()}
+    deployed = bench.platform.deploy(bench.revision())
+    assert {path.name: path.read_text() for path in bench.recipe.iterdir()} == before
+    override = json.loads((bench.work / "override.01234567.json").read_text())
+    assert override["services"]["app"]["image"] == "localhost/nginx:1"
+    assert "image" not in override["services"]["db"]
+    assert override["services"]["db"]["deploy"]["labels"]["ccci.run"] == "run1"
+    assert STAND_IN in deployed.adaptations
+
+
+@pytest.mark.parametrize("text", ["", "soon", "90s"])
+def test_a_timeout_that_is_no_number_is_the_usual_one(bench: Bench, text: str) -> None:
+    """A label nobody can read must not decide how long is waited."""
+    (bench.recipe / "compose.extra.yml").write_text(EXTRA.replace("90", text))
+    assert bench.platform.deploy(bench.revision()).timeout == 300.0
+
+
+def test_docker_gets_the_settings_to_fill_in_with(bench: Bench) -> None:
+    """The app's own, and the stack's name; docker fills in what we filled in."""
+    (bench.recipe / "abra.sh").write_text("export TAG=2\n")
+    bench.deploy()
+    env = bench.env()
+    assert (env["GREETING"], env["TAG"]) == ("hello", "2")
+    assert (env["STACK_NAME"], env["DOMAIN"]) == (STACK, "made-1.test")
+
+
+def test_an_upgrade_keeps_the_settings_of_the_first_deploy(bench: Bench) -> None:
+    """An operator who upgrades has the file that was made then, not the new sample."""
+    bench.deploy()
+    (bench.recipe / ".env.sample").write_text(SAMPLE.replace("hello", "changed"))
+    (bench.recipe / "abra.sh").write_text("export TAG=3\n")
+    bench.deploy()
+    assert (bench.env()["GREETING"], bench.env()["TAG"]) == ("hello", "3")
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["set here", "not set here"])
+def test_a_recipe_cannot_steer_the_docker_command(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, present: bool
+) -> None:
+    """Which program runs, what is loaded into it, which engine it reaches, as whom."""
+    ours = {"PATH": "/usr/bin", "HOME": "/root", "SSH_AUTH_SOCK": "/agent"}
+    for name in (*ours, "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ours.items() if present else ():
+        monkeypatch.setenv(name, value)
+    theirs = [
+        "LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT",
+        "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_STACK_ORCHESTRATOR", "SSH_AUTH_SOCK",
+    ]  # fmt: skip
+    text = "".join(f"{name}=/evil\n" for name in theirs)
+    (bench.recipe / ".env.sample").write_text(SAMPLE + text)
+    (bench.recipe / "abra.sh").write_text("".join(f"export {line}\n" for line in text.split()))
+    bench.deploy()
+    env = bench.env()
+    assert [name for name, value in env.items() if value == "/evil"] == []
+    assert env["DOCKER_HOST"] == "unix:///engine.sock"
+    assert {name: env[name] for name in ours if name in env} == (ours if present else {})
+
+
+def test_the_users_own_environment_is_not_handed_down(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compose file may ask for any variable; a CI's token is none of a recipe's business."""
+    monkeypatch.setenv("CI_TOKEN", "t0ken")
+    bench.deploy()
+    assert "CI_TOKEN" not in bench.env()
+
+
+def test_secrets_are_created_with_labels_and_never_shown(bench: Bench) -> None:
+    """By the engine's interface; not on the command line, not in docker's environment or file."""
+    bench.deploy()
+    assert list(bench.created) == [f"{STACK}_db_password_v1", f"{STACK}_api_key_v2"]
+    values = [data.decode() for data, _ in bench.created.values()]
+    assert [len(value) for value in values] == [24, 20]
+    for _, labels in bench.created.values():
+        assert labels == {
+            "ccci.run": "run1",
+            "ccci.scope": "scope1",
+            "ccci.stack": STACK,
+            "com.docker.stack.namespace": STACK,
+        }
+    said = f"{bench.runs} {(bench.work / 'override.01234567.json').read_text()}"
+    masked = bench.runs[0].pop("secrets")
+    assert set(masked) == set(bench.platform.secret_values) == set(values)
+    assert not any(value in f"{bench.runs}" for value in values)
+    assert said.count(values[0]) == 1, "only in the list of what is masked"
+
+
+def test_secrets_are_made_once_for_a_run(bench: Bench) -> None:
+    """An upgrade keeps the operator's passwords; a second `create` would be refused."""
+    bench.deploy()
+    first = dict(bench.created)
+    bench.platform.deploy(bench.revision("f" * 40))
+    assert bench.created == first
+    assert len(bench.runs) == 2
+    assert f"{bench.work}/override.ffffffff.json" in bench.runs[1]["argv"]
+
+
+def test_a_secret_that_an_operator_brings_is_random_and_said_to_be(bench: Bench) -> None:
+    """No test can have the real API key; the report says what stood in for it."""
+    deployed = bench.platform.deploy(bench.revision())
+    notes = [note for note in deployed.adaptations if note.kind == "secret"]
+    assert [note.subject for note in notes] == [f"{STACK}_api_key_v2"]
+    assert "random" in notes[0].detail
+
+
+def test_an_external_secret_that_nobody_can_make_is_refused(bench: Bench) -> None:
+    """*failed*, with the line to add; docker is not even asked."""
+    sample = SAMPLE.replace("SECRET_API_KEY_VERSION=v2", "#SECRET_API_KEY_VERSION=v2")
+    (bench.recipe / ".env.sample").write_text(sample)
+    with pytest.raises(InvalidRecipeError, match=r"\.env\.sample does not say") as caught:
+        bench.deploy()
+    assert "SECRET_API_KEY_VERSION=v1" in caught.value.hint
+    assert bench.runs == []
+
+
+def test_a_secret_that_the_engine_refuses_is_not_the_recipes_fault(bench: Bench) -> None:
+    """And its value is in no message."""
+    bench.created[f"{STACK}_db_password_v1"] = (b"", {})
+    with pytest.raises(EngineError, match="already exists") as caught:
+        bench.deploy()
+    assert not any(value in str(caught.value) for value in bench.platform.secret_values)
+
+
+def test_names_that_swarm_would_refuse_are_refused_before_anything_is_made(bench: Bench) -> None:
+    """Swarm says so only after half of the stack is there."""
+    name = "x" * (65 - len(STACK) - 1)
+    text = COMPOSE.replace("own:", f"{name}:")
+    (bench.recipe / "compose.yml").write_text(text)
+    with pytest.raises(InvalidRecipeError, match="more than 64 characters") as caught:
+        bench.deploy()
+    assert f"{STACK}_{name}" in caught.value.what
+    assert (bench.created, bench.runs) == ({}, [])
+    (bench.recipe / "compose.yml").write_text(text.replace(name, name[1:]))
+    bench.deploy()
+
+
+@pytest.mark.parametrize("file", ["./missing.txt", "/etc/passwd", "../work/x"])
+def test_a_file_that_is_not_the_recipes_is_refused(bench: Bench, file: str) -> None:
+    """Docker would read any file of this machine into a config."""
+    (bench.work / "x").write_text("")
+    (bench.recipe / "compose.yml").write_text(COMPOSE.replace("./own.txt", file))
+    with pytest.raises(InvalidRecipeError, match="not in the recipe"):
+        bench.deploy()
+    assert bench.runs == []
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "kind"),
+    [
+        (1, "Cannot connect to the Docker daemon at unix:///x. Is it running?", EngineError),
+        (1, "error during connect: Get http://x: EOF", EngineError),
+        (1, "dial tcp 127.0.0.1:2375: connect: connection refused", EngineError),
+        (1, "rpc error: No space left on device", DiskFullError),
+        (None, "", EngineError),
+        (1, "services.app Additional property nope is not allowed", InvalidRecipeError),
+        (1, "network made declared as external, but could not be found", InvalidRecipeError),
+    ],
+)
+def test_what_docker_says_decides_whose_fault_it_is(
+    bench: Bench, code: int | None, said: str, kind: type[HarnessError]
+) -> None:
+    """The machine's or the recipe's; its own words are kept either way."""
+    bench.failure = ProcessError("`docker stack deploy`", code=code, stderr=said)
+    with pytest.raises(kind) as caught:
+        bench.deploy()
+    assert type(caught.value) is kind
+    assert caught.value.detail == said
