@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from harness.errors import EXIT_ABORTED, AbortedError
@@ -30,7 +30,9 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[None]:
             os.write(2, b"\nleaving at once; `nox -s reap` removes what is left\n")
             os._exit(EXIT_ABORTED)
         seen.append(number)
-        say(f"{name}: stopping; the app is being removed (once more to leave at once)")
+        # The signal may have come in the middle of a write to the same stream, or the disk be full.
+        with suppress(OSError, RuntimeError):
+            say(f"{name}: stopping; the app is being removed (once more to leave at once)")
         raise AbortedError(f"the run was stopped by {name}")
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}

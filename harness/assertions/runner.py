@@ -43,7 +43,14 @@ class Workers:
         self._logs = logs
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package, environ.get("PYTHONPATH")]))
-        self._environ = {**environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        # What steers the user's own pytest must not steer a verdict.
+        kept = {key: value for key, value in environ.items() if not key.startswith("PYTEST_")}
+        self._environ = {
+            **kept,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": path,
+        }
 
     def __enter__(self) -> Self:
         """Begin with none."""
