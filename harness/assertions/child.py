@@ -41,8 +41,6 @@ def main() -> None:
         "-rA",
         *(path for path, _ in order.files),
     ]
-    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):  # options for the user's own tests
-        os.environ.pop(name, None)
     plugin = StagePlugin(order, client)
     code = pytest.main(arguments, plugins=[plugin])
     if plugin.unreadable or (code in DONE and plugin.left == 0):

@@ -101,7 +101,8 @@ def order(place: Path, engine: str, files: Mapping[str, Origin]) -> Order:
     facts = Facts(
         run="r", recipe="made", stack="s", domain="d.test", stage=Stage.INSTALL, deployed="",
         deployed_version="", chaos=False, base_commit="", base_version="", head_commit="",
-        head_version="", ledger=str(ledger), health=Health(port=8080), state={"note": 1},
+        head_version="", services=("app",), ledger=str(ledger), health=Health(port=8080),
+        state={"note": 1},
     )  # fmt: skip
     return Order(
         facts=facts, files=tuple((str(place / name), files[name]) for name in files),

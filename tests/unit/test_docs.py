@@ -1,0 +1,145 @@
+"""The documentation tells the truth: what it names is there, and what is there it names."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from harness import errors
+from harness.model import Outcome, Stage
+from harness.recipes.meta import RecipeMeta
+from harness.report.results import SCHEMA, RunResult
+from harness.settings import OPTIONS, SKIP_GENERIC
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = sorted((ROOT / "harness").rglob("*.py"))
+SETTINGS = ("docs/testing.md", "## Settings")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NOX = re.compile(r"nox -s \"?(\w+)")
+PATH = re.compile(r"\b((?:docs/decisions|docs|harness)/[\w./-]+\.(?:md|py))\b")
+
+
+def name(path: Path) -> str:
+    """Return a file's name as a person knows it."""
+    return str(path.relative_to(ROOT))
+
+
+def rows(page: str, heading: str) -> Iterator[list[str]]:
+    """Return the cells of each row of the first table below that heading, without its head."""
+    text = "\n" + (ROOT / page).read_text()
+    assert text.count(f"\n{heading}") == 1, f"{page} has no '{heading}', or several"
+    section = text.partition(f"\n{heading}")[2].partition("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(table) > 2, f"{page}: there is no table below '{heading}'"
+    for line in table[2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def quoted(cell: str) -> list[str]:
+    """Return what stands in back quotes."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link into a page may name: its headings, as they are shown on a forge."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", text).strip().lower().replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A file of the project, and a heading that is in it."""
+    for link in LINK.findall(page.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{link} leads nowhere"
+        assert target.is_relative_to(ROOT), f"{link} leads out of the project"
+        assert not anchor or anchor in anchors(target), f"{link}: there is no such heading"
+
+
+@pytest.mark.parametrize("path", [*PAGES, *SOURCES], ids=name)
+def test_every_file_and_session_that_is_named_is_there(path: Path) -> None:
+    """A hint is the next command to type: one that does not exist is worse than none."""
+    text = path.read_text()
+    assert [named for named in PATH.findall(text) if not (ROOT / named).exists()] == []
+    assert set(NOX.findall(text)) <= sessions()
+
+
+def sessions() -> set[str]:
+    """Return the sessions that the noxfile defines."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text())
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            for mark in node.decorator_list:
+                called = mark.func if isinstance(mark, ast.Call) else mark
+                if ast.unparse(called) == "nox.session":
+                    found.add(node.name)
+    return found
+
+
+def test_the_main_sessions_are_documented() -> None:
+    """Whoever reads README.md knows what there is to type."""
+    assert {"e2e", "stage", "tests", "engine", "reap"} <= sessions()
+    assert {"e2e", "stage", "tests", "engine", "reap"} <= set(NOX.findall(PAGES[0].read_text()))
+
+
+def test_the_table_of_settings_is_the_list_of_options() -> None:
+    """Every option with its variable, in the order of `--help`, and nothing else."""
+    found = [tuple(quoted(option) + quoted(env)) for option, env, _ in rows(*SETTINGS)]
+    assert [row for row in found if row[0].startswith("--")] == [
+        (option.flag, option.env) for option in OPTIONS
+    ]
+    rest = [row for row in found if not row[0].startswith("--")]
+    assert rest == [("RECIPE",), (f"{SKIP_GENERIC}=1",), (f"{SKIP_GENERIC}_<STAGE>=1",)]
+
+
+def test_the_choices_of_an_option_are_the_documented_ones() -> None:
+    """Each word in back quotes is one that the option takes."""
+    options = {option.flag: option for option in OPTIONS}
+    for flag, _, about in rows(*SETTINGS):
+        if flag in ("`--engine`", "`--endpoint-mode`"):
+            assert len(quoted(about)) == 3
+            for word in quoted(about):
+                assert options[flag.strip("`")].parse(word) == word
+
+
+def test_the_table_of_exit_codes_is_complete() -> None:
+    """A CI decides by them."""
+    codes = {value for key, value in vars(errors).items() if key.startswith("EXIT_")}
+    found = [int(code) for code, _ in rows("docs/testing.md", "## Exit codes")]
+    assert found == sorted(codes)
+
+
+def test_the_words_and_the_stages_are_the_documented_ones() -> None:
+    """Both are closed sets."""
+    words = [word for word, _ in rows("docs/testing.md", "## The words of a result")]
+    assert words == [str(outcome) for outcome in Outcome]
+    stages = [stage for stage, *_ in rows("docs/testing.md", "# How a run works")]
+    assert stages == [str(stage) for stage in Stage]
+
+
+def test_the_table_of_a_recipes_meta_is_the_list_of_its_fields() -> None:
+    """Every field, with its real default, and nothing that is refused."""
+    found = list(rows("docs/enroll-recipe.md", "## 2."))
+    assert sorted(quoted(field)[0] for field, _, _ in found) == sorted(
+        field.name for field in fields(RecipeMeta)
+    )
+    for field, kind, _ in found:
+        said = ast.literal_eval(quoted(kind)[0]) if quoted(kind) else None
+        assert said == getattr(RecipeMeta(), quoted(field)[0]), f"{field}: {kind}"
+
+
+def test_every_field_of_results_json_is_described() -> None:
+    """And no field that is not in it; the schema's name is the real one."""
+    text = (ROOT / "docs/results.md").read_text()
+    named = re.findall(r"(?m)^\| (`[^|]+) \|", text)
+    found = {word for cell in named for word in quoted(cell) if "[" not in word}
+    assert found == {field.name for field in fields(RunResult)}
+    assert f"`{SCHEMA}`" in text

@@ -1,0 +1,81 @@
+"""Ctrl-C and SIGTERM, sent for real: once to stop and clean up, twice to leave at once."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import AbortedError
+from harness.signals import SIGNALS, stop_on_signals
+
+ROOT = Path(__file__).resolve().parents[2]
+CHILD = """
+import signal
+from harness.errors import AbortedError
+from harness.signals import stop_on_signals
+
+def say(text):
+    print(text, flush=True)
+
+with stop_on_signals(say):
+    try:
+        say("up")
+        while True:
+            signal.pause()
+    except AbortedError as error:
+        say(f"cleaning up: {error.what}")
+        signal.pause()
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_the_run_clean_up_and_the_second_does_not(
+    first: signal.Signals,
+) -> None:
+    """The clean-up hangs here; whoever asks twice gets out, with the code of a run that stopped."""
+    child = subprocess.Popen(  # noqa: S603  our own words
+        [sys.executable, "-c", CHILD], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "up\n"
+        child.send_signal(first)
+        assert child.stdout.readline().startswith(f"{first.name}: stopping")
+        assert child.stdout.readline() == f"cleaning up: the run was stopped by {first.name}\n"
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.communicate()
+    assert child.returncode == 130
+    assert "nox -s reap" in said
+    assert "Traceback" not in said
+
+
+def test_the_handlers_from_before_are_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the block, however it ended, Ctrl-C is the interpreter's own again."""
+    before = [signal.getsignal(number) for number in SIGNALS]
+    said: list[str] = []
+    with stop_on_signals(said.append):
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    monkeypatch.setattr("os._exit", lambda code: pytest.fail(f"left with {code}"))
+    for _ in range(2):  # each block counts for itself: the second run's first signal is a first one
+        with pytest.raises(AbortedError), stop_on_signals(said.append):
+            signal.raise_signal(signal.SIGTERM)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("reentrant call")])
+def test_a_stop_that_cannot_be_said_is_a_stop(error: Exception) -> None:
+    """The disk is full, or the signal came in the middle of a write to the same stream."""
+
+    def say(_text: str) -> None:
+        raise error
+
+    with pytest.raises(AbortedError, match="SIGINT"), stop_on_signals(say):
+        signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,266 @@
+"""What is tested, from a real repository: head, base, images, health, and the plan for them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import InvalidRecipeError, SourceError, TestBedError, UsageError
+from harness.model import Origin, Stage
+from harness.platforms.base import Target
+from harness.recipes.catalogue import Entry
+from harness.recipes.repo import Repo, clone, import_history
+from harness.settings import Settings
+from harness.subject import Subject, study
+
+TARGET = Target(recipe="made", run="run1", scope="s", domain="made-1.test")
+APP = """
+services:
+  app:
+    image: "nginx:${TAG:-0}"
+    deploy: {labels: ["coop-cloud.${STACK_NAME}.version=VERSION", "greeting=${GREETING:-}"MORE]}
+"""
+DB = '  db: {image: "redis:${REDIS:-7}", deploy: {labels: {"backupbot.backup": "true"}}}\n'
+PORT = ', "traefik.http.services.x.loadbalancer.server.port=8080"'
+
+
+def files(version: str, *, more: str = "", db: bool = True) -> dict[str, str]:
+    """Return the files of a recipe of that version, with its upstream part as the image's tag."""
+    app = APP.replace("VERSION", version).replace("MORE", more)
+    return {
+        "compose.yml": app + (DB if db else ""),
+        ".env.sample": "TYPE=made\nDOMAIN=made.example.com\n",
+        "abra.sh": f"export TAG={version.partition('+')[2]}\n",
+    }
+
+
+def commit(ref: str, mark: int, tree: Mapping[str, str], *, parent: int = 0) -> str:
+    """Return a commit as `git fast-import` reads it."""
+    who = "a <a@cc-ci.invalid> 1700000000 +0000"
+    changes = "".join(
+        f"M 100644 inline {name}\ndata {len(text)}\n{text}\n" for name, text in tree.items()
+    )
+    origin = f"from :{parent}\n" if parent else ""
+    return f"commit {ref}\nmark :{mark}\ncommitter {who}\ndata 1\nm\n{origin}deleteall\n{changes}\n"
+
+
+def release(name: str, mark: int) -> str:
+    """Return an annotated tag as `git fast-import` reads it."""
+    return f"tag {name}\nfrom :{mark}\ntagger a <a@cc-ci.invalid> 1700000000 +0000\ndata 1\nm\n"
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """A clone of a recipe with two releases, a head after them, branches, and a pull request."""
+    place = tmp_path_factory.mktemp("subject")
+    stream = [
+        commit("refs/heads/main", 1, files("1.0.0+1", db=False)),
+        release("1.0.0+1", 1),
+        commit("refs/heads/main", 2, files("1.1.0+2", more=PORT), parent=1),
+        release("1.1.0+2", 2),
+        commit("refs/heads/main", 3, files("1.1.0+3", more=PORT), parent=2),
+        commit("refs/heads/alone", 4, files("0.1.0+9", db=False)),
+        commit("refs/heads/empty", 5, {"README.md": "x"}),
+        commit("refs/heads/odd", 6, files("1.0.0+6", more=PORT.replace("8080", "http"))),
+        commit("refs/pull/7/head", 7, files("1.1.0+7"), parent=3),
+    ]
+    import_history(place / "origin.git", "".join(stream).encode(), branch="main")
+    return clone(str(place / "origin.git"), place / "clone", timeout=60)
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    """The project's `tests`, with generic assertions and nothing of the recipe's."""
+    generic = tmp_path / "_generic"
+    generic.mkdir()
+    for stage in ("install", "upgrade", "backup", "restore"):
+        (generic / f"test_{stage}.py").write_text("")
+    (tmp_path / "made").mkdir()
+    return tmp_path
+
+
+class Studies:
+    """Studies the recipe, with whatever a test changes of what was asked for."""
+
+    def __init__(self, repo: Repo, tests: Path) -> None:
+        self.repo, self.tests = repo, tests
+
+    def __call__(
+        self,
+        entry: Mapping[str, Any] | None = None,
+        **settings: Any,  # noqa: ANN401  any setting
+    ) -> Subject:
+        """Study it."""
+        asked = Entry(**{"name": "made", "source": "/src", **(entry or {})})
+        return study(asked, self.repo, Settings(**settings), TARGET, tests=self.tests)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the recipe's folder below `tests`."""
+        (self.tests / "made" / name).write_text(text)
+
+
+@pytest.fixture
+def studied(repo: Repo, tests: Path) -> Studies:
+    """A function that studies the recipe."""
+    return Studies(repo, tests)
+
+
+def test_the_head_is_the_default_branch_and_the_base_its_newest_release(
+    studied: Studies, repo: Repo
+) -> None:
+    """And both are read as they are deployed: with abra.sh, and with this run's stack in labels."""
+    subject = studied()
+    plan = subject.plan
+    assert (plan.recipe, plan.head.ref) == ("made", "default branch")
+    assert plan.head.commit == repo.default_branch_commit()
+    assert str(plan.head.version) == "1.1.0+3"
+    assert plan.base is not None
+    assert plan.base.tag == "1.1.0+2"
+    assert subject.images == ("nginx:2", "nginx:3", "redis:7")
+
+
+def test_only_what_is_deployed_needs_its_image(studied: Studies) -> None:
+    """Without an upgrade the base's image is not pulled."""
+    stages = (Stage.INSTALL,)
+    subject = studied(stages=stages, origins={"stages": "--stages"})
+    assert subject.images == ("nginx:3", "redis:7")
+
+
+@pytest.mark.parametrize(
+    ("entry", "settings", "version"),
+    [
+        ({"ref": "alone"}, {}, "0.1.0+9"),
+        ({"ref": "alone"}, {"ref": "1.0.0+1"}, "1.0.0+1"),
+        ({"ref": "alone"}, {"pr": "7"}, "1.1.0+7"),
+    ],
+    ids=["the line's", "the setting's", "the pull request's"],
+)
+def test_which_head_is_tested(
+    studied: Studies, entry: Mapping[str, str], settings: Mapping[str, str], version: str
+) -> None:
+    """What was asked for goes before what recipes.txt says."""
+    assert str(studied(entry, **settings).plan.head.version) == version
+
+
+def test_a_ref_and_a_pull_request_are_one_too_many(studied: Studies) -> None:
+    """Whichever was taken, somebody would read the verdict as one on the other."""
+    with pytest.raises(UsageError, match="both a ref and a pull request"):
+        studied(ref="main", pr="7")
+
+
+def test_what_is_not_there_is_an_error_of_the_source(studied: Studies) -> None:
+    """A head, or a release to upgrade from."""
+    with pytest.raises(SourceError):
+        studied(ref="no-such-branch")
+    with pytest.raises(SourceError):
+        studied(version="9.9.9+9")
+
+
+def test_the_base_is_the_one_asked_for_or_the_metas(studied: Studies) -> None:
+    """The command line goes before the recipe's meta."""
+    studied.write("recipe_meta.py", 'UPGRADE_BASE = "1.0.0+1"\n')
+    base = studied().plan.base
+    assert base is not None
+    assert base.tag == "1.0.0+1"
+    base = studied(version="1.1.0+2").plan.base
+    assert base is not None
+    assert base.tag == "1.1.0+2"
+
+
+@pytest.mark.parametrize(
+    ("ref", "text", "expected"),
+    [
+        ("", "", True),
+        ("alone", "", False),
+        ("", "BACKUP_CAPABLE = False\n", False),
+        ("alone", "BACKUP_CAPABLE = True\n", True),
+    ],
+)
+def test_a_backup_is_planned_where_the_labels_ask_for_one(
+    studied: Studies, ref: str, text: str, *, expected: bool
+) -> None:
+    """Unless the recipe's meta knows better."""
+    studied.write("recipe_meta.py", text)
+    assert studied(ref=ref).plan.runs(Stage.BACKUP) is expected
+
+
+def test_the_stages_of_the_line_hold_unless_others_are_asked_for(studied: Studies) -> None:
+    """A setting that merely has its default was not asked for."""
+    entry = {"stages": (Stage.BACKUP,)}
+
+    def asked(**settings: Any) -> list[Stage]:  # noqa: ANN401  any setting
+        return [
+            planned.stage for planned in studied(entry, **settings).plan.stages if planned.asked
+        ]
+
+    assert asked() == [Stage.BACKUP]
+    assert asked(stages=(Stage.UPGRADE,), origins={"stages": "--stages"}) == [Stage.UPGRADE]
+    assert [p.stage for p in studied().plan.stages if p.asked] == list(Stage)
+
+
+def test_leaving_generic_assertions_out_leaves_the_ops_as_they_are(studied: Studies) -> None:
+    """What the environment and the meta leave out is added up, and said; overlays stay."""
+    studied.write("test_backup.py", "")
+    studied.write("recipe_meta.py", 'SKIP_GENERIC = ["backup"]\n')
+    full, less = studied(), studied(skip_generic=frozenset({Stage.RESTORE}))
+    found = {planned.stage: [origin for _, origin in planned.files] for planned in less.plan.stages}
+    assert found == {
+        Stage.INSTALL: [Origin.GENERIC],
+        Stage.UPGRADE: [Origin.GENERIC],
+        Stage.BACKUP: [Origin.OVERLAY],
+        Stage.RESTORE: [],
+        Stage.CUSTOM: [],
+    }
+    assert [p.runs for p in less.plan.stages] == [p.runs for p in full.plan.stages]
+    assert "generic assertions are left out of: backup, restore" in less.plan.notes
+    assert "generic assertions are left out of: backup" in full.plan.notes
+    assert "recipe_meta.py sets SKIP_GENERIC = ('backup',)" in full.plan.notes
+
+
+def test_the_app_is_asked_at_the_port_that_its_label_names(studied: Studies) -> None:
+    """Else at 80; the meta has the last word."""
+    assert studied().health.port == 8080
+    assert studied(ref="alone").health.port == 80
+    assert studied(ref="odd").health.port == 80
+    studied.write(
+        "recipe_meta.py",
+        'HEALTH_PORT = 81\nHEALTH_SERVICE = "db"\nHEALTH_PATH = "/x"\nHEALTH_STATUS = 204\n'
+        'MARKER = "it"\nDEPLOY_TIMEOUT = 7\n',
+    )
+    subject = studied()
+    health = subject.health
+    assert (health.service, health.port, health.path) == ("db", 81, "/x")
+    assert (health.status, health.marker, subject.deploy_timeout) == (204, "it", 7)
+
+
+def test_a_service_that_the_recipe_has_not_is_a_mistake_in_the_meta(studied: Studies) -> None:
+    """The message names those that there are."""
+    studied.write("recipe_meta.py", 'HEALTH_SERVICE = "web"\n')
+    with pytest.raises(UsageError, match="no service 'web'") as caught:
+        studied()
+    assert "app, db" in caught.value.hint
+
+
+def test_the_metas_variables_are_there_when_the_compose_files_are_read(studied: Studies) -> None:
+    """An image may depend on them."""
+    studied.write("recipe_meta.py", 'EXTRA_ENV = {"REDIS": "x", "TAG": "y"}\n')
+    subject = studied()
+    assert subject.extra_env == {"REDIS": "x", "TAG": "y"}
+    assert subject.images == ("nginx:2", "nginx:3", "redis:x"), "what abra.sh exports goes over it"
+
+
+def test_a_head_that_is_no_recipe_has_failed(studied: Studies) -> None:
+    """Before anything is deployed."""
+    with pytest.raises(InvalidRecipeError, match=r"no compose\.yml"):
+        studied(ref="empty")
+
+
+def test_seed_hooks_are_read_before_anything_is_deployed(studied: Studies) -> None:
+    """A typing error in them is found at once, and is not the recipe's fault."""
+    assert studied().seeds.module is None
+    studied.write("ops.py", "def pre_upgrade(ctx): pass\n")
+    assert studied().seeds.module is not None
+    studied.write("ops.py", "def pre_upgrade(ctx) pass\n")
+    with pytest.raises(TestBedError, match=r"ops\.py"):
+        studied()

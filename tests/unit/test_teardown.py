@@ -1,0 +1,105 @@
+"""The end of a run: it has its own verdict, and hides nothing of what came before."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+
+from harness.docker.snapshot import StackSnapshot
+from harness.docker.sweep import RUN_LABEL
+from harness.ledger import Ledger
+from harness.model import Outcome
+from harness.platforms.base import Target
+from harness.reaper import Keep
+from harness.settings import Settings
+from harness.teardown import Teardown
+from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each, stop_the_clock
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """An engine with one object of each kind of the run, on a clock that stands."""
+    stop_the_clock(monkeypatch)
+    return FakeEngine(one_of_each("mine", {RUN_LABEL: "run1"}))
+
+
+def teardown(engine: FakeEngine, place: Path) -> Teardown:
+    """Return the end of the run."""
+    bed: Any = SimpleNamespace(client=engine.client, node_id="n")
+    target = Target(recipe="r", run="run1", scope="s", domain="a.test")
+    return Teardown(bed=bed, target=target, settings=Settings(cache=place), directory=place)
+
+
+def ops(place: Path) -> list[str]:
+    """Return what the ledger says."""
+    return [f"{e['event']} {e['op']}" for e in Ledger(place / "ledger.jsonl").entries()]
+
+
+def test_everything_of_the_run_is_removed_and_counted(engine: FakeEngine, tmp_path: Path) -> None:
+    """It is an op like the others: in the ledger, as it began and as it ended."""
+    got = teardown(engine, tmp_path).remove()
+    assert (got.outcome, got.reason, got.left) == (Outcome.PASSED, "", ())
+    assert got.removed == dict.fromkeys(KINDS, 1)
+    assert engine.things == []
+    assert ops(tmp_path) == ["begin undeploy", "end undeploy"]
+
+
+def test_what_is_left_makes_it_an_error(engine: FakeEngine, tmp_path: Path) -> None:
+    """By name, with the command that tries again."""
+    engine.refusals = Counter({"mine-network": 10**9})
+    got = teardown(engine, tmp_path).remove()
+    assert (got.outcome, got.left) == (Outcome.ERROR, ("network mine-network",))
+    assert got.reason == "could not remove network mine-network; `nox -s reap` tries again"
+
+
+def test_an_engine_that_is_gone_is_not_raised(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hide what went wrong in the run; and it is never taken for "all is gone"."""
+
+    def gone(**_: object) -> None:
+        raise requests.ConnectionError("refused")
+
+    monkeypatch.setattr(engine, "services", gone)
+    end = teardown(engine, tmp_path)
+    (line,) = end.diagnose(secrets=())
+    assert line.startswith("the logs could not be collected: ")
+    got = end.remove()
+    assert got.outcome is Outcome.ERROR
+    assert "refused" in got.reason
+    assert "nox -s reap" in got.reason
+    assert ops(tmp_path) == ["begin undeploy"]
+
+
+def test_logs_are_kept_with_secrets_masked(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that the platform made; nothing is removed by looking."""
+    asked: list[str] = []
+    empty = StackSnapshot(stack="a_test", node_id="n", services=(), tasks=(), containers={})
+
+    def collect(
+        _client: object, look: StackSnapshot, place: Path, *, scrub: Callable[[str], str]
+    ) -> dict[str, Path]:
+        assert (look, place) == (empty, tmp_path / "logs")
+        asked.append(scrub("my hunter22"))
+        return {}
+
+    monkeypatch.setattr("harness.teardown.read_stack", lambda *_, **__: empty)
+    monkeypatch.setattr("harness.teardown.collect_logs", collect)
+    assert teardown(engine, tmp_path).diagnose(secrets=("hunter22",)) == ()
+    assert asked == ["my ****"]
+    assert engine.removed == []
+
+
+def test_an_app_that_is_kept_is_noted_and_not_touched(engine: FakeEngine, tmp_path: Path) -> None:
+    """No clean-up takes it until its time is over; the report says how to end it sooner."""
+    got = teardown(engine, tmp_path).keep()
+    assert got.outcome is Outcome.SKIPPED
+    assert "kept for 24 hours; `nox -s reap -- run1` removes it" in got.reason
+    assert Keep.holds(tmp_path, "run1")
+    assert engine.removed == []
