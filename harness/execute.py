@@ -115,10 +115,13 @@ class Execution:
         asserted = self._workers.run(
             stage, self._order(planned), timeout=ASSERT_SECONDS * self.factor
         )
+        outcome, reason = asserted.outcome, asserted.reason
+        if outcome is Outcome.PASSED and (broken := self.operations.broken_since(stage)):
+            outcome, reason = Outcome.FAILED, broken
         return StageResult(
             stage=stage,
-            outcome=asserted.outcome,
-            reason=asserted.reason,
+            outcome=outcome,
+            reason=reason,
             op_seconds=op_seconds,
             assert_seconds=asserted.seconds,
             assertions=asserted.results,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,15 +21,19 @@ from harness.backups.restic import Repository, run_hook
 from harness.docker.readiness import Before
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
-from harness.errors import BackupError
+from harness.errors import BackupError, InvalidRecipeError, RecipeError, WaitTimeoutError
 from harness.ledger import Ledger, Op
 from harness.model import Adaptation, Stage
 from harness.plan.planner import Plan
 from harness.platforms.base import Deployed, Platform, Revision, Target
+from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo
 from harness.seeding import SeedContext, SeedHooks
+from harness.waiting import Deadline, wait_for
 
 HOOK_SECONDS = 600.0
+ANSWER_SECONDS = 60.0
+NOT_YET = (0, 502, 503, 504)  # no answer, or that of a server whose other half is not there yet
 SETTLE_AGAIN_SECONDS = 300.0  # after a backup or a restore, which cycle containers at most
 
 
@@ -48,7 +53,6 @@ class Context:
 
     Args:
         factor: multiplies every time-out.
-        deploy_timeout: seconds for a deploy to settle; None means what the recipe's label says.
     """
 
     client: docker.DockerClient
@@ -59,10 +63,9 @@ class Context:
     tools: Tools
     seeds: SeedHooks
     ledger: Ledger
-    health: Health
+    meta: RecipeMeta
     node_id: str
     factor: float = 1.0
-    deploy_timeout: float | None = None
     step: Callable[[str], None] = field(default=lambda _: None)
 
 
@@ -78,6 +81,7 @@ class Operations:
     _vault: Repository | None = None
     _revision: Revision | None = None
     _deployed: Deployed | None = None
+    _broken: frozenset[str] = frozenset()  # the tasks that had broken when the op had settled
 
     def perform(self, stage: Stage) -> Mapping[str, Any]:
         """Run the stage's seed hook and its op, wait until the app has settled, return the facts.
@@ -97,7 +101,40 @@ class Operations:
             self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
         self.context.step(f"{stage}: op")
         self._seen[stage] = ops[stage]()
+        if stage is not Stage.CUSTOM:
+            self._await_answer(stage)
+        self._broken = frozenset(task.id for task in self._look().tasks if task.broken)
         return self._seen[stage]
+
+    def broken_since(self, stage: Stage) -> str:
+        """Return which task broke after the stage's op had settled, in a sentence; empty if none.
+
+        A service that crashes every few seconds looks fine in between.
+        """
+        look = self._look()
+        names = {service.id: service.name for service in look.services}
+        return "; ".join(
+            f"{names.get(task.service_id, '?')} broke after the {stage} had settled: "
+            f"{task.error or f'exit code {task.exit_code}'}"
+            for task in look.tasks
+            if task.broken and task.id not in self._broken
+        )
+
+    def _await_answer(self, stage: Stage) -> None:
+        """Wait, within bounds, until the app answers at all.
+
+        A container without a health check counts as up before its program listens. What the answer
+        is, and that there is one, is for the assertions to judge: nothing is raised here.
+        """
+        app = self.app(stage)
+        with suppress(WaitTimeoutError, RecipeError):
+            wait_for(
+                lambda: app.http_get().status,
+                what="an answer of the app",
+                deadline=Deadline.after(ANSWER_SECONDS * self.context.factor),
+                ready=lambda status: status not in NOT_YET,
+                interval=0.2,
+            )
 
     def _install(self) -> dict[str, Any]:
         plan = self.context.plan
@@ -136,7 +173,7 @@ class Operations:
         deployed: Deployed = context.platform.deploy(revision)
         self.adaptations.update(dict.fromkeys(deployed.adaptations))
         self._revision, self._deployed = revision, deployed
-        timeout = (context.deploy_timeout or deployed.timeout) * context.factor
+        timeout = (context.meta.DEPLOY_TIMEOUT or deployed.timeout) * context.factor
         context.step(f"{op}: waiting until settled")
         settled = settle(
             context.client, context.target.stack, node_id=context.node_id, before=before,
@@ -155,7 +192,7 @@ class Operations:
                 cause="no service has the label backupbot.backup=true, or all volumes are left out",
                 hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
             )
-        self._vault = self.context.tools.vault(tuple(part.volume for part in spec.parts))
+        self._vault = self.context.tools.vault(tuple(sorted({part.volume for part in spec.parts})))
         self.context.ledger.begin(Op.BACKUP)
         hooks = self._hooks(spec, "backup.pre-hook")
         snapshot = self._vault.backup(spec.parts, host=self.context.target.stack)
@@ -201,7 +238,7 @@ class Operations:
 
     def _settle_again(self, before: StackSnapshot) -> None:
         context = self.context
-        timeout = (context.deploy_timeout or SETTLE_AGAIN_SECONDS) * context.factor
+        timeout = (context.meta.DEPLOY_TIMEOUT or SETTLE_AGAIN_SECONDS) * context.factor
         settle(
             context.client, context.target.stack, node_id=context.node_id,
             before=Before.of(before), timeout=timeout,
@@ -231,9 +268,31 @@ class Operations:
             head_commit=plan.head.commit,
             head_version=str(plan.head.version or ""),
             ledger=str(self.context.ledger.path),
-            health=self.context.health,
+            health=self._health(deployed),
             seen=self._seen,
             state=self._state,
+        )
+
+    def _health(self, deployed: Deployed) -> Health:
+        """Return how what is deployed now is asked whether it works: a head may listen elsewhere.
+
+        Raises:
+            InvalidRecipeError: the service that the meta names is not there.
+        """
+        meta, services = self.context.meta, deployed.services
+        if meta.HEALTH_SERVICE and meta.HEALTH_SERVICE not in services:
+            raise InvalidRecipeError(
+                f"the recipe has no service '{meta.HEALTH_SERVICE}' to be asked for a page",
+                hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(services)}",
+            )
+        likely = [name for name in ("app", *deployed.ports) if name in services]
+        service = meta.HEALTH_SERVICE or next(iter(likely), services[0])
+        return Health(
+            service=service,
+            port=meta.HEALTH_PORT or deployed.ports.get(service, 80),
+            path=meta.HEALTH_PATH,
+            status=meta.HEALTH_STATUS,
+            marker=meta.MARKER,
         )
 
     def app(self, stage: Stage) -> App:

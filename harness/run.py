@@ -189,7 +189,7 @@ class Run:
             work=work,
             dnsrr=bed.dnsrr,
             images=bed.images,
-            extra_env=subject.extra_env,
+            extra_env=subject.meta.EXTRA_ENV,
             deploy_flags=bed.deploy_flags,
         )
         tools = ToolContainers(
@@ -209,10 +209,9 @@ class Run:
                 tools=tools,
                 seeds=subject.seeds,
                 ledger=ledger,
-                health=subject.health,
+                meta=subject.meta,
                 node_id=bed.node_id,
                 factor=settings.timeout_factor,
-                deploy_timeout=subject.deploy_timeout,
                 step=self._step,
             )
         )

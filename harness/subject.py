@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.assertions.protocol import Health
 from harness.backups.labels import is_enabled
 from harness.errors import UsageError
 from harness.model import Stage
-from harness.plan.planner import Head, Plan, make
+from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.base import Target
 from harness.platforms.environment import AppEnvironment, declared_version
 from harness.recipes import discovery, meta
@@ -20,8 +19,6 @@ from harness.recipes.repo import Repo
 from harness.seeding import SeedHooks
 from harness.settings import Settings
 
-PORT_LABEL = ".loadbalancer.server.port"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -29,10 +26,8 @@ class Subject:
 
     repo: Repo
     plan: Plan
-    health: Health
+    meta: meta.RecipeMeta
     seeds: SeedHooks
-    extra_env: Mapping[str, str]
-    deploy_timeout: float | None
     images: tuple[str, ...]  # of every revision that the plan deploys
 
 
@@ -55,7 +50,12 @@ def study(entry: Entry, repo: Repo, settings: Settings, target: Target, *, tests
     ref = _ref(settings, entry)
     commit = repo.resolve(ref)
     compose = _compose(repo, commit, target, about.EXTRA_ENV)
-    labelled = any(is_enabled(service.labels) for service in compose.services.values())
+    older, version = repo.releases_before(commit), settings.version or about.UPGRADE_BASE
+    base = newest(older)
+    # A head that lost its backup label must not get away with having nothing to back up.
+    labelled = _is_backed_up(compose) or (
+        base is not None and _is_backed_up(_compose(repo, base.commit, target, about.EXTRA_ENV))
+    )
     head = Head(
         commit=commit,
         ref=ref or "default branch",
@@ -66,8 +66,8 @@ def study(entry: Entry, repo: Repo, settings: Settings, target: Target, *, tests
     plan = make(
         recipe=entry.name,
         head=head,
-        older=repo.releases_before(commit),
-        version=settings.version or about.UPGRADE_BASE,
+        older=older,
+        version=version,
         asked=_stages(settings, entry),
         files={
             stage: discovery.files_for(stage, tests=tests, recipe=entry.name, skip_generic=skip)
@@ -81,10 +81,8 @@ def study(entry: Entry, repo: Repo, settings: Settings, target: Target, *, tests
     return Subject(
         repo=repo,
         plan=plan,
-        health=_health(about, compose),
+        meta=about,
         seeds=SeedHooks.load(discovery.seed_hooks(tests, entry.name)),
-        extra_env=about.EXTRA_ENV,
-        deploy_timeout=about.DEPLOY_TIMEOUT,
         images=tuple(sorted(images)),
     )
 
@@ -107,6 +105,10 @@ def _compose(repo: Repo, commit: str, target: Target, extra: Mapping[str, str]) 
     return AppEnvironment.of(repo.path, target, extra).compose(repo.path)
 
 
+def _is_backed_up(compose: Compose) -> bool:
+    return any(is_enabled(service.labels) for service in compose.services.values())
+
+
 def _notes(repo: Repo, about: meta.RecipeMeta, skip: frozenset[Stage]) -> list[str]:
     notes = [repo.notice] if repo.notice else []
     notes += [f"recipe_meta.py sets {name} = {value!r}" for name, value in about.changed().items()]
@@ -114,22 +116,3 @@ def _notes(repo: Repo, about: meta.RecipeMeta, skip: frozenset[Stage]) -> list[s
         left_out = ", ".join(stage for stage in Stage if stage in skip)
         notes.append(f"generic assertions are left out of: {left_out}")
     return notes
-
-
-def _health(about: meta.RecipeMeta, compose: Compose) -> Health:
-    """Return how the app is asked; its port is the one that its Traefik label names, else 80."""
-    service = compose.services.get(about.HEALTH_SERVICE)
-    if service is None:
-        raise UsageError(
-            f"the recipe has no service '{about.HEALTH_SERVICE}' to be asked for a page",
-            hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(compose.services)}",
-        )
-    ports = [value for name, value in service.labels.items() if name.endswith(PORT_LABEL)]
-    named = next((int(value) for value in ports if value.isdigit()), 80)
-    return Health(
-        service=about.HEALTH_SERVICE,
-        port=about.HEALTH_PORT or named,
-        path=about.HEALTH_PATH,
-        status=about.HEALTH_STATUS,
-        marker=about.MARKER,
-    )

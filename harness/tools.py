@@ -60,7 +60,11 @@ class ToolContainers:
 
     def vault(self, volumes: tuple[str, ...]) -> Repository:
         """Return the repository as seen from a container that has those volumes mounted."""
-        mounts = [Mount(f"{VOLUMES}/{name}", name, type="volume", no_copy=True) for name in volumes]
+        # A volume that no task has needed yet is made here, and must be found by the clean-up too.
+        mounts = [
+            Mount(f"{VOLUMES}/{name}", name, type="volume", no_copy=True, labels=dict(self.labels))
+            for name in volumes
+        ]
         identity = self._start("vault", [self._repository_mount(), *mounts], network="none")
         return self._repository(identity)
 

@@ -138,9 +138,10 @@ class App:
         The marker may stand in the body or in a header.
         """
         answer, health = self.http_get(), self.facts.health
-        if answer.status != health.status:
+        if not health.accepts(answer.status):
             said = answer.error or answer.text[:500]
-            return f"{answer.url}: status {answer.status} instead of {health.status}: {said}"
+            wanted = health.status or "one below 400, 401 or 403"
+            return f"{answer.url}: status {answer.status} instead of {wanted}: {said}"
         headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
         if health.marker not in f"{headers}\n\n{answer.text}":
             return f"{answer.url}: the marker '{health.marker}' is not in it: {answer.text[:500]}"
@@ -179,6 +180,10 @@ class BackupView:
     def files(self) -> Mapping[str, int]:
         """Every regular file in the snapshot, by path, with its size in bytes."""
         return self.repository.files(self._directory)
+
+    def holds(self, path: str) -> bool:
+        """Whether the snapshot has that path of its own (`/volumes/...`), be it an empty folder."""
+        return self.repository.holds(self._directory, path)
 
     def read(self, path: str, *, service: str = "app") -> bytes:
         """Return what the snapshot holds of the file that the service sees at that path."""

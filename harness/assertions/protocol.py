@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.model import AssertionResult, Origin, Outcome, Stage
 
+LOGIN_STATUSES = (401, 403)
 END = {"event": "end"}
 
 
@@ -24,8 +25,14 @@ class Health:
     service: str = "app"
     port: int = 80
     path: str = "/"
-    status: int = 200
+    status: int | None = None  # None means any below 400, or one that asks for a login
     marker: str = ""  # text that the body must hold; empty means none is known
+
+    def accepts(self, status: int) -> bool:
+        """Whether an answer with that status is the app's own word that it works."""
+        if self.status is not None:
+            return status == self.status
+        return 200 <= status < 400 or status in LOGIN_STATUSES  # noqa: PLR2004  as HTTP has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,10 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupSpec:
-    """What is backed up, what is left out on purpose, and the hooks around it."""
+    """What is backed up, what is left out on purpose, and the hooks around it.
+
+    A volume that two services mount is there twice, once for each, and is backed up once.
+    """
 
     parts: tuple[VolumePart, ...]
     excluded: tuple[str, ...]
@@ -68,21 +71,20 @@ class BackupSpec:
             BackupError: a label names a path or a volume that the service does not mount.
         """
         asking = [s for s in services if is_enabled(s.labels)]
-        parts: dict[str, VolumePart] = {}
-        excluded: list[str] = []
+        parts: list[VolumePart] = []
+        excluded: set[str] = set()
         for service in asking:
             mounted = _volumes(service)
             _refuse_unknown_volumes(service, stack, mounted)
             for volume, target in mounted.items():
                 if _setting(service, stack, volume) == "false":
-                    excluded.append(volume)
-                    continue
-                part = _part(service, stack, volume, target)
-                if part is not None:
-                    parts[volume] = part
+                    excluded.add(volume)
+                elif part := _part(service, stack, volume, target):
+                    parts.append(part)
         return cls(
-            parts=tuple(parts.values()),
-            excluded=tuple(excluded),
+            parts=tuple(parts),
+            # A volume that one service leaves out and another one does not is backed up.
+            excluded=tuple(sorted(excluded - {part.volume for part in parts})),
             hooks=tuple(Hooks.of(service) for service in asking),
         )
 
@@ -94,7 +96,8 @@ def is_enabled(labels: Mapping[str, str]) -> bool:
 
 def _volumes(service: ServiceState) -> dict[str, str]:
     mounts = service.template["ContainerSpec"].get("Mounts") or []
-    return {mount["Source"]: mount["Target"] for mount in mounts if mount["Type"] == "volume"}
+    named = (mount for mount in mounts if mount["Type"] == "volume" and mount.get("Source"))
+    return {mount["Source"]: mount["Target"] for mount in named}
 
 
 def _setting(service: ServiceState, stack: str, volume: str) -> str:

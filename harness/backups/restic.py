@@ -74,7 +74,7 @@ class Repository:
         Raises:
             BackupError: a declared path does not exist, or not a single file was found.
         """
-        paths = [path for part in parts for path in paths_of(part)]
+        paths = _all_paths(parts)
         self._require(paths)
         done = self._restic(["backup", "--json", "--host", host, *paths])
         snapshot = self._named_in_full(Snapshot.parse(done.text))
@@ -93,7 +93,7 @@ class Repository:
             ' if test -d "$path"; then find "$path" -mindepth 1 -delete; else rm -f "$path"; fi; '
             "done"
         )
-        paths = [path for part in parts for path in paths_of(part)]
+        paths = _all_paths(parts)
         self._run(["sh", "-ec", script, "ccci", *paths])
         includes = [word for path in paths for word in ("-i", path)]
         self._restic(["restore", snapshot_id, "--target", "/", *includes])
@@ -115,16 +115,20 @@ class Repository:
         sizes = (entry.partition(" ") for entry in entries if entry)
         return {f"/{path}": int(size) for size, _, path in sizes}
 
+    def holds(self, directory: str, path: str) -> bool:
+        """Whether an unpacked snapshot has that path: a file, or a directory, be it empty."""
+        argv = ["test", "-e", f"{directory}/{path.lstrip('/')}"]
+        return self.target.exec(argv, timeout=self.timeout, check=False).code == 0
+
     def read(self, directory: str, path: str) -> bytes:
         """Return the bytes of one file of an unpacked snapshot.
 
         Raises:
             BackupError: the snapshot does not hold it.
         """
-        full = f"{directory}/{path.lstrip('/')}"
-        if self.target.exec(["test", "-f", full], timeout=self.timeout, check=False).code != 0:
+        if not self.holds(directory, path):
             raise BackupError(f"the snapshot does not hold {path}")
-        return self._run(["cat", full]).stdout
+        return self._run(["cat", f"{directory}/{path.lstrip('/')}"]).stdout
 
     def _named_in_full(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot with its whole id, of which older versions of restic report 8 digits.
@@ -162,6 +166,11 @@ def paths_of(part: VolumePart) -> list[str]:
     """Return where the part lies in the vault: the volume, or the paths named within it."""
     root = f"{VOLUMES}/{part.volume}"
     return [root] if part.whole else [f"{root}/{path}" for path in part.paths]
+
+
+def _all_paths(parts: Sequence[VolumePart]) -> list[str]:
+    """Return every path once, in order."""
+    return list(dict.fromkeys(path for part in parts for path in paths_of(part)))
 
 
 def snapshot_path(spec: BackupSpec, service: str, path: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import docker
 
 from harness.docker.exec import ExecTarget
-from harness.errors import ContainerUnavailableError, TestBedError
+from harness.errors import ContainerUnavailableError, RecipeError
 
 # Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
 CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")
@@ -99,7 +99,7 @@ class Prober:
             host: the value of the Host header.
 
         Raises:
-            TestBedError: the container is on no network that the tool container is on.
+            RecipeError: the container is on no network that the tool container is on.
         """
         url = f"http://{self.address(container)}:{port}/{request.path.lstrip('/')}"
         # The request goes in by standard input: passwords have no place in an argument list.
@@ -122,7 +122,7 @@ class Prober:
 
         Raises:
             ContainerUnavailableError: there is no such container any more.
-            TestBedError: it is not on that network.
+            RecipeError: it is not on that network.
         """
         try:
             inspected = self.client.api.inspect_container(container)
@@ -131,9 +131,10 @@ class Prober:
         networks = inspected["NetworkSettings"]["Networks"]
         address = networks.get(self.network, {}).get("IPAddress", "")
         if not address:
-            raise TestBedError(
+            raise RecipeError(
                 f"container {container[:12]} has no address on the network {self.network}",
-                cause=f"its service is on {', '.join(networks) or 'no network'} only",
+                cause=f"its service is on {', '.join(networks) or 'no network'} only, so no proxy "
+                "could reach it either",
                 hint="name the service that serves pages as HEALTH_SERVICE in recipe_meta.py",
             )
         return str(address)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 
+STEADY_SECONDS = 5.0  # how long a container without a health check has to run to count as up
 UPDATE_UNDER_WAY = ("updating", "rollback_started")
 UPDATE_LOST = ("paused", "rollback_started", "rollback_paused", "rollback_completed")
 CRASHES_BEFORE_GIVING_UP = 4  # an engine keeps five tasks a slot: more could not be counted
@@ -56,7 +57,7 @@ def _unsettled_service(snapshot: StackSnapshot, service: ServiceState, before: B
     tasks = snapshot.tasks_of(service)
     if service.job:
         return reasons + _unsettled_job(service, tasks)
-    live = [task for task in tasks if task.desired == "running"]
+    live = [task for task in tasks if task.live]
     current = [task for task in live if task.spec == service.template]
     if len(live) != len(current):
         reasons.append(f"{len(live) - len(current)} task(s) of an older version not replaced yet")
@@ -74,12 +75,14 @@ def _status_is_stale(service: ServiceState, before: Before) -> bool:
     """Whether the service was changed by the op and still shows the status of an earlier update."""
     if service.name not in before.templates or not service.update_started:
         return False
+    if service.replicas == 0:
+        return False  # there is nothing to replace, so no update begins
     changed = before.templates[service.name] != service.template
     return changed and service.update_started == before.update_started.get(service.name)
 
 
 def _unsettled_job(service: ServiceState, tasks: tuple[TaskState, ...]) -> list[str]:
-    done = sum(task.state == "complete" for task in tasks)
+    done = sum(task.state == "complete" and task.spec == service.template for task in tasks)
     wanted = service.replicas if service.replicas is not None else 1
     return [] if done >= wanted else [f"{done}/{wanted} completed"]
 
@@ -110,6 +113,8 @@ def _container_problem(snapshot: StackSnapshot, task: TaskState) -> str:
         return "its container is gone"
     if not container.usable:
         return f"its container is {container.status}, health {container.health or 'unknown'}"
+    if not container.checked and container.age < STEADY_SECONDS:
+        return f"its container runs for {container.age:.0f} s and has no health check"
     return ""
 
 
@@ -123,14 +128,16 @@ def lost(snapshot: StackSnapshot, before: Before) -> str:
 
 
 def _lost_service(snapshot: StackSnapshot, service: ServiceState, before: Before) -> str:
-    if service.update_state in UPDATE_LOST and not _status_is_stale(service, before):
+    ended = service.update_state in UPDATE_LOST and not _status_is_stale(service, before)
+    # Swarm takes a one-shot task that ended well for a failure of the update.
+    if ended and not _finished_slots(service, snapshot.tasks_of(service)):
         return f"the update ended as {service.update_state} ({service.update_message})"
     fresh = [task for task in snapshot.tasks_of(service) if task.id not in before.task_ids]
     broken = [task for task in fresh if task.broken]
     if not broken:
         return ""
     last = broken[0].error or f"exit code {broken[0].exit_code}"
-    if not any(task.desired == "running" for task in snapshot.tasks_of(service)):
+    if not any(task.live for task in snapshot.tasks_of(service)):
         return f"its task {broken[0].state} and is not started again ({last})"
     rejected = sum(task.state == "rejected" for task in broken)
     if rejected >= REJECTIONS_BEFORE_GIVING_UP:

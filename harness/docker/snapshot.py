@@ -5,14 +5,16 @@ Source of the shapes: the Engine API, `/services`, `/tasks` and `/containers/ID/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import docker
 from docker.errors import NotFound
 
-VERSION_KEYS = ("ContainerSpec", "Resources", "Networks", "ForceUpdate")
+NOT_COMPARED = frozenset({"Runtime", "Placement"})
 NAMESPACE_LABEL = "com.docker.stack.namespace"
 
 
@@ -26,6 +28,7 @@ class ContainerState:
     health: str | None
     exit_code: int
     started_at: str
+    age: float = math.inf  # seconds that it has been running, by this machine's clock
 
     @classmethod
     def parse(cls, inspected: Mapping[str, Any]) -> ContainerState:
@@ -39,12 +42,28 @@ class ContainerState:
             health=health["Status"] if health else None,
             exit_code=int(state["ExitCode"]),
             started_at=state["StartedAt"],
+            age=_age(state["StartedAt"]),
         )
+
+    @property
+    def checked(self) -> bool:
+        """Whether it has a health check."""
+        return self.health not in (None, "none")
 
     @property
     def usable(self) -> bool:
         """Whether a command or a request sent to it now can be expected to be answered."""
-        return self.running and self.health in (None, "none", "healthy")
+        return self.running and (not self.checked or self.health == "healthy")
+
+
+def _age(started_at: str) -> float:
+    """Return how long ago a moment was; the engine writes nine digits after the second's point."""
+    whole = started_at.partition(".")[0].removesuffix("Z")
+    try:
+        started = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+    except ValueError:
+        return 0.0
+    return (datetime.now(UTC) - started).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +101,11 @@ class TaskState:
             created_at=raw["CreatedAt"],
             spec=_comparable(raw["Spec"]),
         )
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs or is going to: `ready` is what a restart waits in, for its delay."""
+        return self.desired in ("running", "ready")
 
     @property
     def broken(self) -> bool:
@@ -130,10 +154,11 @@ class ServiceState:
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a task's or a service's template that says which version it is.
 
-    The rest is left out because an engine may fill it in on one side only (20.10 gives a service's
-    template a `Runtime`, and not that of its tasks).
+    Left out is what may differ although the task is current: an engine of version 20.10 gives a
+    service's template a `Runtime`, and not that of its tasks; and a task that still fits the new
+    placement is not replaced for it.
     """
-    return {key: template[key] for key in VERSION_KEYS if key in template}
+    return {key: value for key, value in template.items() if key not in NOT_COMPARED}
 
 
 def _mode(mode: Mapping[str, Any]) -> tuple[int | None, bool]:

@@ -15,8 +15,15 @@ from harness.embedded import images
 from harness.errors import DiskFullError, EngineError, ImageError, InvalidRecipeError
 from harness.model import Adaptation
 
+SILENCE = re.compile(
+    r"no such host|connection refused|i/o timeout|timed? ?out|network is unreachable"
+    r"|no route to host|name resolution|server misbehaving|connection reset|\bEOF\b|dial tcp",
+    re.IGNORECASE,
+)
 NOT_THERE = re.compile(
-    r"manifest unknown|manifest for .* not found|repository .* not found", re.IGNORECASE
+    r"manifest unknown|manifest for .* not found|repository .* not found"
+    r"|repository does not exist|name unknown",
+    re.IGNORECASE,
 )
 NO_ROOM = re.compile(r"no space left on device", re.IGNORECASE)
 
@@ -64,6 +71,13 @@ class ImageProvider:
             raise EngineError(f"the engine did not answer about {image}: {error}") from error
         if not refusal:
             return image, None
+        if not SILENCE.search(refusal):
+            raise ImageError(
+                f"the registry does not hand the image {image} out",
+                cause="it wants a login, or has had too many requests from here",
+                hint="docker login, or wait, or load the image: docker load",
+                detail=refusal,
+            )
         if images.find(image) is None:
             raise ImageError(
                 f"the image {image} can be neither pulled nor built",

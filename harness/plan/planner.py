@@ -73,7 +73,7 @@ def _what(planned: PlannedStage, base: Release | None) -> str:
         Stage.INSTALL: f"deploy {base.tag if base else 'the head'}",
         Stage.UPGRADE: "redeploy the head in place",
         Stage.BACKUP: "back up as the labels say",
-        Stage.RESTORE: "change the data, then restore the snapshot",
+        Stage.RESTORE: "restore that snapshot over data that a seed hook changed",
         Stage.CUSTOM: "no op",
     }
     counts = {
@@ -164,9 +164,13 @@ def choose_base(head: Head, older: Sequence[Release], version: str) -> tuple[Rel
             cause="it does not exist, or the head does not descend from it, or it is the head",
             hint=f"older releases are: {known}",
         )
-    if not older:
-        return None, "the head has no older release to be upgraded from"
-    return max(older, key=lambda release: release.version), ""
+    found = newest(older)
+    return found, "" if found else "the head has no older release to be upgraded from"
+
+
+def newest(releases: Sequence[Release]) -> Release | None:
+    """Return the release of the highest version, or None."""
+    return max(releases, key=lambda release: release.version, default=None)
 
 
 def _why_skipped(stage: Stage, head: Head, no_base: str, files: Files) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -55,6 +56,7 @@ class Deployed:
 
     version: str
     services: tuple[str, ...]
+    ports: Mapping[str, int]  # by service: where Traefik is told to reach it
     timeout: float
     adaptations: tuple[Adaptation, ...] = ()
 

@@ -18,6 +18,7 @@ from harness.recipes.versions import Version
 
 ENV_SAMPLE = ".env.sample"
 COMPOSE_FILE = "compose.yml"
+PORT_LABEL = ".loadbalancer.server.port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,16 @@ def label(compose: Compose, name: str) -> str:
     """Return the value of a deploy label on whatever service has it, or empty."""
     values = (service.labels.get(name, "") for service in compose.services.values())
     return next((value for value in values if value), "")
+
+
+def traefik_ports(compose: Compose) -> dict[str, int]:
+    """Return the port that each service's Traefik label names, for those that have one."""
+    return {
+        name: int(value)
+        for name, service in compose.services.items()
+        for key, value in service.labels.items()
+        if key.endswith(PORT_LABEL) and value.isdigit()
+    }
 
 
 def version_label(compose: Compose, stack: str) -> str:

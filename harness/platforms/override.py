@@ -16,6 +16,7 @@ from harness.platforms.base import Revision, Target
 from harness.recipes.compose import Compose, Resource, Service
 
 DNSRR = "dnsrr"
+SWITCHES = frozenset({"internal", "attachable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,8 @@ def build(
     override: dict[str, Any] = {"services": services}
     if compose.version:
         override["version"] = compose.version  # docker refuses to merge files of two versions
-    override["networks"] = {"default": {"labels": own}}
+    if "default" not in compose.networks:
+        override["networks"] = {"default": {"labels": own}}
     for section in ("networks", "volumes", "configs", "secrets"):
         resources: Mapping[str, Resource] = getattr(compose, section)
         labelled = {
@@ -82,6 +84,8 @@ def build(
 def _labelled(resource: Resource, own: Mapping[str, str]) -> dict[str, Any]:
     """Return the resource's whole definition with our labels: a later file replaces, not merges."""
     definition = _escaped(dict(resource.definition))
+    for switch in SWITCHES & definition.keys():  # filled in from a variable, it became a text
+        definition[switch] = str(definition[switch]).lower() == "true"
     labels = definition.get("labels") or {}
     if isinstance(labels, list):
         labels = dict(str(label).partition("=")[::2] for label in labels)
@@ -103,7 +107,16 @@ def _adapt(service: Service, machine: Machine, notes: list[Adaptation]) -> dict[
     changed: dict[str, Any] = {}
     if service.image in machine.images:
         changed["image"] = machine.images[service.image]
-    if machine.dnsrr and service.endpoint_mode != DNSRR:
+    if machine.dnsrr and any(port.mode == "ingress" for port in service.ports):
+        notes.append(
+            Adaptation(
+                kind="published-port",
+                subject=service.name,
+                detail="keeps its virtual address, because it publishes ports; without IPVS in the "
+                "kernel, neither leads anywhere here",
+            )
+        )
+    elif machine.dnsrr and service.endpoint_mode != DNSRR:
         changed["deploy"] = {"endpoint_mode": DNSRR}
         notes.append(
             Adaptation(

@@ -21,7 +21,13 @@ from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.errors import DiskFullError, EngineError, InvalidRecipeError, ProcessError
 from harness.model import Adaptation
 from harness.platforms.base import Deployed, Images, Revision, Target
-from harness.platforms.environment import ENV_SAMPLE, AppEnvironment, label, version_label
+from harness.platforms.environment import (
+    ENV_SAMPLE,
+    AppEnvironment,
+    label,
+    traefik_ports,
+    version_label,
+)
 from harness.platforms.override import Machine, build, own_labels
 from harness.recipes import secrets
 from harness.recipes.compose import LONGEST_NAME, Compose
@@ -84,6 +90,7 @@ class SwarmPlatform:
         return Deployed(
             version=version_label(compose, stack),
             services=tuple(compose.services),
+            ports=traefik_ports(compose),
             timeout=_timeout(compose, stack),
             adaptations=(*notes, *adapted),
         )

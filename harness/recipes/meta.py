@@ -24,8 +24,9 @@ class RecipeMeta:
     Attributes:
         SKIP_GENERIC: True, or the names of the stages whose generic assertions are left out.
         HEALTH_PATH: the path that is asked for over HTTP.
-        HEALTH_STATUS: the status it has to answer with.
-        HEALTH_SERVICE: the service that answers, as named in the compose file.
+        HEALTH_STATUS: the status it has to answer with; None means any below 400, or 401 or 403.
+        HEALTH_SERVICE: the service that answers, as named in the compose file; empty means `app`,
+            else the one that Traefik leads to, else the first.
         HEALTH_PORT: its port in the container; None means the one its Traefik label names.
         MARKER: a text that the body must hold, which proves that it is this app that answers.
         DEPLOY_TIMEOUT: seconds to wait for a deployment; None means what the recipe's label says.
@@ -37,8 +38,8 @@ class RecipeMeta:
 
     SKIP_GENERIC: bool | tuple[str, ...] = False
     HEALTH_PATH: str = "/"
-    HEALTH_STATUS: int = 200
-    HEALTH_SERVICE: str = "app"
+    HEALTH_STATUS: int | None = None
+    HEALTH_SERVICE: str = ""
     HEALTH_PORT: int | None = None
     MARKER: str = ""
     DEPLOY_TIMEOUT: int | None = None
@@ -126,7 +127,7 @@ _KINDS = {
         expected="a path that begins with '/'",
         fits=lambda value: isinstance(value, str) and value.startswith("/"),
     ),
-    "HEALTH_STATUS": _NUMBER,
+    "HEALTH_STATUS": _NUMBER_OR_NONE,
     "HEALTH_SERVICE": _TEXT,
     "HEALTH_PORT": _NUMBER_OR_NONE,
     "MARKER": _TEXT,

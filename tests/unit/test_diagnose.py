@@ -32,17 +32,18 @@ def task(owner: str, number: int, **changes: Any) -> TaskState:  # noqa: ANN401 
     return TaskState(**{**fields, **changes})
 
 
+def inspected(identity: str) -> dict[str, Any]:
+    """Return what an engine says of a healthy container."""
+    state = {"Running": True, "Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}}
+    return {"Id": identity, "State": {**state, "StartedAt": "2026-01-01T00:00:00Z"}}
+
+
 def look(*tasks: TaskState, services: tuple[str, ...] = ("app", "db")) -> StackSnapshot:
     """Return a look at a stack; running containers are healthy."""
     running = [one.container_id for one in tasks if one.state == "running"]
     return StackSnapshot(
         stack="s", node_id="here", tasks=tasks, services=tuple(service(name) for name in services),
-        containers={
-            identity: ContainerState(
-                id=identity, running=True, status="running", health=None, exit_code=0, started_at=""
-            )
-            for identity in running
-        },
+        containers={identity: ContainerState.parse(inspected(identity)) for identity in running},
     )  # fmt: skip
 
 

@@ -35,7 +35,13 @@ def task(owner: str = "app", number: int = 1, **changes: Any) -> TaskState:  # n
 def container(identity: str, **changes: Any) -> ContainerState:  # noqa: ANN401
     """Return a healthy container, but for the changes."""
     base = ContainerState(
-        id=identity, running=True, status="running", health="healthy", exit_code=0, started_at="t"
+        id=identity,
+        running=True,
+        status="running",
+        health="healthy",
+        exit_code=0,
+        started_at="t",
+        age=60.0,
     )
     return replace(base, **changes)
 
@@ -173,7 +179,7 @@ def test_a_crash_loop_is_given_up_after_a_few_crashes() -> None:
     crashes = [
         task(number=n, state="failed", desired="shutdown", error="boom") for n in range(1, 5)
     ]
-    now = task(number=9, state="ready")
+    now = task(number=9, state="ready", desired="ready")
     assert lost(look([service()], [*crashes[:3], now], []), Before()) == ""
     assert "crashed 4 times" in lost(look([service()], [*crashes, now], []), Before())
 
@@ -183,7 +189,13 @@ def test_an_app_may_crash_until_its_database_is_up() -> None:
     crashes = [task(number=n, state="failed", desired="shutdown", error="x") for n in range(1, 6)]
     starting = task("db", state="starting")
     both = [service(), service("db")]
-    assert lost(look(both, [*crashes, task(number=9, state="ready"), starting], []), Before()) == ""
+    assert (
+        lost(
+            look(both, [*crashes, task(number=9, state="ready", desired="ready"), starting], []),
+            Before(),
+        )
+        == ""
+    )
 
 
 def test_rejected_tasks_are_given_up() -> None:
@@ -201,3 +213,40 @@ def test_crashes_from_before_the_op_do_not_count() -> None:
     crashes = [task(number=n, state="failed", desired="shutdown") for n in range(1, 6)]
     before = Before(task_ids=frozenset(t.id for t in crashes))
     assert lost(look([service()], [*crashes, task(number=9)]), before) == ""
+
+
+def test_a_task_that_waits_to_be_started_again_is_still_coming() -> None:
+    """After a crash, for the restart delay, no task is to run yet: that is not the end."""
+    crashed = task(state="failed", desired="shutdown", error="exit 1")
+    again = task(number=2, state="ready", desired="ready")
+    assert lost(look([service()], [crashed, again], []), Before()) == ""
+    assert unsettled(look([service()], [crashed, again], []), Before())
+
+
+def test_a_container_without_a_health_check_has_to_run_for_a_while() -> None:
+    """A crash loop looks fine right after each start."""
+    young = container("c-app-1", health=None, age=1.0)
+    assert "has no health check" in unsettled(look([service()], [task()], [young]), Before())[0]
+    assert unsettled(look([service()], [task()], [replace(young, age=6.0)]), Before()) == []
+
+
+def test_a_changed_service_that_wants_no_replicas_has_no_update_to_wait_for() -> None:
+    """Swarm replaces nothing and writes no status."""
+    before = Before(update_started={"app": "t1"}, templates={"app": V1})
+    none = service(template=V2, replicas=0, update_state="completed", update_started="t1")
+    assert unsettled(look([none], []), before) == []
+
+
+def test_a_one_shot_service_that_ended_well_is_not_a_failed_update() -> None:
+    """Swarm says `paused`, because the task ended within the monitor time."""
+    once = service(restart="none", template=V2, update_state="paused", update_started="t2")
+    done = task(state="complete", desired="shutdown", spec=V2)
+    assert lost(look([once], [done], []), Before()) == ""
+    assert lost(look([once], [replace(done, state="failed")], []), Before())
+
+
+def test_a_job_of_the_version_before_does_not_count() -> None:
+    """Its completion says nothing of the new one."""
+    job = service(job=True, template=V2)
+    old = task(state="complete", desired="shutdown", spec=V1)
+    assert unsettled(look([job], [old], []), Before())

@@ -55,7 +55,7 @@ def test_a_run_has_names_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["matrix-synapse-with-a-very-long-name", "a.b_c-d.e", "n8n", "x" * 90]
+    "name", ["matrix-synapse-with-a-very-long-name", "a.b_c-d.e", "abcdefghi-jk", "x" * 90]
 )
 def test_a_long_name_leaves_room_for_the_names_of_secrets(name: str) -> None:
     """Swarm refuses more than 64 characters, for no fault of the recipe's."""
@@ -94,9 +94,9 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
         (Entry(name="x", source="../x"), {"ref": "a"}, "", "nox -s e2e -- ../x --ref a"),
         (
             MADE,
-            {"src": "https://me:s3cret@x.test/r.git", "version": "1"},
+            {"src": "https://me:s3cret@x.test/r", "version": "1"},
             "backup",
-            "nox -s e2e -- made --src https://me:****@x.test/r.git --version 1 --stages backup --keep",
+            "nox -s e2e -- made --src https://me:****@x.test/r --version 1 --stages backup --keep",
         ),
     ],
 )
@@ -115,6 +115,7 @@ def test_the_command_that_repeats_a_run(
         ("https://me:s3cret@x.test/r.git", "https://me:****@x.test/r.git"),
         ("https://:s3cret@x.test (--src)", "https://:****@x.test (--src)"),
         ("https://x.test:8080/a@b", "https://x.test:8080/a@b"),
+        ("https://x.test/a:b@c", "https://x.test/a:b@c"),
         ("git@x.test:me/r.git", "git@x.test:me/r.git"),
     ],
 )
