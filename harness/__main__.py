@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from harness.errors import EXIT_PASSED, HarnessError, UsageError
+from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
 
 LOG_WIDTH = 160
 USAGE = """usage: python -m harness COMMAND
@@ -33,11 +33,20 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         return EXIT_PASSED if words in (["-h"], ["--help"]) else UsageError.exit_code
     try:
         return commands[words[0]](words[1:], os.environ if environ is None else environ, console)
-    except HarnessError as error:
+    except Exception as raised:  # noqa: BLE001  code 1 means that a recipe is wrong, and no less
+        error = _as_harness_error(raised)
         Console(stderr=True, highlight=False).print(Text(f"cc-ci: {error}"), soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return EXIT_ABORTED
+
+
+def _as_harness_error(error: Exception) -> HarnessError:
+    if isinstance(error, HarnessError):
+        return error
+    from harness.docker.faults import as_harness_error  # noqa: PLC0415  a fast `--help`
+
+    return as_harness_error(error)
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
@@ -50,11 +59,13 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
     catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
     if not settings.selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
-    codes = [
-        run_one(entry, settings, environ, console).verdict.exit_code
-        for entry in select(catalogue, settings.selectors)
-    ]
-    return next((code for code in codes if code != EXIT_PASSED), EXIT_PASSED)
+    worst = EXIT_PASSED
+    for entry in select(catalogue, settings.selectors):
+        code = run_one(entry, settings, environ, console).verdict.exit_code
+        worst = worst or code
+        if code == EXIT_ABORTED:  # whoever stops one run does not want the next one
+            return code
+    return worst
 
 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:

@@ -108,6 +108,7 @@ def reap(
     dry_run: bool = False,
     kept_too: frozenset[str] = frozenset(),
     held: str = "",
+    timeout: float = SWEEP_SECONDS,
     say: Callable[[str], None],
 ) -> tuple[Reaped, ...]:
     """Remove everything of dead runs, and return what was found of each.
@@ -118,6 +119,7 @@ def reap(
         dry_run: only look.
         kept_too: runs that are removed although they were kept on purpose.
         held: the stack whose lock the caller holds, so that nobody else can be running it.
+        timeout: seconds for each run; what is still there then is listed.
         say: is told of every run that is reaped.
     """
     runs: dict[tuple[str, str], list[Found]] = defaultdict(list)
@@ -133,7 +135,7 @@ def reap(
             continue
         result = _reap_one(
             client, cache, run, stack, tuple(found),
-            dry_run=dry_run, held=stack == held, kept_too=run in kept_too,
+            dry_run=dry_run, held=stack == held, kept_too=run in kept_too, timeout=timeout,
         )  # fmt: skip
         if result is not None:
             say(str(result))
@@ -151,6 +153,7 @@ def _reap_one(
     dry_run: bool,
     held: bool,
     kept_too: bool,
+    timeout: float,
 ) -> Reaped | None:
     """Reap one run, or return None when it is kept, or alive: somebody holds its stack's lock."""
     directory, name = cache / "locks", stack_lock(stack)
@@ -166,7 +169,7 @@ def _reap_one(
             # Asked under the lock: a run says that it is to be kept just before it frees its own.
             if Keep.holds(cache, run) and not kept_too:
                 return None
-            swept = sweep(client, run, timeout=SWEEP_SECONDS)
+            swept = sweep(client, run, timeout=timeout)
             shutil.rmtree(cache / "work" / run, ignore_errors=True)
     except LockTimeoutError:
         return None

@@ -28,20 +28,21 @@ from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.catalogue import Entry
+from harness.recipes.git_access import passwords
 from harness.recipes.repo import clone
 from harness.report import junit
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import View, show_result
 from harness.report.verdict import conclude
 from harness.settings import Settings
-from harness.signals import stop_on_signals
+from harness.signals import Stopper, stop_on_signals
 from harness.subject import Subject, study
 from harness.teardown import Teardown
 from harness.testbed import TestBed
 from harness.tools import ToolContainers
 
 CLONE_SECONDS = 300.0
-URL_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]*@")
+REAP_SECONDS = 15.0  # for each dead run: what cannot be removed must not hold up the living
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
 
@@ -83,12 +84,14 @@ def run_one(
         entry=entry, settings=settings, environ=environ, target=target, directory=directory,
         view=view,
     )  # fmt: skip
+    view.scrub = run.scrub
     try:
         with view:
             result = run.to_the_end()
     except UsageError:
         shutil.rmtree(directory)
         raise
+    result = result.scrubbed(run.scrub)
     result.write(directory)
     junit.write(result, directory)
     show_result(console, result, directory)
@@ -114,19 +117,27 @@ class Run:
     _began: float = field(default_factory=time.monotonic)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def scrub(self, text: str) -> str:
+        """Return a text without the run's secrets: those generated, and those of the source."""
+        made = self._platform.secret_values if self._platform else ()
+        source = (*passwords(self.settings.src), *passwords(self.entry.source))
+        return proc.scrub(text, (*made, *source))
+
     def to_the_end(self) -> RunResult:
         """Perform the run, tear it down, and return what came of it."""
         stopped: HarnessError | None = None
         try:
-            with stop_on_signals(self.view.say), ExitStack() as stack:
-                self._perform(stack)
+            with stop_on_signals(self.view.say) as stopper:
+                with ExitStack() as stack:
+                    self._perform(stack, stopper)
+                stopper.release()
         except UsageError:
             raise
         except Exception as error:  # noqa: BLE001  every end of a run has its word
             stopped = as_harness_error(error)
         return self._result(stopped)
 
-    def _perform(self, stack: ExitStack) -> None:
+    def _perform(self, stack: ExitStack, stopper: Stopper) -> None:
         settings, target, say = self.settings, self.target, self.view.say
         self._step("looking for an engine")
         bed = self._bed = testbed.prepare(settings, self.environ, say=say)
@@ -146,7 +157,7 @@ class Run:
             )
         )
         reaper.reap(
-            bed.client, cache=settings.cache, held=target.stack,
+            bed.client, cache=settings.cache, held=target.stack, timeout=REAP_SECONDS,
             say=lambda line: say(f"left over  {line}"),
         )  # fmt: skip
         refuse_foreign_stack(bed, target)
@@ -159,6 +170,7 @@ class Run:
             self._step(f"image {image}")
             bed.images(image)
         stack.callback(self._tear_down, bed)
+        stack.callback(stopper.hold)  # the first to be called: a clean-up is not interrupted
         self._execute(bed, subject, work)
 
     def _step(self, text: str) -> None:
@@ -175,7 +187,7 @@ class Run:
                     say=self.view.say,
                 )
             )
-        self._step(f"cloning {masked(source)}")
+        self._step(f"cloning {source}")
         repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
         return study(self.entry, repo, self.settings, self.target, tests=tests_directory())
 
@@ -249,7 +261,7 @@ class Run:
         return RunResult(
             run=self.target.run,
             recipe=self.target.recipe,
-            source=masked(self.settings.src or self.entry.source),
+            source=self.settings.src or self.entry.source,
             platform="swarm",
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._began,
@@ -265,7 +277,7 @@ class Run:
             domain=self.target.domain,
             engine=bed.facts() if bed else {},
             settings={
-                name: masked(f"{getattr(self.settings, name)} ({origin})")
+                name: f"{getattr(self.settings, name)} ({origin})"
                 for name, origin in self.settings.origins.items()
             },
             plan=plan.lines() if plan else (),
@@ -274,11 +286,6 @@ class Run:
             teardown=self._teardown,
             diagnosis=self._diagnosis if verdict.outcome is not Outcome.PASSED else (),
         )
-
-
-def masked(text: str) -> str:
-    """Return a text with the password of every URL in it masked."""
-    return URL_PASSWORD.sub(rf"\1{proc.MASK}@", text)
 
 
 def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
@@ -306,4 +313,4 @@ def repeat_command(entry: Entry, settings: Settings, stage: str) -> str:
             words += [f"--{option}", value]
     if stage and stage != "teardown":
         words += ["--stages", stage]
-    return masked(" ".join([*words, "--keep"] if stage else words))
+    return " ".join([*words, "--keep"] if stage else words)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from types import FrameType
 
 from harness.errors import EXIT_ABORTED, AbortedError
@@ -13,31 +14,56 @@ from harness.errors import EXIT_ABORTED, AbortedError
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@contextmanager
-def stop_on_signals(say: Callable[[str], None]) -> Iterator[None]:
-    """Raise `AbortedError` where the program is when the first signal arrives in the block.
-
-    The second one ends the process at once; what it leaves is removed by the next run.
+@dataclass(kw_only=True)
+class Stopper:
+    """What has been asked of this run by signals.
 
     Args:
         say: is told what is going to happen.
     """
-    seen: list[int] = []
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    say: Callable[[str], None]
+    _seen: list[str] = field(default_factory=list)
+    _held: bool = False
+
+    def hold(self) -> None:
+        """From now on, the first signal is only remembered: the clean-up must come to its end."""
+        self._held = True
+
+    def release(self) -> None:
+        """Raise what was held back.
+
+        Raises:
+            AbortedError: a signal had come.
+        """
+        self._held = False
+        if self._seen:
+            raise AbortedError(f"the run was stopped by {self._seen[0]}")
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal: the first stops the run, the second ends the process."""
         name = signal.Signals(number).name
-        if seen:
+        if self._seen:
             os.write(2, b"\nleaving at once; `nox -s reap` removes what is left\n")
             os._exit(EXIT_ABORTED)
-        seen.append(number)
-        # The signal may have come in the middle of a write to the same stream, or the disk be full.
+        self._seen.append(name)
+        # It may have come in the middle of a write to the same stream, or the disk be full.
         with suppress(OSError, RuntimeError):
-            say(f"{name}: stopping; the app is being removed (once more to leave at once)")
-        raise AbortedError(f"the run was stopped by {name}")
+            self.say(f"{name}: stopping; the app is being removed (once more to leave at once)")
+        if not self._held:
+            raise AbortedError(f"the run was stopped by {name}")
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+
+@contextmanager
+def stop_on_signals(say: Callable[[str], None]) -> Iterator[Stopper]:
+    """Raise `AbortedError` where the program is when the first signal arrives in the block.
+
+    The second one ends the process at once; what it leaves is removed by the next run.
+    """
+    stopper = Stopper(say=say)
+    before = {number: signal.signal(number, stopper.on_signal) for number in SIGNALS}
     try:
-        yield
+        yield stopper
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

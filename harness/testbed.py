@@ -14,6 +14,7 @@ from harness.embedded import engine as engines
 from harness.embedded import images, preflight, swarm
 from harness.embedded.endpoint import Engine
 from harness.embedded.provider import ImageProvider
+from harness.errors import EngineError
 from harness.settings import Settings
 
 DETACH_SINCE = 26  # the major version of the docker command that knows `stack deploy --detach`
@@ -74,6 +75,7 @@ def prepare(
     checked.require()
     swarm.ensure_swarm(client, engine=engine, cache=cache, say=say)
     swarm.ensure_proxy(client, engine=engine, cache=cache, say=say)
+    refuse_many_nodes(client)
     provider = ImageProvider(
         client=client, cache=cache, lock_timeout=settings.lock_timeout, say=say
     )
@@ -105,6 +107,21 @@ def _in_background(call: Callable[[], str]) -> Future[str]:
 
     threading.Thread(target=work, daemon=True).start()
     return future
+
+
+def refuse_many_nodes(client: docker.DockerClient) -> None:
+    """Refuse a Swarm of several nodes: containers on the others are out of reach from here.
+
+    Raises:
+        EngineError: there is more than one node.
+    """
+    nodes = int(client.info()["Swarm"].get("Nodes", 1))
+    if nodes > 1:
+        raise EngineError(
+            f"the Swarm has {nodes} nodes, and apps can only be tested on one",
+            cause="commands, pages, logs and volumes of a task on another node are out of reach",
+            hint="use a Swarm of one node: CCCI_ENGINE=private",
+        )
 
 
 def needs_dnsrr(mode: str, *, ipvs: bool | None) -> bool:

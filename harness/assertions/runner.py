@@ -100,13 +100,13 @@ def judge(results: Sequence[AssertionResult], problem: str = "") -> tuple[Outcom
     broke, or after an engine that went away, is only an echo of it. A stage of which nothing was
     asserted, or in which everything was skipped, has not passed.
     """
-    if problem:
-        return Outcome.ERROR, problem
     bad = [result for result in results if result.outcome in (Outcome.FAILED, Outcome.ERROR)]
     if bad:
         first = bad[0].message.splitlines()[0] if bad[0].message else "no message"
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         return bad[0].outcome, f"{bad[0].nodeid}: {first}{more}"
+    if problem:
+        return Outcome.ERROR, problem
     if any(result.outcome is Outcome.PASSED for result in results):
         return Outcome.PASSED, ""
     return Outcome.SKIPPED, "nothing asserted"

@@ -6,9 +6,16 @@ import docker
 
 from harness.docker.readiness import Before, lost, unsettled
 from harness.docker.snapshot import StackSnapshot, read_stack
-from harness.errors import ConvergenceError, HarnessError, WaitTimeoutError
+from harness.errors import (
+    ConvergenceError,
+    DiskFullError,
+    EngineError,
+    HarnessError,
+    WaitTimeoutError,
+)
 from harness.waiting import Deadline, wait_for
 
+NO_ROOM = "no space left on device"
 LOOKS = 3  # in a row: one good look may fall between a container's end and the next one's start
 
 
@@ -39,6 +46,8 @@ def settle(
         reason = lost(snapshot, before)
         if not reason:
             return None
+        if NO_ROOM in reason.lower():
+            return DiskFullError(f"no room is left on the engine's disk: {reason}")
         return ConvergenceError(
             f"the app did not come up: {reason}", detail=describe_tasks(snapshot)
         )
@@ -56,6 +65,13 @@ def settle(
         )
     except WaitTimeoutError as error:
         reason = error.detail.splitlines()[0] if error.detail else "nothing was seen"
+        if reason.endswith("(new)"):
+            raise EngineError(
+                f"the Swarm did not place the app's tasks in {timeout:g} s: {reason}",
+                cause="it has no addresses left for the networks, or no leader",
+                hint="docker network ls; remove networks that are not needed",
+                detail=error.detail,
+            ) from error
         raise ConvergenceError(
             f"the app had not settled after {timeout:g} s: {reason}",
             cause="it is slow to start, or never becomes healthy",

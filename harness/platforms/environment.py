@@ -7,7 +7,7 @@ through every upgrade, as an operator's do; `abra.sh` exports are those of the c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import InvalidRecipeError
@@ -49,6 +49,7 @@ class AppEnvironment:
                 hint="check the source and the ref; a recipe's compose.yml lies at its top",
             )
         path = directory / ENV_SAMPLE
+        refuse_outside(path, directory)
         if not path.is_file():
             raise InvalidRecipeError(
                 f"the recipe has no {ENV_SAMPLE}",
@@ -66,10 +67,22 @@ class AppEnvironment:
             secrets=secrets.specs(entries, path=path),
         )
 
+    def with_new_secrets(self, later: AppEnvironment) -> AppEnvironment:
+        """Return these settings with the secrets that a later version asks for besides.
+
+        An operator who upgrades reads of a new secret in the release notes, and makes it.
+        """
+        have = {spec.name for spec in self.secrets}
+        new = tuple(spec for spec in later.secrets if spec.name not in have)
+        versions = {f"SECRET_{spec.name.upper()}_VERSION": spec.version for spec in new}
+        return replace(self, values={**self.values, **versions}, secrets=(*self.secrets, *new))
+
     def at(self, directory: Path) -> dict[str, str]:
         """Return the environment for deploying that checkout of the recipe."""
         path = directory / "abra.sh"
-        exports = envfile.abra_exports(path.read_text()) if path.is_file() else {}
+        refuse_outside(path, directory)
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        exports = envfile.abra_exports(text)
         return {**self.values, **exports}
 
     def compose(self, directory: Path) -> Compose:
@@ -80,6 +93,19 @@ class AppEnvironment:
         """
         env = self.at(directory)
         return load(directory, env.get("COMPOSE_FILE", ""), env)
+
+
+def refuse_outside(path: Path, directory: Path) -> None:
+    """Refuse a link that leads out of the checkout: what it names would end up in logs.
+
+    Raises:
+        InvalidRecipeError: the path leads out of the directory.
+    """
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise InvalidRecipeError(
+            f"{path.name} of the recipe is a link that leads out of the recipe",
+            hint="put the file itself into the recipe",
+        )
 
 
 def label(compose: Compose, name: str) -> str:

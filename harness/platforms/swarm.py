@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,13 @@ from docker.errors import APIError
 
 from harness import proc
 from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.errors import DiskFullError, EngineError, InvalidRecipeError, ProcessError
+from harness.errors import (
+    DiskFullError,
+    EngineError,
+    InvalidRecipeError,
+    ProcessError,
+    TestBedError,
+)
 from harness.model import Adaptation
 from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.environment import (
@@ -33,7 +40,12 @@ from harness.recipes import secrets
 from harness.recipes.compose import LONGEST_NAME, Compose
 
 HANDED_DOWN = ("PATH", "HOME", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
+# Swarm's managers say so when they have no leader, are overloaded or out of step with each other.
+RPC_FAULT = re.compile(
+    r"rpc error: code = (?!InvalidArgument|NotFound|AlreadyExists)", re.IGNORECASE
+)
 DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
+LONGEST_TIMEOUT = 3600.0  # seconds; a recipe cannot make a run wait for ever
 DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing
 ENGINE_WORDS = ("Cannot connect to the Docker daemon", "error during connect", "connection refused")
 
@@ -77,10 +89,14 @@ class SwarmPlatform:
         """
         if self._app is None:
             self._app = AppEnvironment.of(revision.directory, self.target, self.extra_env)
+        else:
+            later = AppEnvironment.of(revision.directory, self.target, self.extra_env)
+            self._app = self._app.with_new_secrets(later)
         env = self._app.at(revision.directory)
         compose = self._app.compose(revision.directory)
         stack = self.target.stack
         _refuse(compose, stack)
+        _refuse_shared(compose)
         machine, notes = self._machine(compose)
         notes += self._create_secrets(compose, self._app)
         override, adapted = build(compose, self.target, revision, machine)
@@ -173,9 +189,10 @@ class SwarmPlatform:
 
 def _timeout(compose: Compose, stack: str) -> float:
     try:
-        return float(label(compose, f"coop-cloud.{stack}.timeout") or DEFAULT_TIMEOUT)
+        seconds = float(label(compose, f"coop-cloud.{stack}.timeout"))
     except ValueError:
         return DEFAULT_TIMEOUT
+    return seconds if 0 < seconds <= LONGEST_TIMEOUT else DEFAULT_TIMEOUT
 
 
 def _refuse(compose: Compose, stack: str) -> None:
@@ -195,10 +212,25 @@ def _refuse(compose: Compose, stack: str) -> None:
         )
 
 
+def _refuse_shared(compose: Compose) -> None:
+    """Refuse volumes that are not the run's own: a restore would write into somebody's data.
+
+    Raises:
+        TestBedError: the recipe uses an external volume.
+    """
+    external = [volume.key for volume in compose.volumes.values() if volume.external]
+    if external:
+        raise TestBedError(
+            f"the recipe uses volumes from outside of it: {', '.join(external)}",
+            cause="a test that backs up and restores must not touch data that it did not make",
+            hint="test it with a compose file that declares the volumes itself",
+        )
+
+
 def _explained(error: ProcessError, target: Target) -> Exception:
     said = error.stderr
-    if any(words in said for words in ENGINE_WORDS):
-        return EngineError("the engine went away during the deploy", detail=said)
+    if any(words in said for words in ENGINE_WORDS) or RPC_FAULT.search(said):
+        return EngineError("the engine failed during the deploy", detail=said)
     if "no space left on device" in said.lower():
         return DiskFullError("no room is left on the engine's disk", detail=said)
     if error.code is None:

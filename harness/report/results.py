@@ -7,9 +7,11 @@ may appear. docs/results.md describes each.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, cast
 
 from harness.model import Adaptation, StageResult, TeardownResult
 from harness.report.verdict import Verdict
@@ -51,6 +53,10 @@ class RunResult:
     teardown: TeardownResult | None = None
     diagnosis: tuple[str, ...] = ()
 
+    def scrubbed(self, scrub: Callable[[str], str]) -> RunResult:
+        """Return the run with every text in it scrubbed; hooks and assertions print anything."""
+        return cast("RunResult", _scrubbed(self, scrub))
+
     def to_json(self) -> str:
         """Return the run as the text of results.json."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, default=str) + "\n"
@@ -62,3 +68,18 @@ class RunResult:
         partial.write_text(self.to_json())
         partial.replace(path)
         return path
+
+
+def _scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:  # noqa: ANN401  any part of a result
+    if isinstance(value, StrEnum):
+        return value
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {scrub(str(key)): _scrubbed(item, scrub) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_scrubbed(item, scrub) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {one.name: _scrubbed(getattr(value, one.name), scrub) for one in fields(value)}
+        return replace(value, **changed)
+    return value

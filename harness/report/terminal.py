@@ -7,7 +7,7 @@ pipe) every step is a plain line with the seconds since the start.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -46,10 +46,12 @@ class View:
     Args:
         console: where to write.
         log: a file that gets every line too, or None.
+        scrub: masks what must not be shown, in every line.
     """
 
     console: Console
     log: Path | None = None
+    scrub: Callable[[str], str] = field(default=lambda text: text)
     _began: float = field(default_factory=time.monotonic)
     _done: dict[Stage, StageResult] = field(default_factory=dict)
     _step: str = ""
@@ -78,6 +80,7 @@ class View:
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
+        text = self.scrub(text)
         stamp = f"[{time.monotonic() - self._began:6.1f}s] "
         lines = text.splitlines() or [""]
         for line in [stamp + lines[0], *(" " * len(stamp) + more for more in lines[1:])]:
@@ -86,6 +89,7 @@ class View:
 
     def step(self, text: str) -> None:
         """Show what is being done right now."""
+        text = self.scrub(text)
         self._step = text
         if self._live is None:
             self.say(text)
