@@ -70,18 +70,18 @@ def _options(session: nox.Session) -> tuple[str, ...]:
 
 
 @nox.session(default=False, allow_parallel=True)
-@nox.parametrize("recipe", RECIPES)
-def e2e(session: nox.Session, recipe: str) -> None:
-    """Test a recipe, all stages on one real deployment: -- NAME|PATH|URL[#REF] [--option]."""
-    _harness(session, "run", recipe, *_options(session))
-
-
-@nox.session(default=False, allow_parallel=True)
 @nox.parametrize("stage", [str(stage) for stage in Stage])
 @nox.parametrize("recipe", RECIPES)
 def stage(session: nox.Session, recipe: str, stage: str) -> None:
     """Test one stage of a recipe, with the stages that it needs before it."""
     _harness(session, "run", recipe, *_options(session), "--stages", stage)
+
+
+@nox.session(default=False, allow_parallel=True)
+@nox.parametrize("recipe", RECIPES)
+def e2e(session: nox.Session, recipe: str) -> None:
+    """Test a recipe, all stages on one real deployment: -- NAME|PATH|URL[#REF] [--option]."""
+    _harness(session, "run", recipe, *_options(session))
 
 
 @nox.session

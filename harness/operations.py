@@ -97,9 +97,11 @@ class Operations:
             Stage.CUSTOM: dict,
         }
         if stage is not Stage.INSTALL:
-            self.context.step(f"{stage}: seed hook")
+            if self.context.seeds.has(stage):
+                self.context.step(f"{stage}: seed hook")
             self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
-        self.context.step(f"{stage}: op")
+        if stage is not Stage.CUSTOM:
+            self.context.step(f"{stage}: op")
         self._seen[stage] = ops[stage]()
         if stage is not Stage.CUSTOM:
             self._await_answer(stage)

@@ -17,12 +17,12 @@ from rich.console import Console
 from harness import locks, proc, reaper, testbed
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.docker.sweep import find
+from harness.docker.sweep import RUN_LABEL, find
 from harness.embedded import samples
 from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.ledger import Ledger
-from harness.model import Outcome, TeardownResult
+from harness.model import TeardownResult
 from harness.operations import Context, Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
@@ -33,8 +33,8 @@ from harness.recipes.repo import clone
 from harness.report import junit
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import View, show_result
-from harness.report.verdict import conclude
-from harness.settings import Settings
+from harness.report.verdict import BAD, conclude
+from harness.settings import OPTIONS, Settings
 from harness.signals import Stopper, stop_on_signals
 from harness.subject import Subject, study
 from harness.teardown import Teardown
@@ -42,6 +42,8 @@ from harness.testbed import TestBed
 from harness.tools import ToolContainers
 
 CLONE_SECONDS = 300.0
+LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox
+NOT_REPEATED = frozenset({"keep", "output", "cache", "lock_timeout", "domain"})
 REAP_SECONDS = 15.0  # for each dead run: what cannot be removed must not hold up the living
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
@@ -141,9 +143,8 @@ class Run:
         settings, target, say = self.settings, self.target, self.view.say
         self._step("looking for an engine")
         bed = self._bed = testbed.prepare(settings, self.environ, say=say)
-        for line in bed.preflight.lines():
-            say(f"preflight  {line}")
-        self._step(f"waiting for the lock of {target.stack}")
+        rows = [f"{row.name} {row.value}" for row in bed.preflight.rows]
+        say(f"preflight  all well: {'; '.join(rows)}")
         directory, name = settings.cache / "locks", reaper.stack_lock(target.stack)
         if target.random:
             stack.callback(locks.forget, directory, name)
@@ -249,6 +250,11 @@ class Run:
         self._diagnosis = teardown.diagnose(secrets=values)
         self._step("keeping the app" if self.settings.keep else "teardown")
         self._teardown = teardown.keep() if self.settings.keep else teardown.remove()
+        if self.settings.keep:
+            nox = self.environ.get(LAUNCHER, "nox")
+            self.view.say(f"kept  export DOCKER_HOST={bed.engine.host}")
+            self.view.say(f"kept  docker ps --filter label={RUN_LABEL}={self.target.run}")
+            self.view.say(f"kept  {nox} -s reap -- {self.target.run}")
 
     def _result(self, stopped: HarnessError | None) -> RunResult:
         execution, subject, bed = self._execution, self._subject, self._bed
@@ -266,7 +272,9 @@ class Run:
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._began,
             verdict=verdict,
-            repeat=repeat_command(self.entry, self.settings, verdict.stage),
+            repeat=repeat_command(
+                self.entry, self.settings, verdict.stage, nox=self.environ.get(LAUNCHER, "nox")
+            ),
             head=Revision(commit=head.commit, ref=head.ref, version=str(head.version or ""))
             if head
             else None,
@@ -277,15 +285,20 @@ class Run:
             domain=self.target.domain,
             engine=bed.facts() if bed else {},
             settings={
-                name: f"{getattr(self.settings, name)} ({origin})"
+                name: f"{_shown(getattr(self.settings, name))} ({origin})"
                 for name, origin in self.settings.origins.items()
             },
             plan=plan.lines() if plan else (),
             adaptations=tuple(execution.operations.adaptations) if execution else (),
             stages=stages,
             teardown=self._teardown,
-            diagnosis=self._diagnosis if verdict.outcome is not Outcome.PASSED else (),
+            diagnosis=self._diagnosis if verdict.outcome in BAD else (),
         )
+
+
+def _shown(value: object) -> str:
+    """Return a setting's value as it is typed."""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
@@ -303,14 +316,19 @@ def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
         )
 
 
-def repeat_command(entry: Entry, settings: Settings, stage: str) -> str:
-    """Return the exact command that runs the recipe's stage, or all of it, once more."""
+def repeat_command(entry: Entry, settings: Settings, stage: str, *, nox: str = "nox") -> str:
+    """Return the exact command that runs the recipe's stage, or all that was asked for, again."""
     name = entry.name if entry.line else entry.source
-    words = ["nox", "-s", "e2e", "--", f"{name}#{entry.ref}" if entry.ref else name]
-    for option in ("src", "ref", "pr", "version"):
-        value = getattr(settings, option)
-        if value:
-            words += [f"--{option}", value]
-    if stage and stage != "teardown":
-        words += ["--stages", stage]
-    return " ".join([*words, "--keep"] if stage else words)
+    ref = "" if settings.ref else entry.ref
+    words = [nox, "-s", "e2e", "--", f"{name}#{ref}" if ref else name]
+    alone = stage and stage != "teardown"
+    for option in OPTIONS:
+        if option.name in settings.origins and option.name not in NOT_REPEATED:
+            value = getattr(settings, option.name)
+            if option.name != "stages":
+                words += [option.flag, str(value)]
+            elif not alone:
+                words += [option.flag, ",".join(value)]
+    if alone:
+        words += ["--stages", stage, "--keep"]
+    return " ".join(words)

@@ -58,6 +58,10 @@ class SeedHooks:
             raise _broken(f"{path} cannot be imported", error) from error
         return cls(path=path, module=module)
 
+    def has(self, stage: Stage) -> bool:
+        """Whether there is a hook before that stage's op."""
+        return hasattr(self.module, f"pre_{stage}")
+
     def run(self, stage: Stage, context: SeedContext) -> bool:
         """Run the hook before that stage's op, and return whether there is one.
 
@@ -72,7 +76,10 @@ class SeedHooks:
         try:
             hook(context)
             json.dumps(context.state)
-        except HarnessError:
+        except AbortedError:
+            raise
+        except HarnessError as error:
+            error.what = f"in the seed hook pre_{stage} of {self.path}: {error.what}"
             raise
         except AssertionError as error:
             raise RecipeError(

@@ -238,7 +238,7 @@ def split(argv: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"known are: {', '.join(known)}"
 
 

@@ -93,6 +93,11 @@ def _ref(settings: Settings, entry: Entry) -> str:
             "both a ref and a pull request were asked for",
             hint="give one of --ref and --pr (or REF and PR in the environment)",
         )
+    if settings.ref and entry.ref and not entry.line:
+        raise UsageError(
+            f"two refs were asked for: '{entry.ref}' and '{settings.ref}'",
+            hint="give one of #REF and --ref (or REF in the environment)",
+        )
     return f"pull/{settings.pr}" if settings.pr else settings.ref or entry.ref
 
 

@@ -18,6 +18,13 @@ from harness.errors import HarnessError
 from harness.ledger import Ledger
 from harness.model import Origin, Outcome
 
+BROKEN_TEST = (
+    NameError | TypeError | AttributeError | ImportError
+)  # the test's fault, not the app's
+NOT_THE_RECIPE = (
+    *(DockerException, RequestException),  # the engine
+    *(pytest.FixtureLookupError, NameError, TypeError, AttributeError, ImportError),  # the test
+)
 OUTPUT_LIMIT = 20_000  # characters of one assertion's output that are kept
 
 
@@ -149,7 +156,7 @@ def _outcome(report: pytest.TestReport, error: BaseException | None) -> Outcome:
         return Outcome.PASSED
     if isinstance(error, HarnessError):
         return error.outcome
-    if isinstance(error, DockerException | RequestException | pytest.FixtureLookupError):
+    if isinstance(error, NOT_THE_RECIPE):
         return Outcome.ERROR
     return Outcome.FAILED
 

@@ -130,13 +130,13 @@ def lost(snapshot: StackSnapshot, before: Before) -> str:
 def _lost_service(snapshot: StackSnapshot, service: ServiceState, before: Before) -> str:
     ended = service.update_state in UPDATE_LOST and not _status_is_stale(service, before)
     # Swarm takes a one-shot task that ended well for a failure of the update.
-    if ended and not _finished_slots(service, snapshot.tasks_of(service)):
-        return f"the update ended as {service.update_state} ({service.update_message})"
     fresh = [task for task in snapshot.tasks_of(service) if task.id not in before.task_ids]
     broken = [task for task in fresh if task.broken]
+    last = (broken[0].error or f"exit code {broken[0].exit_code}") if broken else "no task broke"
+    if ended and not _finished_slots(service, snapshot.tasks_of(service)):
+        return f"the update ended as {service.update_state}: {last} ({service.update_message})"
     if not broken:
         return ""
-    last = broken[0].error or f"exit code {broken[0].exit_code}"
     if not any(task.live for task in snapshot.tasks_of(service)):
         return f"its task {broken[0].state} and is not started again ({last})"
     rejected = sum(task.state == "rejected" for task in broken)

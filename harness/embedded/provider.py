@@ -87,7 +87,7 @@ class ImageProvider:
         stand_in = images.ensure(
             self.client, image, cache=self.cache, lock_timeout=self.lock_timeout, say=self.say
         )
-        detail = f"a stand-in, {stand_in.reference}: {stand_in.note}"
+        detail = f"{stand_in.reference}: {stand_in.note}"
         return stand_in.reference, Adaptation(kind="stand-in", subject=image, detail=detail)
 
     def _has(self, image: str) -> bool:

@@ -235,6 +235,13 @@ def _explained(error: ProcessError, target: Target) -> Exception:
         return DiskFullError("no room is left on the engine's disk", detail=said)
     if error.code is None:
         return EngineError(error.what, cause="the engine is stuck or very slow", detail=said)
+    if "only updates to Labels are allowed" in said:
+        return InvalidRecipeError(
+            f"a config or a secret of {target.recipe} changed, and its name did not",
+            cause="Swarm never changes a config or a secret in place",
+            hint="raise its version, the one in its name: `export ..._VERSION=` in abra.sh",
+            detail=said,
+        )
     return InvalidRecipeError(
         f"docker refused to deploy {target.recipe}",
         cause="the compose file asks for something that docker does not know or cannot find",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -98,6 +98,7 @@ class View:
 
     def finished(self, result: StageResult) -> None:
         """Show what came of a stage."""
+        result = replace(result, reason=self.scrub(result.reason))
         self._done[result.stage] = result
         if self._live is None:
             self.say(f"{result.stage}: {result.outcome}{_why(result)}")

@@ -93,3 +93,25 @@ def test_docker_refuses_what_it_does_not_know(harness: Harness, tmp_path: Path) 
     call = harness(str(repo.path), "--stages", "install")
     assert call.code == 1, call.text
     assert "no_such_key" in call.text
+
+
+def test_a_service_that_crashes_now_and_then_fails(harness: Harness, tmp_path: Path) -> None:
+    """It has no health check, starts well each time, and never lasts."""
+    script = '    command: ["sh", "-c", "sleep 2; exit 1"]\n'
+    worker = f"  worker:\n    image: nginx:1.27.4\n    networks: [proxy]\n{script}"
+    networks = "networks:\n  proxy: {external: true}\n"
+    head = {networks: f"{worker}{networks}"}
+    call = harness(str(repo_with(tmp_path, {}, head)), "--stages", "upgrade")
+    assert call.code == 1, call.text
+    assert "worker" in call.stage("upgrade")["reason"]
+
+
+def test_a_head_that_lost_its_backup_label_fails(harness: Harness, tmp_path: Path) -> None:
+    """Outside `deploy:` it is a container's label and backs up nothing; it happened to people."""
+    moved = {
+        '        - "backupbot.backup=true"\n': "",
+        "    networks: [proxy]\n": '    networks: [proxy]\n    labels: ["backupbot.backup=true"]\n',
+    }
+    call = harness(str(repo_with(tmp_path, {}, moved)), "--stages", "backup")
+    assert call.code == 1, call.text
+    assert "no volume is backed up" in call.stage("backup")["reason"]
