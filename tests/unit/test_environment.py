@@ -10,6 +10,7 @@ from harness.platforms.environment import (
     AppEnvironment,
     declared_version,
     label,
+    traefik_ports,
     version_label,
 )
 
@@ -132,3 +133,55 @@ def test_what_no_recipe_can_do_without_is_named(recipe: Path, missing: str) -> N
     with pytest.raises(InvalidRecipeError, match=f"has no {missing}") as caught:
         AppEnvironment.of(recipe, TARGET)
     assert missing in caught.value.hint
+
+
+def test_a_secret_that_a_later_version_asks_for_is_made_besides(
+    recipe: Path, tmp_path: Path
+) -> None:
+    """Its release notes tell an operator to; the secrets and settings of before stay."""
+    made = AppEnvironment.of(recipe, TARGET)
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / "compose.yml").write_text(COMPOSE)
+    (later / ".env.sample").write_text(
+        "TYPE=later\nSECRET_DB_PASSWORD_VERSION=v2\nSECRET_NEW_KEY_VERSION=v3 # length=5\n"
+    )
+    both = made.with_new_secrets(AppEnvironment.of(later, TARGET))
+    assert [spec.full_name("s") for spec in both.secrets] == ["s_db_password_v1", "s_new_key_v3"]
+    assert both.values == {**made.values, "SECRET_NEW_KEY_VERSION": "v3"}
+    assert both.with_new_secrets(AppEnvironment.of(later, TARGET)) == both
+
+
+@pytest.mark.parametrize("name", [".env.sample", "abra.sh"])
+def test_a_link_that_leads_out_of_the_recipe_is_refused(
+    recipe: Path, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    """What it names would end up in logs; one that stays inside is a file like others."""
+    outside = tmp_path_factory.mktemp("outside") / "secret"
+    outside.write_text("TYPE=stolen\n")
+    path = recipe / name
+    for target, fine in ((recipe / "inside", True), (outside, False)):
+        (recipe / "inside").write_text("TYPE=made\n")
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        if fine:
+            AppEnvironment.of(recipe, TARGET).at(recipe)
+            continue
+        with pytest.raises(InvalidRecipeError, match=f"{name} of the recipe is a link"):
+            AppEnvironment.of(recipe, TARGET).at(recipe)
+
+
+def test_abra_sh_in_another_encoding_is_read_as_far_as_it_goes(recipe: Path) -> None:
+    """A comment in Latin-1 is no reason to fail a recipe."""
+    (recipe / "abra.sh").write_bytes(b"# caf\xe9\nexport APP_TAG=v2\n")
+    assert AppEnvironment.of(recipe, TARGET).at(recipe)["APP_TAG"] == "v2"
+
+
+def test_ports_are_those_that_traefik_is_led_to(recipe: Path) -> None:
+    """By service; what is no number leads nowhere."""
+    labels = "traefik.http.services.x.loadbalancer.server.port"
+    (recipe / "compose.extra.yml").write_text(
+        EXTRA.replace('"empty": ""', f'"{labels}": "8080"')
+        + f'  odd: {{image: "o", deploy: {{labels: {{"{labels}": "http"}}}}}}\n'
+    )
+    assert traefik_ports(AppEnvironment.of(recipe, TARGET).compose(recipe)) == {"db": 8080}

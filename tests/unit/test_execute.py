@@ -9,12 +9,13 @@ from typing import Any, Self
 import pytest
 from docker.errors import DockerException
 
-from harness.assertions.protocol import Health, Order
+from harness.assertions.app import App
+from harness.assertions.protocol import Order
 from harness.assertions.runner import Asserted
 from harness.backups.restic import Snapshot
 from harness.docker.exec import ExecTarget
 from harness.docker.readiness import Before
-from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.errors import (
     AbortedError,
     BackupError,
@@ -28,9 +29,11 @@ from harness.model import Adaptation, Origin, Outcome, Stage, StageResult
 from harness.operations import Context, Operations
 from harness.plan.planner import Head, Plan, PlannedStage
 from harness.platforms.base import Deployed, Revision, Target
+from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Release
 from harness.recipes.versions import Version
 from harness.seeding import SeedContext
+from tests.unit.fake_engine import stop_the_clock
 
 BASE, HEAD = "b" * 40, "a" * 40
 NOTE = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
@@ -59,6 +62,15 @@ def look(labels: Mapping[str, str], *, image: str) -> StackSnapshot:
     )
 
 
+def broken(number: int) -> TaskState:
+    """Return a task that ended badly."""
+    return TaskState(
+        id=f"t{number}", service_id="i", slot="1", state="failed", desired="shutdown",
+        error="non-zero exit (1)", exit_code=1, container_id="", node_id="n",
+        created_at=f"{number}", spec={},
+    )  # fmt: skip
+
+
 @dataclass
 class Bench:
     """Everything around a run, faked: each act is an event, and any of them can be made to fail."""
@@ -69,6 +81,12 @@ class Bench:
     fails_later: dict[str, Exception] = field(default_factory=dict)  # once the install is done
     asserted: dict[Stage, Outcome] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
+    services: tuple[str, ...] = ("app",)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    meta: RecipeMeta = field(default_factory=RecipeMeta)
+    answers: list[int] = field(default_factory=list)  # before it answers 200
+    tasks: tuple[TaskState, ...] = ()
+    breaks_in: Stage | None = None
     image: str = "none"
     dirty_tree: bool = False
     path: Path = Path("/recipe")
@@ -100,7 +118,10 @@ class Bench:
         how = "chaos" if revision.chaos else "pinned"
         self.happen(f"deploy {revision.commit[0]} {how}")
         self.image = f"nginx:{revision.commit[0]}"
-        return Deployed(version="1.0.0+1", timeout=90, services=("app",), adaptations=(NOTE,))
+        return Deployed(
+            version="1.0.0+1", timeout=90, services=self.services, ports=self.ports,
+            adaptations=(NOTE,),
+        )  # fmt: skip
 
     def start_reader(self) -> str:
         """Start the reader, beside the deploy: its place among the events is left open."""
@@ -153,7 +174,14 @@ class Bench:
     def read(self, _client: object, stack: str, *, node_id: str) -> StackSnapshot:
         """Take a look."""
         assert (stack, node_id) == ("made_test", "n")
-        return look(self.labels, image=self.image)
+        return replace(look(self.labels, image=self.image), tasks=self.tasks)
+
+    def answer(self, app: App) -> Any:  # noqa: ANN401  a response
+        """Answer a request for the health page."""
+        assert app.reader == "reader1"
+        status = self.answers.pop(0) if self.answers else 200
+        self.happen("answer")
+        return SimpleNamespace(status=status)
 
     def workers(self, logs: Path, environ: Mapping[str, str]) -> Self:
         """Return the children, which are this bench too."""
@@ -176,19 +204,19 @@ class Bench:
         self.happen(f"assert {stage}")
         self.orders[stage], self.timeouts["assert"] = order, timeout
         outcome = self.asserted.get(stage, Outcome.PASSED)
+        if stage is self.breaks_in:
+            self.tasks = (*self.tasks, broken(2))
         return Asserted(outcome=outcome, reason=f"{outcome} {stage}", seconds=0.5, results=())
 
-    def execution(
-        self, plan: Plan, *, factor: float = 1.0, deploy_timeout: float | None = None
-    ) -> Execution:
+    def execution(self, plan: Plan, *, factor: float = 1.0) -> Execution:
         """Return an execution of a plan, over this bench."""
         fake: Any = self
-        seeds: Any = SimpleNamespace(run=self.seed)
+        seeds: Any = SimpleNamespace(run=self.seed, has=lambda _stage: True)
         operations = Operations(
             context=Context(
                 client=fake, plan=plan, target=TARGET, platform=fake, repo=fake, tools=fake,
-                seeds=seeds, ledger=Ledger(self.directory / "ledger"), health=Health(),
-                node_id="n", factor=factor, deploy_timeout=deploy_timeout,
+                seeds=seeds, ledger=Ledger(self.directory / "ledger"), meta=self.meta,
+                node_id="n", factor=factor,
             )
         )  # fmt: skip
         return Execution(
@@ -230,18 +258,21 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr("harness.operations.read_stack", made.read)
     monkeypatch.setattr("harness.operations.run_hook", made.hook)
     monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)
+    monkeypatch.setattr(App, "http_get", lambda app: made.answer(app))  # noqa: PLW0108  or no app
+    stop_the_clock(monkeypatch)
     return made
 
 
-INSTALL = ["checkout b", "deploy b pinned", "settle", "assert install"]
-UPGRADE = ["seed upgrade", "checkout a", "deploy a chaos", "settle", "assert upgrade"]
-BACKUP = ["seed backup", "vault", "hook dump", "backup", "hook tidy", "settle", "assert backup"]
-RESTORE = ["seed restore", "hook stop", "restore 0a1b", "hook load", "settle", "assert restore"]
+INSTALL = ["checkout b", "deploy b pinned", "settle", "answer", "assert install"]
+UPGRADE = ["seed upgrade", "checkout a", "deploy a chaos", "settle", "answer", "assert upgrade"]
+SAVE, LOAD = ["hook dump", "backup", "hook tidy"], ["hook stop", "restore 0a1b", "hook load"]
+BACKUP = ["seed backup", "vault", *SAVE, "settle", "answer", "assert backup"]
+RESTORE = ["seed restore", *LOAD, "settle", "answer", "assert restore"]
 CUSTOM = ["seed custom", "assert custom"]
 
 
 def test_every_act_comes_once_and_in_its_order(bench: Bench) -> None:
-    """Seed hook, op, wait, assertions; no hook before the install; the children end last."""
+    """Seed hook, op, wait, an answer, assertions; no hook before the install."""
     assert set(bench.performed().values()) == {"passed"}
     assert bench.events == [*INSTALL, *UPGRADE, *BACKUP, *RESTORE, *CUSTOM, "children ended"]
 
@@ -390,12 +421,13 @@ def test_only_what_was_asked_for_or_is_needed_is_in_the_report(bench: Bench) -> 
     assert list(bench.performed(full(install=needed, **left_out))) == ["install", "backup"]
 
 
-@pytest.mark.parametrize(("own", "expected"), [(None, 180.0), (20.0, 40.0)])
+@pytest.mark.parametrize(("own", "expected"), [(None, 180.0), (20, 40.0)])
 def test_every_time_out_is_multiplied_for_slow_hosts(
-    bench: Bench, own: float | None, expected: float
+    bench: Bench, own: int | None, expected: float
 ) -> None:
     """The deploy's is the recipe's label's, unless the meta says another."""
-    bench.execution(full(), factor=2.0, deploy_timeout=own).run()
+    bench.meta = RecipeMeta(DEPLOY_TIMEOUT=own)
+    bench.execution(full(), factor=2.0).run()
     assert bench.timeouts == {
         "settle": expected,
         "assert": 1800.0,
@@ -443,6 +475,81 @@ def test_what_hooks_print_is_kept_up_to_a_limit(bench: Bench) -> None:
         {"service": "app", "label": "backup.pre-hook", "output": "x" * 2000},
         {"service": "app", "label": "backup.post-hook", "output": "x" * 2000},
     ]
+
+
+@pytest.mark.parametrize("status", [0, 502, 503, 504])
+def test_an_app_that_does_not_answer_yet_is_waited_for(bench: Bench, status: int) -> None:
+    """Without a health check a container is up before its program listens."""
+    bench.answers = [status, status]
+    bench.performed()
+    assert bench.events[:6] == [*INSTALL[:3], "answer", "answer", "answer"]
+    assert bench.events.count("answer") == 6
+
+
+@pytest.mark.parametrize("status", [0, 404, 500])
+def test_what_an_app_answers_is_for_the_assertions_to_judge(bench: Bench, status: int) -> None:
+    """Here it is only waited for, and not for ever; a wrong answer is an answer."""
+    bench.answers = [status] * 10_000
+    assert set(bench.performed().values()) == {"passed"}
+    if status:
+        assert bench.events.count("answer") == 4
+
+
+@pytest.mark.parametrize(
+    ("services", "ports", "meta", "expected"),
+    [
+        (("db", "app"), {}, {}, ("app", 80)),
+        (("db", "app"), {"db": 1, "app": 8080}, {}, ("app", 8080)),
+        (("db", "web"), {"web": 3000}, {}, ("web", 3000)),
+        (("db", "web"), {}, {}, ("db", 80)),
+        (("app", "web"), {"web": 3000}, {"HEALTH_SERVICE": "web"}, ("web", 3000)),
+        (("app",), {"app": 3000}, {"HEALTH_PORT": 81}, ("app", 81)),
+    ],
+)
+def test_who_is_asked_for_a_page(
+    bench: Bench,
+    services: tuple[str, ...],
+    ports: Mapping[str, int],
+    meta: Mapping[str, Any],
+    expected: tuple[str, int],
+) -> None:
+    """What is deployed now decides, unless the recipe's meta does: `app`, or where Traefik goes."""
+    bench.services, bench.ports, bench.meta = services, ports, RecipeMeta(**meta)
+    bench.performed()
+    health = bench.orders[Stage.UPGRADE].facts.health
+    assert (health.service, health.port) == expected
+
+
+def test_how_the_page_is_judged_is_the_metas(bench: Bench) -> None:
+    """Its path, its status, and the text that proves that it is this app."""
+    bench.meta = RecipeMeta(HEALTH_PATH="/x", HEALTH_STATUS=204, MARKER="it")
+    bench.performed()
+    health = bench.orders[Stage.INSTALL].facts.health
+    assert (health.path, health.status, health.marker) == ("/x", 204, "it")
+
+
+def test_a_service_that_is_not_deployed_cannot_be_asked(bench: Bench) -> None:
+    """The head dropped it, or the meta is wrong; the message names those that there are."""
+    bench.meta = RecipeMeta(HEALTH_SERVICE="web")
+    assert bench.performed()["install"] == "failed"
+    assert "no service 'web'" in bench.finished[0].reason
+    assert "one of app" in bench.finished[0].reason
+
+
+def test_a_task_that_breaks_while_it_is_asserted_fails_the_stage(bench: Bench) -> None:
+    """A service that crashes every few seconds looks fine in between."""
+    bench.tasks, bench.breaks_in = (broken(1),), Stage.BACKUP
+    got = bench.performed()
+    assert list(got.values()) == ["passed", "passed", "failed", "aborted", "passed"]
+    reason = "app broke after the backup had settled: non-zero exit (1)"
+    assert bench.finished[2].reason == reason
+
+
+def test_an_assertion_that_failed_says_more_than_a_broken_task(bench: Bench) -> None:
+    """Its own words stay."""
+    bench.asserted, bench.breaks_in = {Stage.BACKUP: Outcome.ERROR}, Stage.BACKUP
+    assert bench.performed()["backup"] == "error"
+    assert bench.finished[2].reason == "error backup"
 
 
 def test_each_adaptation_is_reported_once(bench: Bench) -> None:

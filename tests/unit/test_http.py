@@ -9,7 +9,7 @@ from docker.errors import NotFound
 
 from harness.docker.exec import ExecResult
 from harness.docker.http import Prober, Request, Response
-from harness.errors import ContainerUnavailableError, TestBedError
+from harness.errors import ContainerUnavailableError, RecipeError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App:  it: self \r\n\r\n"
 
@@ -164,9 +164,9 @@ def test_a_container_that_is_gone_is_no_verdict_on_the_recipe() -> None:
 
 @pytest.mark.parametrize("networks", [{}, {"other": {"IPAddress": "10.9.9.9"}}, {"proxy": {}}])
 def test_a_container_on_another_network_is_not_asked(networks: dict[str, Any]) -> None:
-    """From elsewhere the request would leave by the default gateway, where anybody may answer."""
+    """No proxy could reach it either; and the request would leave by the default gateway."""
     tool = FakeTool()
-    with pytest.raises(TestBedError, match="no address on the network proxy") as caught:
+    with pytest.raises(RecipeError, match="no address on the network proxy") as caught:
         prober(tool, networks).send("c1", Request(), port=80, host="h")
     assert ("other" in caught.value.cause) == ("other" in networks)
     assert tool.argv == []

@@ -15,7 +15,7 @@ from harness.embedded.provider import ImageProvider
 from harness.errors import DiskFullError, EngineError, HarnessError, ImageError, InvalidRecipeError
 from harness.model import Adaptation
 
-UNREACHABLE = "Get https://registry-1.docker.io/v2/: dial tcp: i/o timeout"
+UNREACHABLE = "Get https://registry.test/v2/: dial tcp: i/o timeout"
 NO_ROOM = "failed to register layer: write /usr/x: no space left on device"
 NO_TAG = "manifest for nginx:9 not found: manifest unknown: manifest unknown"
 
@@ -104,7 +104,9 @@ def test_what_a_registry_has_is_pulled_and_said(bench: Bench) -> None:
     assert bench.built == []
 
 
-@pytest.mark.parametrize("error", [refused(UNREACHABLE), RequestsConnectionError("reset")])
+@pytest.mark.parametrize(
+    "error", [refused(UNREACHABLE), RequestsConnectionError("Connection reset by peer")]
+)
 def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, error: Exception) -> None:
     """Under its own name, and reported as what it is."""
     bench.engine.refusal = error
@@ -113,9 +115,26 @@ def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, error: Exce
     assert note == Adaptation(
         kind="stand-in",
         subject="nginx:1",
-        detail="a stand-in, localhost/cc-ci/nginx:1: nginx 1.22 of the distribution",
+        detail="localhost/cc-ci/nginx:1: nginx 1.22 of the distribution",
     )
     assert bench.built == ["nginx:1"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "toomanyrequests: You have reached your pull rate limit.",
+        "unauthorized: authentication required",
+        "500 Internal Server Error",
+    ],
+)
+def test_a_registry_that_answers_something_else_is_not_silence(bench: Bench, said: str) -> None:
+    """*error*: a stand-in would hide that the real image is there, and nobody could tell."""
+    bench.engine.refusal = refused(said)
+    with pytest.raises(ImageError, match="does not hand the image nginx:1 out") as caught:
+        bench.provider("nginx:1")
+    assert caught.value.detail == said
+    assert bench.built == []
 
 
 def test_where_there_is_no_stand_in_either_the_machine_is_to_blame(bench: Bench) -> None:
@@ -133,6 +152,7 @@ def test_where_there_is_no_stand_in_either_the_machine_is_to_blame(bench: Bench)
         NO_TAG,
         "manifest unknown",
         "Error: repository library/nginx not found: does not exist or no pull access",
+        "pull access denied for nginx, repository does not exist or may require 'docker login'",
     ],
 )
 def test_a_registry_that_has_no_such_image_has_the_last_word(bench: Bench, said: str) -> None:

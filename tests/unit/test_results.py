@@ -101,3 +101,33 @@ def test_a_write_that_fails_leaves_no_half_of_a_file(
     with pytest.raises(OSError, match="No space"):
         RUN.write(tmp_path)
     assert path.read_text() == before
+
+
+def test_scrubbing_reaches_every_text_and_changes_nothing_else() -> None:
+    """Hooks and assertions print anything; words and numbers stay what they are."""
+    same = RUN.scrubbed(lambda text: text.replace("s3cret", "****"))
+    assert same == RUN
+    assert isinstance(same.stages[0].stage, Stage)
+    secret = RunResult(
+        run="s3cret", recipe="s3cret", source="s3cret", platform="p", started="s3cret", seconds=1,
+        verdict=Verdict(outcome=Outcome.FAILED, exit_code=1, stage="s3cret", cause="a s3cret"),
+        repeat="s3cret", head=Revision(commit="s3cret", ref="s3cret"), engine={"s3cret": "s3cret"},
+        plan=("s3cret",), diagnosis=("s3cret",),
+        stages=(
+            StageResult(
+                stage=Stage.BACKUP, outcome=Outcome.FAILED, reason="s3cret",
+                assertions=(
+                    AssertionResult(
+                        nodeid="s3cret", origin=Origin.GENERIC, outcome=Outcome.FAILED, seconds=1,
+                        message="s3cret", output="s3cret",
+                    ),
+                ),
+                facts={"hooks": [{"output": "s3cret", "deep": ("s3cret", 7)}]},
+            ),
+        ),
+        teardown=TeardownResult(outcome=Outcome.ERROR, left=("s3cret",)),
+        adaptations=(Adaptation(kind="k", subject="s3cret", detail="s3cret"),),
+    )  # fmt: skip
+    got = secret.scrubbed(lambda text: text.replace("s3cret", "****"))
+    assert "s3cret" not in got.to_json()
+    assert got.to_json().count("****") == secret.to_json().count("s3cret")

@@ -24,9 +24,10 @@ from harness.errors import (
     SourceError,
     UsageError,
 )
+from harness.model import Stage
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
-from harness.run import masked, refuse_foreign_stack, repeat_command, run_one, target_for
+from harness.run import refuse_foreign_stack, repeat_command, run_one, target_for
 from harness.settings import Settings
 from tests.unit.fake_engine import FakeEngine, Thing, one_of_each, stop_the_clock
 
@@ -89,39 +90,39 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
     [
         (MADE, {}, "", "nox -s e2e -- made"),
         (MADE, {}, "upgrade", "nox -s e2e -- made --stages upgrade --keep"),
-        (MADE, {}, "teardown", "nox -s e2e -- made --keep"),
+        (MADE, {}, "teardown", "nox -s e2e -- made"),
         (MADE.at("dev"), {"pr": "7"}, "", "nox -s e2e -- made#dev --pr 7"),
         (Entry(name="x", source="../x"), {"ref": "a"}, "", "nox -s e2e -- ../x --ref a"),
+        (MADE.at("dev"), {"ref": "a"}, "", "nox -s e2e -- made --ref a"),
         (
             MADE,
-            {"src": "https://me:s3cret@x.test/r", "version": "1"},
+            {"endpoint_mode": "dnsrr", "timeout_factor": 3.0, "domain": "x.test"},
+            "",
+            "nox -s e2e -- made --timeout-factor 3.0 --endpoint-mode dnsrr",
+        ),
+        (
+            MADE,
+            {"stages": (Stage.BACKUP, Stage.RESTORE)},
+            "",
+            "nox -s e2e -- made --stages backup,restore",
+        ),
+        (
+            MADE,
+            {"src": "https://x.test/r", "version": "1"},
             "backup",
-            "nox -s e2e -- made --src https://me:****@x.test/r --version 1 --stages backup --keep",
+            "nox -s e2e -- made --src https://x.test/r --version 1 --stages backup --keep",
         ),
     ],
 )
 def test_the_command_that_repeats_a_run(
-    entry: Entry, settings: Mapping[str, str], stage: str, command: str
+    entry: Entry, settings: Mapping[str, object], stage: str, command: str
 ) -> None:
     """The same source, head and base; of a failure the stage, with the app left up for a look."""
-    got = repeat_command(entry, Settings(**settings), stage)  # type: ignore[arg-type]  # all texts
+    origins = dict.fromkeys(settings, "the command line")
+    asked = Settings(**settings, origins=origins)  # type: ignore[arg-type]  # all texts
+    got = repeat_command(entry, asked, stage)
     assert got == command
     assert shlex.split(got) == command.split()
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://me:s3cret@x.test/r.git", "https://me:****@x.test/r.git"),
-        ("https://:s3cret@x.test (--src)", "https://:****@x.test (--src)"),
-        ("https://x.test:8080/a@b", "https://x.test:8080/a@b"),
-        ("https://x.test/a:b@c", "https://x.test/a:b@c"),
-        ("git@x.test:me/r.git", "git@x.test:me/r.git"),
-    ],
-)
-def test_passwords_in_sources_are_masked(text: str, shown: str) -> None:
-    """Reports are uploaded by CIs; what is no password stays readable."""
-    assert masked(text) == shown
 
 
 def test_a_stack_that_is_there_already_is_not_ours() -> None:
@@ -138,7 +139,10 @@ def test_a_stack_that_is_there_already_is_not_ours() -> None:
 
 
 def end_of_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    **asked: Any,  # noqa: ANN401  any setting
 ) -> Callable[[], dict[str, Any]]:
     """Return a function that runs a recipe until that happens, and returns its results.json."""
 
@@ -148,7 +152,7 @@ def end_of_a_run(
     monkeypatch.setattr(testbed, "prepare", prepare)
 
     def run() -> dict[str, Any]:
-        settings = Settings(output=tmp_path / "runs", cache=tmp_path / "cache")
+        settings = Settings(output=tmp_path / "runs", cache=tmp_path / "cache", **asked)
         with (tmp_path / "shown").open("w") as stream:
             made = run_one(MADE, settings, {}, Console(file=stream, width=100))
         directory = tmp_path / "runs" / made.run
@@ -180,6 +184,21 @@ def test_every_end_of_a_run_is_written_down(
     assert str(error.args[0]) in verdict["cause"]
     assert (content["stages"], content["teardown"]) == ([], None)
     assert f"made: {outcome}" in (tmp_path / "shown").read_text()
+
+
+def test_the_password_of_a_source_is_in_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever said it: an error's message, the settings, the command that repeats the run."""
+    source = "https://me:s3cret-pass@x.test/r.git"
+    error = SourceError(f"{source} cannot be cloned", detail="s3cret-pass was refused")
+    origins = {"src": "--src"}
+    end_of_a_run(tmp_path, monkeypatch, error, src=source, origins=origins)()
+    reports = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"shown", "results.json", "junit.xml", "run.log"} <= {path.name for path in reports}
+    for path in reports:
+        assert "s3cret-pass" not in path.read_text(), path.name
+        assert path.name == "run.log" or "****@x.test" in path.read_text()
 
 
 def test_a_call_that_is_wrong_leaves_nothing_behind(
@@ -257,6 +276,8 @@ def test_help_is_no_error(here: dict[str, str], capsys: pytest.CaptureFixture[st
         (LockTimeoutError("l"), 5),
         (SourceError("s"), 6),
         (HarnessError("h"), 3),
+        (KeyError("a fault of ours"), 3),
+        (OSError(28, "No space left on device"), 3),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -288,6 +309,21 @@ def test_of_several_recipes_the_first_that_did_not_pass_decides(
     monkeypatch.setattr("harness.run.run_one", run)
     assert main(["run", "radicale", "custom-html"], here) == expected
     assert ran == ["radicale", "custom-html"]
+
+
+def test_whoever_stops_one_recipe_does_not_want_the_next(
+    here: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends the whole call, with the code that says so."""
+    ran: list[str] = []
+
+    def run(entry: Entry, *_: object) -> Any:  # noqa: ANN401  a result
+        ran.append(entry.name)
+        return SimpleNamespace(verdict=SimpleNamespace(exit_code=130))
+
+    monkeypatch.setattr("harness.run.run_one", run)
+    assert main(["run", "radicale", "custom-html"], here) == 130
+    assert ran == ["radicale"]
 
 
 @pytest.mark.parametrize("action", ["stop", "purge"])

@@ -79,3 +79,35 @@ def test_a_stop_that_cannot_be_said_is_a_stop(error: Exception) -> None:
 
     with pytest.raises(AbortedError, match="SIGINT"), stop_on_signals(say):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_a_clean_up_is_not_interrupted() -> None:
+    """A signal that comes in it is remembered: the app is removed first, and then it is a stop."""
+    said: list[str] = []
+    with stop_on_signals(said.append) as stopper:
+        stopper.hold()
+        signal.raise_signal(signal.SIGTERM)
+        assert len(said) == 1
+        with pytest.raises(AbortedError, match="SIGTERM"):
+            stopper.release()
+
+
+def test_a_clean_up_that_nobody_interrupted_is_no_stop() -> None:
+    """And after it, the next signal stops at once again."""
+    with stop_on_signals(lambda _text: None) as stopper:
+        stopper.hold()
+        stopper.release()
+        with pytest.raises(AbortedError):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_signal_leaves_a_clean_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hang."""
+    left: list[int] = []
+    monkeypatch.setattr("os._exit", left.append)
+    with stop_on_signals(lambda _text: None) as stopper:
+        stopper.hold()
+        signal.raise_signal(signal.SIGINT)
+        assert left == []
+        signal.raise_signal(signal.SIGINT)
+        assert left == [130]

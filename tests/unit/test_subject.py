@@ -10,6 +10,7 @@ from harness.errors import InvalidRecipeError, SourceError, TestBedError, UsageE
 from harness.model import Origin, Stage
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
+from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo, clone, import_history
 from harness.settings import Settings
 from harness.subject import Subject, study
@@ -19,15 +20,14 @@ APP = """
 services:
   app:
     image: "nginx:${TAG:-0}"
-    deploy: {labels: ["coop-cloud.${STACK_NAME}.version=VERSION", "greeting=${GREETING:-}"MORE]}
+    deploy: {labels: ["coop-cloud.${STACK_NAME}.version=VERSION", "greeting=${GREETING:-}"]}
 """
 DB = '  db: {image: "redis:${REDIS:-7}", deploy: {labels: {"backupbot.backup": "true"}}}\n'
-PORT = ', "traefik.http.services.x.loadbalancer.server.port=8080"'
 
 
-def files(version: str, *, more: str = "", db: bool = True) -> dict[str, str]:
+def files(version: str, *, db: bool = True) -> dict[str, str]:
     """Return the files of a recipe of that version, with its upstream part as the image's tag."""
-    app = APP.replace("VERSION", version).replace("MORE", more)
+    app = APP.replace("VERSION", version)
     return {
         "compose.yml": app + (DB if db else ""),
         ".env.sample": "TYPE=made\nDOMAIN=made.example.com\n",
@@ -57,12 +57,12 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     stream = [
         commit("refs/heads/main", 1, files("1.0.0+1", db=False)),
         release("1.0.0+1", 1),
-        commit("refs/heads/main", 2, files("1.1.0+2", more=PORT), parent=1),
+        commit("refs/heads/main", 2, files("1.1.0+2"), parent=1),
         release("1.1.0+2", 2),
-        commit("refs/heads/main", 3, files("1.1.0+3", more=PORT), parent=2),
+        commit("refs/heads/main", 3, files("1.1.0+3"), parent=2),
         commit("refs/heads/alone", 4, files("0.1.0+9", db=False)),
         commit("refs/heads/empty", 5, {"README.md": "x"}),
-        commit("refs/heads/odd", 6, files("1.0.0+6", more=PORT.replace("8080", "http"))),
+        commit("refs/heads/lost", 6, files("1.1.0+6", db=False), parent=3),
         commit("refs/pull/7/head", 7, files("1.1.0+7"), parent=3),
     ]
     import_history(place / "origin.git", "".join(stream).encode(), branch="main")
@@ -131,7 +131,7 @@ def test_only_what_is_deployed_needs_its_image(studied: Studies) -> None:
     ("entry", "settings", "version"),
     [
         ({"ref": "alone"}, {}, "0.1.0+9"),
-        ({"ref": "alone"}, {"ref": "1.0.0+1"}, "1.0.0+1"),
+        ({"ref": "alone", "line": 3}, {"ref": "1.0.0+1"}, "1.0.0+1"),
         ({"ref": "alone"}, {"pr": "7"}, "1.1.0+7"),
     ],
     ids=["the line's", "the setting's", "the pull request's"],
@@ -141,6 +141,12 @@ def test_which_head_is_tested(
 ) -> None:
     """What was asked for goes before what recipes.txt says."""
     assert str(studied(entry, **settings).plan.head.version) == version
+
+
+def test_two_refs_on_one_command_line_are_one_too_many(studied: Studies) -> None:
+    """`path#this --ref that`: whichever was taken, the verdict would be on the other one's name."""
+    with pytest.raises(UsageError, match="two refs were asked for: 'alone' and 'main'"):
+        studied({"ref": "alone"}, ref="main")
 
 
 def test_a_ref_and_a_pull_request_are_one_too_many(studied: Studies) -> None:
@@ -173,6 +179,8 @@ def test_the_base_is_the_one_asked_for_or_the_metas(studied: Studies) -> None:
     [
         ("", "", True),
         ("alone", "", False),
+        ("lost", "", True),
+        ("1.1.0+2", "", True),
         ("", "BACKUP_CAPABLE = False\n", False),
         ("alone", "BACKUP_CAPABLE = True\n", True),
     ],
@@ -180,7 +188,7 @@ def test_the_base_is_the_one_asked_for_or_the_metas(studied: Studies) -> None:
 def test_a_backup_is_planned_where_the_labels_ask_for_one(
     studied: Studies, ref: str, text: str, *, expected: bool
 ) -> None:
-    """Unless the recipe's meta knows better."""
+    """Also a head that lost its base's label, which fails there; the meta has the last word."""
     studied.write("recipe_meta.py", text)
     assert studied(ref=ref).plan.runs(Stage.BACKUP) is expected
 
@@ -218,35 +226,24 @@ def test_leaving_generic_assertions_out_leaves_the_ops_as_they_are(studied: Stud
     assert "recipe_meta.py sets SKIP_GENERIC = ('backup',)" in full.plan.notes
 
 
-def test_the_app_is_asked_at_the_port_that_its_label_names(studied: Studies) -> None:
-    """Else at 80; the meta has the last word."""
-    assert studied().health.port == 8080
-    assert studied(ref="alone").health.port == 80
-    assert studied(ref="odd").health.port == 80
-    studied.write(
-        "recipe_meta.py",
-        'HEALTH_PORT = 81\nHEALTH_SERVICE = "db"\nHEALTH_PATH = "/x"\nHEALTH_STATUS = 204\n'
-        'MARKER = "it"\nDEPLOY_TIMEOUT = 7\n',
-    )
-    subject = studied()
-    health = subject.health
-    assert (health.service, health.port, health.path) == ("db", 81, "/x")
-    assert (health.status, health.marker, subject.deploy_timeout) == (204, "it", 7)
+def test_the_meta_is_handed_on(studied: Studies) -> None:
+    """As it is, for whoever deploys the recipe and asks it for a page."""
+    assert studied().meta == RecipeMeta()
+    studied.write("recipe_meta.py", 'HEALTH_PORT = 81\nMARKER = "it"\n')
+    assert studied().meta == RecipeMeta(HEALTH_PORT=81, MARKER="it")
 
 
-def test_a_service_that_the_recipe_has_not_is_a_mistake_in_the_meta(studied: Studies) -> None:
-    """The message names those that there are."""
-    studied.write("recipe_meta.py", 'HEALTH_SERVICE = "web"\n')
-    with pytest.raises(UsageError, match="no service 'web'") as caught:
+def test_a_mistake_in_the_meta_is_found_before_anything_is_deployed(studied: Studies) -> None:
+    """It is a mistake of the call, not of the recipe."""
+    studied.write("recipe_meta.py", 'HEALTH_PATHS = "/"\n')
+    with pytest.raises(UsageError, match="HEALTH_PATHS"):
         studied()
-    assert "app, db" in caught.value.hint
 
 
 def test_the_metas_variables_are_there_when_the_compose_files_are_read(studied: Studies) -> None:
     """An image may depend on them."""
     studied.write("recipe_meta.py", 'EXTRA_ENV = {"REDIS": "x", "TAG": "y"}\n')
     subject = studied()
-    assert subject.extra_env == {"REDIS": "x", "TAG": "y"}
     assert subject.images == ("nginx:2", "nginx:3", "redis:x"), "what abra.sh exports goes over it"
 
 

@@ -17,6 +17,7 @@ from harness.errors import (
     HarnessError,
     InvalidRecipeError,
     ProcessError,
+    TestBedError,
 )
 from harness.model import Adaptation
 from harness.platforms.base import Revision, Target
@@ -132,6 +133,7 @@ def test_the_docker_command_is_exactly_this_one(bench: Bench) -> None:
     ]  # fmt: skip
     assert run["cwd"] == bench.recipe
     assert (deployed.version, deployed.timeout) == ("1.0.0+1", 90.0)
+    assert (deployed.services, deployed.ports) == (("app", "db"), {})
 
 
 def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: Bench) -> None:
@@ -146,9 +148,9 @@ def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: Bench) ->
     assert STAND_IN in deployed.adaptations
 
 
-@pytest.mark.parametrize("text", ["", "soon", "90s"])
-def test_a_timeout_that_is_no_number_is_the_usual_one(bench: Bench, text: str) -> None:
-    """A label nobody can read must not decide how long is waited."""
+@pytest.mark.parametrize("text", ["", "soon", "90s", "0", "-1", "nan", "inf", "1e9"])
+def test_a_timeout_that_makes_no_sense_is_the_usual_one(bench: Bench, text: str) -> None:
+    """A label nobody can read must not decide how long is waited, nor may it be for ever."""
     (bench.recipe / "compose.extra.yml").write_text(EXTRA.replace("90", text))
     assert bench.platform.deploy(bench.revision()).timeout == 300.0
 
@@ -234,6 +236,29 @@ def test_secrets_are_made_once_for_a_run(bench: Bench) -> None:
     assert f"{bench.work}/override.ffffffff.json" in bench.runs[1]["argv"]
 
 
+def test_a_secret_that_the_head_asks_for_is_made_at_the_upgrade(bench: Bench) -> None:
+    """As its release notes tell an operator to; the ones of before stay as they are."""
+    bench.deploy()
+    first = dict(bench.created)
+    (bench.recipe / ".env.sample").write_text(f"{SAMPLE}SECRET_NEW_VERSION=v1 # length=9\n")
+    (bench.recipe / "compose.yml").write_text(
+        COMPOSE + '  new: {external: true, name: "${STACK_NAME}_new_${SECRET_NEW_VERSION}"}\n'
+    )
+    bench.deploy()
+    assert list(bench.created) == [*first, f"{STACK}_new_v1"]
+    assert len(bench.created[f"{STACK}_new_v1"][0]) == 9
+
+
+def test_a_volume_that_is_not_the_runs_own_is_refused(bench: Bench) -> None:
+    """*error*, since the recipe may be fine: a restore would write into somebody's data."""
+    text = COMPOSE.replace("secrets: [db", "volumes: ['theirs:/data']\n    secrets: [db")
+    volumes = "volumes: {theirs: {external: true}}\n"
+    (bench.recipe / "compose.yml").write_text(text + volumes)
+    with pytest.raises(TestBedError, match="volumes from outside of it: theirs"):
+        bench.deploy()
+    assert (bench.created, bench.runs) == ({}, [])
+
+
 def test_a_secret_that_an_operator_brings_is_random_and_said_to_be(bench: Bench) -> None:
     """No test can have the real API key; the report says what stood in for it."""
     deployed = bench.platform.deploy(bench.revision())
@@ -291,6 +316,9 @@ def test_a_file_that_is_not_the_recipes_is_refused(bench: Bench, file: str) -> N
         (1, "dial tcp 127.0.0.1:2375: connect: connection refused", EngineError),
         (1, "rpc error: No space left on device", DiskFullError),
         (None, "", EngineError),
+        (1, "Error response: rpc error: code = Unavailable desc = no leader", EngineError),
+        (1, "rpc error: code = Unknown desc = update out of sequence", EngineError),
+        (1, "rpc error: code = InvalidArgument desc = name too long", InvalidRecipeError),
         (1, "services.app Additional property nope is not allowed", InvalidRecipeError),
         (1, "network made declared as external, but could not be found", InvalidRecipeError),
     ],

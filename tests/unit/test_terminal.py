@@ -118,6 +118,22 @@ def test_the_log_file_has_every_line_too(tmp_path: Path) -> None:
         assert text.splitlines() == ["one", "two", "a step", "install: failed  (why)"]
 
 
+def test_secrets_are_masked_in_whatever_is_shown(tmp_path: Path) -> None:
+    """In every line, every step and every reason, in the log file as well."""
+    for number, console in enumerate((paper(), screen())):
+        log = tmp_path / f"{number}.log"
+        with View(console=console, log=log) as view:
+            view.scrub = lambda text: text.replace("hunter22", "****")
+            view.say("said hunter22")
+            view.step("step hunter22")
+            view.finished(stage(Stage.INSTALL, Outcome.FAILED, "reason hunter22"))
+        for text in (shown(console), log.read_text()):
+            assert "hunter22" not in text
+            assert "said ****" in text
+            assert "step ****" in text
+            assert "reason ****" in text
+
+
 def test_a_terminal_keeps_what_was_said_and_redraws_the_rest() -> None:
     """The table of what is done and the step of the moment, which is gone in the end."""
     console = screen()
