@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops the run and lets it clean up, the second leaves at once."""
+"""Ctrl-C, SIGTERM, a closed terminal: the first stops a run and lets it clean up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 from harness.errors import EXIT_ABORTED, AbortedError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(kw_only=True)

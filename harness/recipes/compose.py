@@ -146,6 +146,7 @@ def load(directory: Path, compose_file: str, env: Mapping[str, str]) -> Compose:
         versions.append(version)
         for key, raw in content["services"].items():
             part = ServicePart.parse(raw, f"{name}: services.{key}")
+            _refuse_env_files_outside(raw, f"{name}: services.{key}", directory)
             parts[key] = parts[key].merged(part) if key in parts else part
         for section in RESOURCES:
             for key, raw in content[section].items():
@@ -225,6 +226,22 @@ def _resource(key: str, raw: object, where: str) -> Resource:
         file=fields.text(definition.get("file")),
         definition=definition,
     )
+
+
+def _refuse_env_files_outside(raw: object, where: str, directory: Path) -> None:
+    """Refuse an `env_file` that lies outside the recipe: docker would read any file here.
+
+    Raises:
+        InvalidRecipeError: one does.
+    """
+    named = raw.get("env_file") if isinstance(raw, dict) else None
+    for item in named if isinstance(named, list) else [named]:
+        path = item.get("path") if isinstance(item, dict) else item
+        if isinstance(path, str) and not _is_inside(directory / path, directory):
+            raise InvalidRecipeError(
+                f"{where}.env_file names '{path}', which lies outside the recipe",
+                hint="name files of the recipe only",
+            )
 
 
 def _is_inside(path: Path, directory: Path) -> bool:

@@ -470,3 +470,15 @@ def test_a_file_that_is_far_too_large(load: Load, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("harness.recipes.yamlfile.LARGEST_BYTES", 10)
     with pytest.raises(InvalidRecipeError, match="larger than 10 bytes"):
         load("services: {app: {image: x}}")
+
+
+@pytest.mark.parametrize(
+    "named", ["../outside.env", "/etc/hostname", "[inside.env, ../x]", "[{path: /etc/hostname}]"]
+)
+def test_an_env_file_outside_the_recipe_is_refused(tmp_path: Path, named: str) -> None:
+    """Docker would hand any file of this machine to the app."""
+    (tmp_path / "compose.yml").write_text(f"services: {{a: {{image: i, env_file: {named}}}}}\n")
+    with pytest.raises(InvalidRecipeError, match="lies outside the recipe"):
+        compose.load(tmp_path, "", {})
+    (tmp_path / "compose.yml").write_text("services: {a: {image: i, env_file: [inside.env]}}\n")
+    assert compose.load(tmp_path, "", {}).services
