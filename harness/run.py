@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -94,6 +95,7 @@ def run_one(
         shutil.rmtree(directory)
         raise
     result = result.scrubbed(run.scrub)
+    scrub_files(directory, run.scrub)
     result.write(directory)
     junit.write(result, directory)
     show_result(console, result, directory)
@@ -301,6 +303,14 @@ def _shown(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
+def scrub_files(directory: Path, scrub: Callable[[str], str]) -> None:
+    """Mask secrets in what a run's other processes wrote: pytest's output, assertions' results."""
+    for path in (*directory.glob("*.jsonl"), *directory.glob("logs/*.log")):
+        text = path.read_text(errors="surrogateescape")
+        if (scrubbed := scrub(text)) != text:
+            path.write_text(scrubbed, errors="surrogateescape")
+
+
 def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
     """Refuse to deploy over something that is there already, and is not ours to remove.
 
@@ -320,7 +330,7 @@ def repeat_command(entry: Entry, settings: Settings, stage: str, *, nox: str = "
     """Return the exact command that runs the recipe's stage, or all that was asked for, again."""
     name = entry.name if entry.line else entry.source
     ref = "" if settings.ref else entry.ref
-    words = [nox, "-s", "e2e", "--", f"{name}#{ref}" if ref else name]
+    words = ["-s", "e2e", "--", f"{name}#{ref}" if ref else name]
     alone = stage and stage != "teardown"
     for option in OPTIONS:
         if option.name in settings.origins and option.name not in NOT_REPEATED:
@@ -331,4 +341,10 @@ def repeat_command(entry: Entry, settings: Settings, stage: str, *, nox: str = "
                 words += [option.flag, ",".join(value)]
     if alone:
         words += ["--stages", stage, "--keep"]
-    return " ".join(words)
+    return " ".join([nox, *map(_quoted, words)])
+
+
+def _quoted(word: str) -> str:
+    """Return a word as a shell wants it; a `#` within one needs no quotes."""
+    bare = word.replace("#", "")
+    return word if shlex.quote(bare) == bare else shlex.quote(word)

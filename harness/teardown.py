@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc, reaper
-from harness.docker.diagnose import collect_logs, diagnosis
+from harness.docker.diagnose import collect_logs, diagnosis, failed_checks
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import read_stack
 from harness.docker.sweep import Swept, sweep
@@ -50,7 +50,7 @@ class Teardown:
                 self.bed.client, look, self.directory / "logs",
                 scrub=lambda text: proc.scrub(text, secrets),
             )  # fmt: skip
-            return diagnosis(look, logs)
+            return (*failed_checks(self.bed.client, look), *diagnosis(look, logs))
         except Exception as error:  # noqa: BLE001  nothing may keep the removal from happening
             return (f"the logs could not be collected: {as_harness_error(error).what}",)
 

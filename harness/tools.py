@@ -123,6 +123,7 @@ class ToolContainers:
             mounts=mounts,
             network=network,
             init=True,
+            use_config_proxy=False,
         )
 
 

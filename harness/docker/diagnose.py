@@ -57,6 +57,30 @@ def _log(client: docker.DockerClient, snapshot: StackSnapshot, task: TaskState) 
     return raw.decode(errors="replace")
 
 
+def failed_checks(client: docker.DockerClient, snapshot: StackSnapshot) -> tuple[str, ...]:
+    """Return the last words of each service's failed health check, newest container first."""
+    lines = []
+    for service in snapshot.services:
+        for task in snapshot.tasks_of(service):
+            said = _failed_check(client, task) if task.node_id == snapshot.node_id else ""
+            if said:
+                lines.append(f"health   {service.name}.{task.slot}: {said}")
+                break
+    return tuple(lines)
+
+
+def _failed_check(client: docker.DockerClient, task: TaskState) -> str:
+    if not task.container_id:
+        return ""
+    try:
+        state = client.api.inspect_container(task.container_id)["State"]
+    except APIError:
+        return ""
+    checks = (state.get("Health") or {}).get("Log") or []
+    bad = [check for check in checks if check["ExitCode"] != 0]
+    return f"exit code {bad[-1]['ExitCode']}: {bad[-1]['Output'].strip()}" if bad else ""
+
+
 def ailing(snapshot: StackSnapshot) -> tuple[ServiceState, ...]:
     """Return the services that have not settled."""
     reasons = unsettled(snapshot, Before())

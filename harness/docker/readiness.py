@@ -16,6 +16,7 @@ UPDATE_UNDER_WAY = ("updating", "rollback_started")
 UPDATE_LOST = ("paused", "rollback_started", "rollback_paused", "rollback_completed")
 CRASHES_BEFORE_GIVING_UP = 4  # an engine keeps five tasks a slot: more could not be counted
 REJECTIONS_BEFORE_GIVING_UP = 3
+STOPPED_BY_UPDATE = "the new container was stopped, most likely because it was not healthy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ def _lost_service(snapshot: StackSnapshot, service: ServiceState, before: Before
     # Swarm takes a one-shot task that ended well for a failure of the update.
     fresh = [task for task in snapshot.tasks_of(service) if task.id not in before.task_ids]
     broken = [task for task in fresh if task.broken]
-    last = (broken[0].error or f"exit code {broken[0].exit_code}") if broken else "no task broke"
+    last = (broken[0].error or f"exit code {broken[0].exit_code}") if broken else STOPPED_BY_UPDATE
     if ended and not _finished_slots(service, snapshot.tasks_of(service)):
         return f"the update ended as {service.update_state}: {last} ({service.update_message})"
     if not broken:

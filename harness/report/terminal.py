@@ -148,6 +148,17 @@ def first_line(text: str) -> str:
     return text.partition("\n")[0]
 
 
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table; outside a terminal without the blanks that fill its last column up."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.print(Text(line.rstrip()), soft_wrap=True)
+
+
 def show_result(console: Console, result: RunResult, directory: Path) -> None:
     """Show the last table, the verdict, and on anything but a pass what to do next."""
     table = stage_table(result.stages)
@@ -162,7 +173,7 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
         )  # fmt: skip
     console.print()
     if result.stages or result.teardown is not None:
-        console.print(table)
+        _print_table(console, table)
     for item in result.adaptations:
         console.print(plain(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
     for line in result.diagnosis:

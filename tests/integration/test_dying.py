@@ -79,7 +79,9 @@ def test_a_run_killed_in_mid_upgrade_is_cleaned_up_by_the_next(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("words", ["deploy: waiting until settled", "upgrade: assertions"])
+@pytest.mark.parametrize(
+    "words", ["deploy: waiting until settled", "upgrade: assertions", "custom-html: teardown"]
+)
 def test_a_run_that_is_told_to_stop_cleans_up(
     number: signal.Signals, words: str, client: docker.DockerClient, tmp_path: Path
 ) -> None:

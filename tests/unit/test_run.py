@@ -27,7 +27,7 @@ from harness.errors import (
 from harness.model import Stage
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
-from harness.run import refuse_foreign_stack, repeat_command, run_one, target_for
+from harness.run import refuse_foreign_stack, repeat_command, run_one, scrub_files, target_for
 from harness.settings import Settings
 from tests.unit.fake_engine import FakeEngine, Thing, one_of_each, stop_the_clock
 
@@ -94,6 +94,7 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
         (MADE.at("dev"), {"pr": "7"}, "", "nox -s e2e -- made#dev --pr 7"),
         (Entry(name="x", source="../x"), {"ref": "a"}, "", "nox -s e2e -- ../x --ref a"),
         (MADE.at("dev"), {"ref": "a"}, "", "nox -s e2e -- made --ref a"),
+        (Entry(name="x", source="/a b"), {}, "", "nox -s e2e -- '/a b'"),
         (
             MADE,
             {"endpoint_mode": "dnsrr", "timeout_factor": 3.0, "domain": "x.test"},
@@ -122,7 +123,7 @@ def test_the_command_that_repeats_a_run(
     asked = Settings(**settings, origins=origins)  # type: ignore[arg-type]  # all texts
     got = repeat_command(entry, asked, stage)
     assert got == command
-    assert shlex.split(got) == command.split()
+    assert shlex.split(got) == shlex.split(command)
 
 
 def test_a_stack_that_is_there_already_is_not_ours() -> None:
@@ -362,3 +363,15 @@ def test_reaping_says_what_is_left(
     assert engine.things != []
     assert main(["reap", "dead"], here) == 0
     assert engine.things == []
+
+
+def test_secrets_are_masked_in_what_other_processes_wrote(tmp_path: Path) -> None:
+    """Pytest prints what an assertion compared, a password included; other files stay."""
+    (tmp_path / "logs").mkdir()
+    for name in ("assertions.install.jsonl", "logs/assertions.install.log"):
+        (tmp_path / name).write_bytes(b"a hunter2 b \xff")
+    (tmp_path / "junit.xml").write_text("hunter2")
+    scrub_files(tmp_path, lambda text: text.replace("hunter2", "****"))
+    assert (tmp_path / "assertions.install.jsonl").read_bytes() == b"a **** b \xff"
+    assert (tmp_path / "logs/assertions.install.log").read_bytes() == b"a **** b \xff"
+    assert (tmp_path / "junit.xml").read_text() == "hunter2"
