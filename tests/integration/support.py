@@ -101,7 +101,7 @@ class Call:
 
 def environment(**changes: str) -> dict[str, str]:
     """Return this process's environment with the changes, without what steers a run otherwise."""
-    dropped = {"RECIPE", "REF", "SRC", "PR", "VERSION", "STAGES"}
+    dropped = {"RECIPE", "REF", "SRC", "PR", "VERSION", "STAGES", "CC_CI_NOX"}
     kept = {key: value for key, value in os.environ.items() if key not in dropped}
     return {**kept, **changes}
 
