@@ -247,7 +247,7 @@ def killed(cache: Path) -> None:
     assert own_processes(cache) == []
     assert processes.mounts_below([cache]) == []
     assert sorted(path.name for path in cache.iterdir()) == ["locks"]
-    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+    _await_no_links_but(["lo"])
 
 
 def foreign_pid_files(cache: Path) -> None:
@@ -377,6 +377,16 @@ def _await_gone(pids: list[int]) -> None:
         what=f"the end of {pids}",
         deadline=Deadline.after(20),
         ready=lambda left: not left,
+    )
+
+
+def _await_no_links_but(names: list[str]) -> None:
+    """Wait for the kernel, which takes a dead container's network apart after its last process."""
+    wait_for(
+        lambda: [name for _, name in socket.if_nameindex()],
+        what=f"the end of all links but {names}",
+        deadline=Deadline.after(20),
+        ready=lambda left: left == names,
     )
 
 
