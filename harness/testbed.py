@@ -75,7 +75,8 @@ def prepare(
     checked.require()
     swarm.ensure_swarm(client, engine=engine, cache=cache, say=say)
     swarm.ensure_proxy(client, engine=engine, cache=cache, say=say)
-    refuse_many_nodes(client)
+    node = client.info()["Swarm"]
+    refuse_many_nodes(int(node.get("Nodes", 1)))
     provider = ImageProvider(
         client=client, cache=cache, lock_timeout=settings.lock_timeout, say=say
     )
@@ -83,7 +84,7 @@ def prepare(
         engine=engine,
         client=client,
         preflight=checked,
-        node_id=str(client.info()["Swarm"]["NodeID"]),
+        node_id=str(node["NodeID"]),
         images=provider,
         toolbox_built=_in_background(
             lambda: images.ensure_toolbox(
@@ -109,13 +110,12 @@ def _in_background(call: Callable[[], str]) -> Future[str]:
     return future
 
 
-def refuse_many_nodes(client: docker.DockerClient) -> None:
+def refuse_many_nodes(nodes: int) -> None:
     """Refuse a Swarm of several nodes: containers on the others are out of reach from here.
 
     Raises:
         EngineError: there is more than one node.
     """
-    nodes = int(client.info()["Swarm"].get("Nodes", 1))
     if nodes > 1:
         raise EngineError(
             f"the Swarm has {nodes} nodes, and apps can only be tested on one",
