@@ -115,6 +115,8 @@ OPTIONS = (
            help="auto: one in reach, else a private one; external: never start or install one"),
     Option(name="cache", env="CCCI_CACHE", parse=_path, default=None, metavar="DIR",
            help="engine, images, samples and locks (default: cc-ci in the user's cache directory)"),
+    Option(name="overlays", env="CCCI_OVERLAYS", parse=_path, default=None, metavar="DIR",
+           help="where recipes' overlays and approvals lie (default: tests, beside the harness)"),
     Option(name="lock_timeout", env="CCCI_LOCK_TIMEOUT", parse=_seconds, default=900.0,
            metavar="SECONDS", help="how long to wait for a lock that another run holds"),
     Option(name="timeout_factor", env="CCCI_TIMEOUT_FACTOR", parse=_factor, default=1.0,
@@ -140,6 +142,7 @@ class Settings:
     output: Path = Path("runs")
     engine: str = "auto"
     cache: Path = Path("cc-ci")
+    overlays: Path | None = None  # None means the project's own `tests`
     lock_timeout: float = 900.0
     timeout_factor: float = 1.0
     endpoint_mode: str = "auto"

@@ -58,6 +58,7 @@ class Facts:
     head_version: str
     ledger: str  # a path
     health: Health
+    handed_over: tuple[str, ...] = ()  # ids of the containers that ran when the op had settled
     seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,6 +89,7 @@ class Order:
         facts["health"] = Health(**facts["health"])
         facts["stage"] = Stage(facts["stage"])
         facts["services"] = tuple(facts["services"])
+        facts["handed_over"] = tuple(facts["handed_over"])
         raw["facts"] = Facts(**facts)
         raw["files"] = tuple((path, Origin(origin)) for path, origin in raw["files"])
         return cls(**raw)
