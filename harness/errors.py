@@ -20,6 +20,7 @@ The tree::
     │   ├── ExecNotStartedError    1  the command could not be started in the container
     │   ├── ExecFailedError        1  it ran and returned a code other than 0
     │   └── ExecTimeoutError       1  it did not end in time
+    ├── LookOnlyError         3    an assertion tried to change the deployment
     ├── ProcessError          3    a program on this host failed or took too long
     ├── InternalError         3    the harness itself is wrong
     ├── WaitTimeoutError      3    a condition did not come true in time
@@ -166,6 +167,10 @@ class ExecTimeoutError(ExecError):
 
     exit_code = EXIT_FAILED
     outcome = Outcome.FAILED
+
+
+class LookOnlyError(HarnessError):
+    """An assertion tried to change the deployment; nothing was sent to the engine."""
 
 
 class ProcessError(HarnessError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import docker
 
@@ -12,7 +13,7 @@ from harness.assertions.protocol import Facts
 from harness.backups.labels import BackupSpec
 from harness.backups.restic import Repository, snapshot_path
 from harness.docker.exec import ExecResult, ExecTarget
-from harness.docker.http import Prober, Request, Response
+from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
 from harness.errors import UnknownNameError
 
@@ -27,7 +28,7 @@ class App:
         node_id: the Swarm id of that engine's node.
         reader: the tool container's id.
         patience: seconds to wait for a container that is being replaced.
-        note: is told of every exec that had to be tried again.
+        note: is told of every exec and every request that had to be tried again.
         factor: multiplies every time-out.
     """
 
@@ -102,19 +103,36 @@ class App:
         service: str,
         argv: Sequence[str],
         *,
-        timeout: float = 30.0,
+        timeout: float,
         check: bool = True,
         stdin: bytes | None = None,
         repeatable: bool = False,
+        stdout_to: Path | None = None,
     ) -> ExecResult:
-        """Run a command in the service's container; see `ExecTarget.exec` for what it raises."""
+        """Run a command in the service's container; see `ExecTarget.exec` for what it raises.
+
+        Args:
+            service: the service's short name.
+            argv: the command and its arguments.
+            timeout: seconds that the command may take, times the run's factor.
+            check: raise when it ends with a code other than 0.
+            stdin: bytes for its standard input; None means none.
+            repeatable: whether it is safe to run twice, when its container was replaced.
+            stdout_to: a file for its standard output, however large; None means into the result.
+        """
         return self.target(service).exec(
-            argv, timeout=timeout * self.factor, check=check, stdin=stdin, repeatable=repeatable
+            argv,
+            timeout=timeout * self.factor,
+            check=check,
+            stdin=stdin,
+            repeatable=repeatable,
+            stdout_to=stdout_to,
         )
 
-    def read_file(self, path: str, *, service: str = "app") -> bytes:
+    def read_file(self, path: str, *, service: str = "app", timeout: float = 30.0) -> bytes:
         """Return a file's bytes as the service's container sees them."""
-        return self.exec_in_app(service, ["cat", path], repeatable=True).stdout
+        argv = ["cat", path]
+        return self.exec_in_app(service, argv, timeout=timeout, repeatable=True).stdout
 
     def http_get(self, path: str = "") -> Response:
         """Ask the app's own container for a page; an empty path is the recipe's health path."""
@@ -123,14 +141,21 @@ class App:
     def http(self, request: Request, *, service: str = "", port: int | None = None) -> Response:
         """Send a request to the service's own container, past every proxy.
 
+        One that was replaced, or has just come up, is waited for: see `PatientProber.send`, also
+        for what it raises.
+
         Args:
             request: what to ask.
             service: empty means the recipe's health service.
             port: None means the recipe's health port.
         """
         health = self.facts.health
-        container = self.target(service or health.service).current().id
-        return self._prober.send(container, request, port=port or health.port, host=self.domain)
+        patient = PatientProber(
+            prober=self._prober,
+            target=self.target(service or health.service),
+            handed_over=self.facts.handed_over,
+        )
+        return patient.send(request, port=port or health.port, host=self.domain)
 
     def health_problem(self) -> str:
         """Ask the health page, and return what is wrong with the answer; empty when nothing is.
@@ -153,7 +178,9 @@ class App:
 
     @cached_property
     def _tool(self) -> ExecTarget:
-        return ExecTarget(client=self.client, name="the tool container", resolve=self._reader_id)
+        return ExecTarget(
+            client=self.client, name="the tool container", resolve=self._reader_id, note=self.note
+        )
 
     def _reader_id(self) -> str:
         return self.reader
@@ -188,6 +215,10 @@ class BackupView:
     def read(self, path: str, *, service: str = "app") -> bytes:
         """Return what the snapshot holds of the file that the service sees at that path."""
         return self.repository.read(self._directory, self.locate(path, service=service))
+
+    def read_own(self, path: str) -> bytes:
+        """Return what the snapshot holds at a path of its own (`/volumes/...`)."""
+        return self.repository.read(self._directory, path)
 
     @cached_property
     def _directory(self) -> str:

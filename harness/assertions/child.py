@@ -10,11 +10,11 @@ import os
 import sys
 from pathlib import Path
 
-import docker
 import pytest
 
 from harness.assertions.plugin import StagePlugin
 from harness.assertions.protocol import END, Order, append
+from harness.docker import look_only
 
 # Any other code means that tests were not run and nobody has said why; a test may choose its code.
 DONE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -26,7 +26,7 @@ def main() -> None:
     if not line:
         return
     order = Order.load(line)
-    client = docker.from_env(environment=dict(order.engine))
+    client = look_only.connect(order.engine)
     arguments = [
         "-c",
         os.devnull,  # neither this project's pytest settings nor a stranger's apply

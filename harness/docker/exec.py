@@ -10,36 +10,40 @@ See docs/decisions/0004-exec.md.
 
 from __future__ import annotations
 
-import socket
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, NotFound
-from requests.exceptions import RequestException
+from docker.errors import APIError
 
+from harness.docker.exec_stream import Output, close, converse, output_into
 from harness.docker.snapshot import ContainerState, read_container
 from harness.errors import (
     ContainerUnavailableError,
+    DiskFullError,
     EngineError,
     ExecFailedError,
     ExecNotStartedError,
     ExecTimeoutError,
+    HarnessError,
     WaitTimeoutError,
 )
-from harness.waiting import Deadline, retry, wait_for
+from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, wait_for
 
 SUSPICIOUS_CODES = (126, 127, 137, 143)  # what an exec in a dying container can end with, too
-DEATH_SECONDS = 0.5  # within which an engine says that a container has ended after its exec did
-STDERR = 2
-HEADER = struct.Struct(">BxxxL")
+DEATH_SECONDS = 2.0  # within which a busy engine says that a container ended after its exec did
+NO_ROOM = "no space left on device"
+SHOWN = 200  # characters of a command that a message shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecResult:
-    """A command that ran to its end: raw streams, exit code, the container, how many tries."""
+    """A command that ran to its end: raw streams, exit code, the container, how many tries.
+
+    `stdout` is empty when it was written to a file.
+    """
 
     argv: tuple[str, ...]
     stdout: bytes
@@ -54,11 +58,24 @@ class ExecResult:
         return self.stdout.decode(errors="replace")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    argv: tuple[str, ...]
+    timeout: float
+    stdin: bytes | None
+    user: str
+    repeatable: bool
+
+    def __str__(self) -> str:
+        text = " ".join(self.argv)
+        return f"`{text if len(text) <= SHOWN else text[:SHOWN] + ' ...'}`"
+
+
 class _ReplacedError(Exception):
     """The container went away while, or before, the command ran in it."""
 
-    def __init__(self, reason: str, *, began: bool) -> None:
-        super().__init__(reason)
+    def __init__(self, container: ContainerState, reason: str, *, began: bool) -> None:
+        super().__init__(f"container {container.id[:12]} was replaced: {reason}")
         self.began = began
 
 
@@ -71,7 +88,8 @@ class ExecTarget:
         name: what the container is of, for messages: a service's name.
         resolve: returns the id of the container that serves now, or None when there is none.
         patience: seconds to wait for a container to come up, each time one is needed.
-        note: is told of every try that has to be made again.
+        note: is told of every try that has to be made again, and of how many there were then.
+        clock: measures the waits between tries; a command's own time is always real.
     """
 
     client: docker.DockerClient
@@ -79,6 +97,7 @@ class ExecTarget:
     resolve: Callable[[], str | None]
     patience: float = 60.0
     note: Callable[[str], None] = field(default=lambda _: None)
+    clock: Clock = SYSTEM_CLOCK
 
     def exec(
         self,
@@ -90,6 +109,7 @@ class ExecTarget:
         user: str = "",
         repeatable: bool = False,
         attempts: int = 5,
+        stdout_to: Path | None = None,
     ) -> ExecResult:
         """Run a command in the container that serves now.
 
@@ -101,7 +121,10 @@ class ExecTarget:
             user: the user to run it as; empty means the container's own.
             repeatable: whether it may be started a second time when the container it ran in was
                 replaced meanwhile. A command that never began is always tried again.
-            attempts: the most tries.
+            attempts: the most tries. None is begun later than `patience` plus `timeout` seconds
+                after the first one.
+            stdout_to: a file that standard output is written to as it comes, whatever its size.
+                The file is there, or replaced, only if nothing is raised; `stdout` is then empty.
 
         Raises:
             ContainerUnavailableError: no container came up, or it was replaced under the command.
@@ -109,36 +132,56 @@ class ExecTarget:
             ExecFailedError: it ended with a code other than 0.
             ExecTimeoutError: it did not end in time.
             EngineError: the engine did not answer.
+            TestBedError: standard output cannot be written to that file.
         """
-        deadline = Deadline.after(self.patience + timeout * attempts)
+        command = _Command(
+            argv=tuple(argv), timeout=timeout, stdin=stdin, user=user, repeatable=repeatable
+        )
+        with output_into(stdout_to) as output:
+            result = self._persist(command, output, attempts)
+            if check and result.code != 0:
+                raise ExecFailedError(
+                    f"{command} in {self.name} ended with code {result.code}",
+                    detail=output.excerpt(),
+                )
+            return result
+
+    def _persist(self, command: _Command, output: Output, attempts: int) -> ExecResult:
+        """Run it, again in the next container when one was replaced and it is safe to."""
+        tries = 0
 
         def once(attempt: int) -> ExecResult:
-            container = self.current()
-            return _exec_once(
-                self, container, tuple(argv), timeout=timeout, stdin=stdin, user=user, tries=attempt
-            )
+            nonlocal tries
+            tries = attempt
+            output.restart()
+            return _Try(self, self.current(), command, output).run(attempt)
 
         def again(attempt: int, error: Exception) -> None:
-            if not repeatable and isinstance(error, _ReplacedError) and error.began:
+            if isinstance(error, _ReplacedError) and error.began and not command.repeatable:
                 raise error
-            self.note(f"exec in {self.name}, try {attempt}: {error}")
+            self.note(f"exec of {command} in {self.name}, try {attempt}: {error}; tried again")
 
+        deadline = Deadline.after(self.patience + command.timeout, self.clock)
         try:
-            result = retry(
-                once, on=_ReplacedError, attempts=attempts, deadline=deadline, note=again
-            )
+            return retry(once, on=_ReplacedError, attempts=attempts, deadline=deadline, note=again)
         except _ReplacedError as error:
-            raise self._unavailable(argv, str(error)) from error
-        except RequestException as error:
-            raise EngineError(
-                f"the engine did not answer an exec in {self.name}: {error}"
+            raise self._unavailable(command, error, tries) from error
+        except OSError as error:  # an answer of the engine that says no is one, too
+            kind = DiskFullError if NO_ROOM in str(error).lower() else EngineError
+            raise kind(
+                f"the engine failed while {command} was run in {self.name}: {error}",
+                cause="it was stopped or restarted, it is overloaded, or it has no room left",
+                hint="nox -s engine -- status; its log has the last word",
             ) from error
-        if check and result.code != 0:
-            raise self._failed(result)
-        return result
+        finally:
+            if tries > 1:
+                self.note(f"exec of {command} in {self.name}: {tries} tries were made")
 
-    def current(self) -> ContainerState:
+    def current(self, deadline: Deadline | None = None) -> ContainerState:
         """Return the container that serves now, waiting for one that is coming up.
+
+        Args:
+            deadline: when to give up; None means after `patience` seconds.
 
         Raises:
             ContainerUnavailableError: none came up in time.
@@ -152,7 +195,7 @@ class ExecTarget:
             found = wait_for(
                 look,
                 what=f"a usable container of {self.name}",
-                deadline=Deadline.after(self.patience),
+                deadline=deadline or Deadline.after(self.patience, self.clock),
                 ready=lambda state: state is not None and state.usable,
             )
         except WaitTimeoutError as error:
@@ -164,142 +207,148 @@ class ExecTarget:
         assert found is not None  # noqa: S101  `ready` says so; the type checker cannot see it
         return found
 
-    def _unavailable(self, argv: Sequence[str], reason: str) -> ContainerUnavailableError:
+    def serves(self, container: ContainerState) -> bool:
+        """Whether that container still is the one that serves, and was not restarted meanwhile."""
+        after = read_container(self.client, container.id)
+        same = after is not None and after.running and after.started_at == container.started_at
+        return same and self.resolve() == container.id
+
+    def stays(self, container: ContainerState) -> bool:
+        """Whether that container still serves after a moment.
+
+        What ran in a killed container ends a little before the engine says that the container did.
+        """
+        try:
+            wait_for(
+                lambda: self.serves(container),
+                what="the container's end",
+                deadline=Deadline.after(DEATH_SECONDS, self.clock),
+                ready=lambda serves: not serves,
+            )
+        except WaitTimeoutError:
+            return True
+        return False
+
+    def _unavailable(
+        self, command: _Command, error: _ReplacedError, tries: int
+    ) -> ContainerUnavailableError:
+        if error.began and not command.repeatable:
+            why = "it was not run again, because it may not be safe to run twice"
+            hint = "pass repeatable=True if it is"
+        else:
+            why = f"{tries} tries ended like that"
+            hint = "look at why the service's tasks end: docker service ps"
         return ContainerUnavailableError(
-            f"the container of {self.name} was replaced while `{_shown(argv)}` ran in it",
-            cause=f"{reason}; it was not run again, because it may not be safe to run twice",
-        )
-
-    def _failed(self, result: ExecResult) -> ExecFailedError:
-        streams = b"\n".join(part for part in (result.stdout, result.stderr) if part)
-        return ExecFailedError(
-            f"`{_shown(result.argv)}` in {self.name} ended with code {result.code}",
-            detail=streams[-4000:].decode(errors="replace"),
+            f"the container of {self.name} was replaced while {command} ran in it",
+            cause=f"{error}; {why}",
+            hint=hint,
         )
 
 
-def _shown(argv: Sequence[str]) -> str:
-    text = " ".join(argv)
-    return text if len(text) <= 200 else text[:200] + " ..."  # noqa: PLR2004  a line's worth
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One try of a command in one container."""
 
+    target: ExecTarget
+    container: ContainerState
+    command: _Command
+    output: Output
 
-def _exec_once(
-    target: ExecTarget,
-    container: ContainerState,
-    argv: tuple[str, ...],
-    *,
-    timeout: float,
-    stdin: bytes | None,
-    user: str,
-    tries: int,
-) -> ExecResult:
-    api = target.client.api
-    try:
-        created = api.exec_create(container.id, list(argv), stdin=stdin is not None, user=user)
-        attached = api.exec_start(created["Id"], socket=True)
-    except APIError as error:
-        if _is_same(target.client, container):
-            raise ExecNotStartedError(
-                f"`{_shown(argv)}` could not be started in {target.name}", detail=str(error)
-            ) from error
-        raise _ReplacedError(str(error), began=False) from error
-    try:
-        stdout, stderr = _converse(_raw_socket(attached), stdin, Deadline.after(timeout))
-    except TimeoutError as error:
-        raise ExecTimeoutError(
-            f"`{_shown(argv)}` in {target.name} did not end within {timeout:g} s",
-            cause="it waits for something, or the host is slow: CCCI_TIMEOUT_FACTOR=2 allows more",
-        ) from error
-    finally:
-        _close(attached)
-    code, began = _outcome(target.client, created["Id"])
-    if (code is None or code in SUSPICIOUS_CODES) and not _stays(target.client, container):
-        raise _ReplacedError(f"it ended with code {code}", began=began)
-    if not began or code is None:
-        raise ExecNotStartedError(
-            f"`{_shown(argv)}` could not be started in {target.name}",
-            cause="there is no such program in the image, or it is not executable",
-            detail=(stdout + stderr).decode(errors="replace"),
+    def run(self, attempt: int) -> ExecResult:
+        """Run it to its end.
+
+        Raises:
+            _ReplacedError: the container went away.
+            HarnessError: anything else than an end of the command.
+        """
+        exec_id = self._converse()
+        code, began = self._ending(exec_id)
+        if code is None or code in SUSPICIOUS_CODES or not began:
+            gone = not self.target.stays(self.container)
+        else:
+            # A command that lost its server, say, because the container is being stopped. Where it
+            # is safe to, it is asked again; else its code is what there is.
+            repeatable = self.command.repeatable and code != 0
+            gone = repeatable and not self.target.serves(self.container)
+        if gone:
+            raise self._replaced(f"the command ended with code {code}", began=began)
+        if not began:
+            raise self._not_started(
+                self.output.excerpt(), "there is no such program in the image, or it is no program"
+            )
+        if code is None or self.output.engine:
+            raise EngineError(
+                f"the engine does not know how {self.command} in {self.target.name} ended",
+                detail=self.output.engine,
+            )
+        return ExecResult(
+            argv=self.command.argv,
+            stdout=self.output.stdout,
+            stderr=self.output.stderr,
+            code=code,
+            container=self.container.id,
+            attempts=attempt,
         )
-    return ExecResult(
-        argv=argv, stdout=stdout, stderr=stderr, code=code, container=container.id, attempts=tries
-    )
 
+    def _converse(self) -> str:
+        """Start it, let it run until its streams end, and return the exec's id."""
+        api, command = self.target.client.api, self.command
+        try:
+            exec_id: str = api.exec_create(
+                self.container.id,
+                list(command.argv),
+                stdin=command.stdin is not None,
+                user=command.user,
+            )["Id"]
+            attached = api.exec_start(exec_id, socket=True)
+        except APIError as error:
+            if not self.target.stays(self.container):
+                raise self._replaced(str(error), began=False) from error
+            if error.is_server_error():
+                raise
+            raise self._not_started(str(error), "the engine refuses it") from error
+        try:
+            deadline = Deadline.after(command.timeout)
+            converse(attached, stdin=command.stdin, output=self.output, deadline=deadline)
+        except TimeoutError as error:
+            raise self._timed_out() from error
+        finally:
+            close(attached)
+        return exec_id
 
-def _outcome(client: docker.DockerClient, exec_id: str) -> tuple[int | None, bool]:
-    """Return the exit code (None when it cannot be known any more) and whether it ever began."""
-    try:
-        inspected = client.api.exec_inspect(exec_id)
-    except NotFound:
-        return None, True
-    return inspected["ExitCode"], bool(inspected["Pid"])
+    def _ending(self, exec_id: str) -> tuple[int | None, bool]:
+        """Return the exit code (None when nobody knows it any more) and whether it ever began.
 
+        A command may close its streams and go on.
+        """
+        try:
+            inspected: Mapping[str, Any] = wait_for(
+                lambda: self.target.client.api.exec_inspect(exec_id),
+                what="the command's end",
+                deadline=Deadline.after(self.command.timeout, self.target.clock),
+                ready=lambda look: not look.get("Running", False),
+            )
+        except APIError:
+            return None, True
+        except WaitTimeoutError as error:
+            raise self._timed_out() from error
+        return inspected["ExitCode"], bool(inspected["Pid"])
 
-def _is_same(client: docker.DockerClient, before: ContainerState) -> bool:
-    """Whether the container is still there, running, and was not restarted meanwhile."""
-    after = read_container(client, before.id)
-    return after is not None and after.running and after.started_at == before.started_at
-
-
-def _stays(client: docker.DockerClient, before: ContainerState) -> bool:
-    """Whether the container is still the same after a moment.
-
-    The exec of a killed container ends a little before the engine says that the container did.
-    """
-    try:
-        wait_for(
-            lambda: _is_same(client, before),
-            what="the container's end",
-            deadline=Deadline.after(DEATH_SECONDS),
-            ready=lambda same: not same,
+    def _timed_out(self) -> Exception:
+        if not self.target.serves(self.container):
+            return self._replaced("the command did not end", began=True)
+        return ExecTimeoutError(
+            f"{self.command} in {self.target.name} did not end within {self.command.timeout:g} s",
+            cause="it waits for something, or the host is slow",
+            hint="allow more: timeout= of the call, or CCCI_TIMEOUT_FACTOR=2 for every one",
+            detail=self.output.excerpt(),
         )
-    except WaitTimeoutError:
-        return True
-    return False
 
+    def _replaced(self, reason: str, *, began: bool) -> _ReplacedError:
+        return _ReplacedError(self.container, reason, began=began)
 
-def _close(attached: Any) -> None:  # noqa: ANN401  as below
-    """Close the stream: through the response below it, which owns the connection, where it has one.
-
-    The SDK keeps that response open for the stream's sake; closing the stream alone would leave it.
-    """
-    getattr(attached, "_response", attached).close()
-
-
-def _raw_socket(stream: Any) -> socket.socket:  # noqa: ANN401  the SDK returns one of several types
-    """Return the socket below what the SDK hands out; over TLS and ssh it is one already."""
-    raw: socket.socket = getattr(stream, "_sock", stream)
-    return raw
-
-
-def _converse(
-    stream: socket.socket, stdin: bytes | None, deadline: Deadline
-) -> tuple[bytes, bytes]:
-    """Send the input, read both streams to their end, and return them.
-
-    The attached stream is multiplexed: a header of 8 bytes (stream number, length), then that many
-    bytes. Source: Engine API, ContainerAttach, "Stream format".
-
-    Raises:
-        TimeoutError: the deadline passed first.
-    """
-    if stdin is not None:
-        stream.settimeout(max(deadline.remaining(), 0.001))
-        stream.sendall(stdin)
-        stream.shutdown(socket.SHUT_WR)
-    buffers: dict[bool, list[bytes]] = {False: [], True: []}
-    pending = bytearray()
-    while True:
-        if deadline.passed():
-            raise TimeoutError
-        stream.settimeout(max(deadline.remaining(), 0.001))
-        chunk = stream.recv(65536)
-        if not chunk:
-            return b"".join(buffers[False]), b"".join(buffers[True])
-        pending += chunk
-        while len(pending) >= HEADER.size:
-            number, length = HEADER.unpack_from(pending)
-            if len(pending) < HEADER.size + length:
-                break
-            buffers[number == STDERR].append(bytes(pending[HEADER.size : HEADER.size + length]))
-            del pending[: HEADER.size + length]
+    def _not_started(self, said: str, cause: str) -> HarnessError:
+        what = f"{self.command} could not be started in {self.target.name}"
+        if NO_ROOM in said.lower():
+            return DiskFullError(f"{what}: no room is left on the engine's disk", detail=said)
+        return ExecNotStartedError(what, cause=cause, detail=said)

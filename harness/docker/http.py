@@ -3,6 +3,10 @@
 The request is sent by curl from a tool container on a network that the app is on, to the address of
 the very container that serves. A proxy that answers for a whole zone cannot stand in between, and
 nothing is ever sent from the host, from where an overlay address leaves by the default gateway.
+
+A container that is replaced, or that has just come up, may leave a request without an answer. That
+says nothing about the app, so what is safe to send twice is sent again, to the container that
+serves then. See docs/decisions/0004-exec.md.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ from dataclasses import dataclass, field
 import docker
 
 from harness.docker.exec import ExecTarget
+from harness.docker.snapshot import ContainerState
 from harness.errors import ContainerUnavailableError, RecipeError
+from harness.waiting import Deadline, retry
 
 # Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
 CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")
@@ -26,6 +32,11 @@ NO_ANSWER = {
     52: "the answer was empty",
     56: "the connection was cut",
 }
+NEVER_SENT = (6, 7)  # the codes with which curl says that there was no connection at all
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # they change nothing (RFC 9110, 9.2.1)
+NOT_YET = frozenset({502, 503, 504})  # of a server whose other half is not there yet
+PAUSE = 0.5  # seconds between two sendings
+MOST = 1000  # sendings of one request; as a rule it is the time that ends them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +70,10 @@ def _quoted(value: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """An HTTP answer; status 0 and `error` mean that there was none. Headers are lower case."""
+    """An HTTP answer; status 0 and `error` mean that there was none. Headers are lower case.
+
+    `sent` is False when the request certainly did not reach the app.
+    """
 
     url: str
     status: int
@@ -67,6 +81,7 @@ class Response:
     body: bytes
     container: str
     error: str = ""
+    sent: bool = True
 
     @property
     def text(self) -> str:
@@ -90,7 +105,7 @@ class Prober:
     timeout: float = field(default=10.0)
 
     def send(self, container: str, request: Request, *, port: int, host: str) -> Response:
-        """Send a request to a container, and return its answer.
+        """Send a request to a container, once, and return its answer.
 
         Args:
             container: the id of the app's container.
@@ -99,9 +114,17 @@ class Prober:
             host: the value of the Host header.
 
         Raises:
+            ContainerUnavailableError: there is no such container any more.
             RecipeError: the container is on no network that the tool container is on.
         """
-        url = f"http://{self.address(container)}:{port}/{request.path.lstrip('/')}"
+        address = self.address(container)
+        return self.send_to(address, request, port=port, host=host, container=container)
+
+    def send_to(
+        self, address: str, request: Request, *, port: int, host: str, container: str
+    ) -> Response:
+        """Send a request to a container's address, once, and return its answer."""
+        url = f"http://{address}:{port}/{request.path.lstrip('/')}"
         # The request goes in by standard input: passwords have no place in an argument list.
         done = self.tool.exec(
             [*CURL, "-m", f"{self.timeout:g}", "-K", "-"],
@@ -109,13 +132,18 @@ class Prober:
             check=False,
             stdin=request.curl_config(url, host),
         )
-        if done.code != 0:
-            why = NO_ANSWER.get(done.code, "curl failed")
-            failure = f"{why} (curl {done.code}: {done.stderr.decode(errors='replace').strip()})"
-            return Response(
-                url=url, status=0, headers={}, body=b"", container=container, error=failure
-            )
-        return _parse(done.stdout, url, container)
+        if done.code == 0:
+            return _parse(done.stdout, url, container)
+        why = NO_ANSWER.get(done.code, "curl failed")
+        return Response(
+            url=url,
+            status=0,
+            headers={},
+            body=b"",
+            container=container,
+            error=f"{why} (curl {done.code}: {done.stderr.decode(errors='replace').strip()})",
+            sent=done.code not in NEVER_SENT,
+        )
 
     def address(self, container: str) -> str:
         """Return the container's address on the shared network.
@@ -138,6 +166,147 @@ class Prober:
                 hint="name the service that serves pages as HEALTH_SERVICE in recipe_meta.py",
             )
         return str(address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientProber:
+    """Asks the container that serves, and asks again when it was replaced or has just come up.
+
+    A container that was handed over, still runs, and gives no answer is the app's own fault: that
+    is returned as it is. Of a new container, and of one that goes away, nothing is believed but a
+    real answer, for as long as the patience of `target` lasts.
+
+    Args:
+        prober: sends each request.
+        target: finds the container that serves; its patience and its record are used.
+        handed_over: the ids of the containers that ran when the op had settled. Without any, a
+            container is new only if another one served when the request was made.
+    """
+
+    prober: Prober
+    target: ExecTarget
+    handed_over: tuple[str, ...] = ()
+
+    def send(self, request: Request, *, port: int, host: str) -> Response:
+        """Send a request to the container that serves, and return its answer.
+
+        One whose method is not safe is sent again only if it was certainly not sent before.
+
+        Args:
+            request: what to ask.
+            port: the port that the app listens on inside its container.
+            host: the value of the Host header.
+
+        Raises:
+            ContainerUnavailableError: no container came up in time, or it was replaced under a
+                request that must not be sent twice.
+            RecipeError: the container is on no network that the tool container is on.
+        """
+        question = _Question(prober=self, request=request, port=port, host=host)
+        tries = 0
+
+        def once(attempt: int) -> Response:
+            nonlocal tries
+            tries = attempt
+            return question.ask(self.target.current(deadline))
+
+        def again(attempt: int, error: Exception) -> None:
+            self.target.note(f"{question}, try {attempt}: {error}; sent again")
+
+        deadline = Deadline.after(self.target.patience, self.target.clock)
+        try:
+            return retry(
+                once, on=_AgainError, attempts=MOST, deadline=deadline, pause=PAUSE, note=again
+            )
+        except _AgainError as error:
+            if error.response is not None:
+                return error.response
+            raise ContainerUnavailableError(
+                f"{question}: no container kept up for long enough to be asked",
+                cause=str(error),
+                hint="look at why the service's tasks end: docker service ps",
+            ) from error
+        finally:
+            if tries > 1:
+                self.target.note(f"{question}: {tries} tries were made")
+
+    def leaves(self, container: ContainerState) -> bool:
+        """Whether a container is going, or has gone.
+
+        A request is cut a little before the engine says that its container ended. As long as
+        nothing was handed over, there is no need to wait for that: whoever waits for the app's
+        first answer asks again anyhow.
+        """
+        if self.handed_over:
+            return not self.target.stays(container)
+        return not self.target.serves(container)
+
+
+class _AgainError(Exception):
+    """There was no answer that says anything about the app, and the request may be sent again."""
+
+    def __init__(self, what: str, response: Response | None = None) -> None:
+        super().__init__(what)
+        self.response = response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """One request, and when each container that it met had been started, by id."""
+
+    prober: PatientProber
+    request: Request
+    port: int
+    host: str
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.request.method} {self.request.path} of {self.prober.target.name}"
+
+    def ask(self, container: ContainerState) -> Response:
+        """Send the request to that container, and return an answer that counts.
+
+        Raises:
+            _AgainError: there was none, and the request may be sent again.
+            ContainerUnavailableError: there was none, and it may have been carried out.
+            RecipeError: the container is on no network that the tool container is on.
+        """
+        known = self.prober.handed_over or tuple(self.seen)[:1] or (container.id,)
+        started = self.seen.setdefault(container.id, container.started_at)
+        new = container.id not in known or container.started_at != started
+        response = self._send(container)
+        if response.status and response.status not in NOT_YET:
+            return response
+        # A status may be just what an assertion looks for, so it is not held up for a last look.
+        target = self.prober.target
+        left = not target.serves(container) if response.status else self.prober.leaves(container)
+        if not (left or new):
+            return response
+        what = f"container {container.id[:12]} {'was replaced' if left else 'is a new one'}"
+        what = f"{what}: {response.error or f'status {response.status}'}"
+        if self.request.method in SAFE_METHODS or not response.sent:
+            raise _AgainError(what, response)
+        if left and not response.status:
+            raise ContainerUnavailableError(
+                f"{self}: the container was replaced while it was asked",
+                cause=f"{what}; it was not asked again, because that may not be safe to do twice",
+            )
+        return response
+
+    def _send(self, container: ContainerState) -> Response:
+        prober = self.prober.prober
+        try:
+            address = prober.address(container.id)
+        except ContainerUnavailableError as error:
+            raise _AgainError(error.what) from error
+        except RecipeError as error:
+            # A container that ends loses its networks a little before it is gone.
+            if self.prober.leaves(container):
+                raise _AgainError(error.what) from error
+            raise
+        return prober.send_to(
+            address, self.request, port=self.port, host=self.host, container=container.id
+        )
 
 
 def _parse(raw: bytes, url: str, container: str) -> Response:

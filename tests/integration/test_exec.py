@@ -1,22 +1,30 @@
 """The exec contract on a real engine: what a script of answers cannot show."""
 
+import http.client
 import secrets
 import threading
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import pytest
 from docker.models.containers import Container
 
+from harness.docker import look_only
 from harness.docker.exec import ExecTarget
+from harness.docker.snapshot import read_container, read_stack
 from harness.docker.sweep import RUN_LABEL, sweep
 from harness.errors import (
     ContainerUnavailableError,
     ExecFailedError,
     ExecNotStartedError,
     ExecTimeoutError,
+    LookOnlyError,
 )
 from harness.testbed import TestBed
+
+LARGE = bytes(range(256)) * 81920  # 20 MiB
 
 
 class Box:
@@ -59,6 +67,72 @@ def test_streams_are_apart_and_binary(box: Box) -> None:
     assert got.attempts == 1
 
 
+def test_twenty_mebibytes_go_in_and_come_out_at_once(box: Box) -> None:
+    """`cat` writes as it reads: whoever sends all of it first waits for ever."""
+    assert box.target.exec(["cat"], timeout=60, stdin=LARGE).stdout == LARGE
+
+
+@pytest.mark.parametrize(("argv", "out"), [(["true"], b""), (["head", "-c", "10"], LARGE[:10])])
+def test_a_command_need_not_read_its_input(argv: list[str], out: bytes, box: Box) -> None:
+    """It ends well, and what it wrote is all there."""
+    assert box.target.exec(argv, timeout=60, stdin=LARGE).stdout == out
+
+
+def test_a_slow_reader_gets_all_of_the_output(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the command has ended before this process reads the engine's answer at all."""
+    begin = http.client.HTTPResponse.begin
+
+    def late(self: http.client.HTTPResponse) -> None:
+        threading.Event().wait(0.5)
+        begin(self)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "begin", late)
+    got = box.target.exec(["sh", "-c", "cat; echo out; echo err >&2"], timeout=30, stdin=b"in ")
+    assert (got.stdout, got.stderr) == (b"in out\n", b"err\n")
+
+
+def test_large_output_goes_to_a_file_and_not_through_memory(box: Box, tmp_path: Path) -> None:
+    """Fifty megabytes; with some on standard error beside."""
+    path = tmp_path / "dump"
+    script = "head -c 50000000 /dev/zero; head -c 3000000 /dev/zero >&2; echo end >&2"
+    tracemalloc.start()
+    try:
+        got = box.target.exec(["sh", "-c", script], timeout=120, stdout_to=path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size == 50_000_000
+    assert (got.stdout, got.stderr[-4:]) == (b"", b"end\n")
+    assert peak < 8_000_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_holds_the_output_of_one_run(box: Box, tmp_path: Path) -> None:
+    """A container that is replaced in the middle of a dump leaves nothing of it behind."""
+    path = tmp_path / "dump"
+    timer = threading.Timer(0.5, box.replace)
+    timer.start()
+    script = "echo begun; test -e /tmp/ran || { touch /tmp/ran; sleep 5; }; echo done"
+    got = box.target.exec(["sh", "-c", script], timeout=30, repeatable=True, stdout_to=path)
+    timer.join()
+    assert got.attempts >= 2
+    assert path.read_bytes() == b"begun\ndone\n"
+
+
+def test_a_failed_dump_leaves_no_file(box: Box, tmp_path: Path) -> None:
+    """Half of a dump must not pass for one, and a runtime's message neither."""
+    for argv in (["sh", "-c", "echo half; exit 3"], ["no-such-program"]):
+        with pytest.raises((ExecFailedError, ExecNotStartedError)):
+            box.target.exec(argv, timeout=30, stdout_to=tmp_path / "dump")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_closes_its_streams_is_waited_for(box: Box) -> None:
+    """Its code counts, though it comes later."""
+    argv = ["sh", "-c", "exec >&- 2>&-; sleep 1; exit 3"]
+    assert box.target.exec(argv, timeout=30, check=False).code == 3
+
+
 @pytest.mark.parametrize("code", [1, 126, 127, 137, 143])
 def test_a_code_is_the_commands_own_when_the_container_stays(code: int, box: Box) -> None:
     """Whatever the number."""
@@ -86,6 +160,8 @@ def test_a_command_that_hangs_is_given_up(box: Box) -> None:
     """And the next one works."""
     with pytest.raises(ExecTimeoutError):
         box.target.exec(["sleep", "60"], timeout=0.5)
+    with pytest.raises(ExecTimeoutError):
+        box.target.exec(["sleep", "60"], timeout=0.5, stdin=LARGE)
     assert box.target.exec(["echo", "x"], timeout=30).text == "x\n"
 
 
@@ -141,3 +217,40 @@ def test_many_replacements_never_give_a_wrong_answer(box: Box) -> None:
     finally:
         stop.set()
         killer.join()
+
+
+def test_the_client_of_assertions_looks_and_runs_commands(bed: TestBed, box: Box) -> None:
+    """Through every call that the handle of an app needs."""
+    client = look_only.connect(bed.engine.environ({}))
+    try:
+        target = ExecTarget(client=client, name="box", resolve=lambda: box.current.id)
+        data = bytes(range(256)) * 4096
+        assert target.exec(["cat"], timeout=30, stdin=data).stdout == data
+        state = read_container(client, str(box.current.id))
+        assert state is not None
+        assert state.usable
+        assert read_stack(client, "no-such-stack", node_id=bed.node_id).services == ()
+    finally:
+        client.close()
+
+
+def test_the_client_of_assertions_changes_nothing(bed: TestBed, box: Box) -> None:
+    """The container is still there and was not restarted, nor was another one made."""
+    client = look_only.connect(bed.engine.environ({}))
+    before = read_container(bed.client, str(box.current.id))
+    try:
+        mine = client.containers.get(str(box.current.id))
+        changes: list[Callable[[], object]] = [mine.kill, mine.restart, mine.remove]
+        for change in changes:
+            with pytest.raises(LookOnlyError, match="tried to change the deployment"):
+                change()
+        with pytest.raises(LookOnlyError, match=r"POST .*/containers/create"):
+            client.containers.run(box.image, ["true"], labels={RUN_LABEL: box.run})
+    finally:
+        client.close()
+    after = read_container(bed.client, str(box.current.id))
+    assert before is not None
+    assert after is not None
+    assert (after.id, after.started_at, after.running) == (before.id, before.started_at, True)
+    found = bed.client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={box.run}"})
+    assert [one.id for one in found] == [box.current.id]

@@ -14,5 +14,6 @@ def test_the_snapshot_holds_the_event(backup: BackupView, state: Mapping[str, st
 
 def test_the_post_hook_tidied_up(app: App) -> None:
     """The copy is in the snapshot only."""
-    done = app.exec_in_app("app", ["test", "-e", "/data/export.tar"], check=False, repeatable=True)
+    argv = ["test", "-e", "/data/export.tar"]
+    done = app.exec_in_app("app", argv, timeout=30, check=False, repeatable=True)
     assert done.code == 1

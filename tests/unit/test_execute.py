@@ -1,287 +1,59 @@
 """Performing a plan: each op once and in its order, and what one stage's end means for the next."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Self
 
 import pytest
 from docker.errors import DockerException
 
-from harness.assertions.app import App
-from harness.assertions.protocol import Order
-from harness.assertions.runner import Asserted
-from harness.backups.restic import Snapshot
-from harness.docker.exec import ExecTarget
-from harness.docker.readiness import Before
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.errors import (
     AbortedError,
     BackupError,
+    ContainerUnavailableError,
     ConvergenceError,
     EngineError,
     RecipeError,
 )
-from harness.execute import Execution
-from harness.ledger import Ledger
-from harness.model import Adaptation, Origin, Outcome, Stage, StageResult
-from harness.operations import Context, Operations
-from harness.plan.planner import Head, Plan, PlannedStage
-from harness.platforms.base import Deployed, Revision, Target
-from harness.recipes.meta import RecipeMeta
-from harness.recipes.repo import Release
-from harness.recipes.versions import Version
-from harness.seeding import SeedContext
-from tests.unit.fake_engine import stop_the_clock
+from harness.ledger import Op
+from harness.model import AssertionResult, Origin, Outcome, Stage
+from harness.plan.planner import PlannedStage
+from tests.unit.fake_run import BASE, FILES, HEAD, LABELS, Bench, full, set_up
+from tests.unit.fake_stack import look, service
 
-BASE, HEAD = "b" * 40, "a" * 40
-NOTE = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
-VERSION = Version.parse("1.0.0+1")
-FILES = ((Path("t.py"), Origin.GENERIC),)
-TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
-LABELS = {
-    "backupbot.backup": "true",
-    "backupbot.backup.pre-hook": "dump",
-    "backupbot.backup.post-hook": "tidy",
-    "backupbot.restore.pre-hook": "stop",
-    "backupbot.restore.post-hook": "load",
-}
-
-
-def look(labels: Mapping[str, str], *, image: str) -> StackSnapshot:
-    """Return a look at a stack of one service with one volume."""
-    mounts = [{"Type": "volume", "Source": "made_test_data", "Target": "/data"}]
-    service = ServiceState(
-        id="i", name="app", image=image, labels=labels, replicas=1, job=False, restart="any",
-        update_state="", update_started=image, update_message="",
-        template={"ContainerSpec": {"Image": image, "Mounts": mounts}},
-    )  # fmt: skip
-    return StackSnapshot(
-        stack="made_test", node_id="n", services=(service,), tasks=(), containers={}
-    )
-
-
-def broken(number: int) -> TaskState:
-    """Return a task that ended badly."""
-    return TaskState(
-        id=f"t{number}", service_id="i", slot="1", state="failed", desired="shutdown",
-        error="non-zero exit (1)", exit_code=1, container_id="", node_id="n",
-        created_at=f"{number}", spec={},
-    )  # fmt: skip
-
-
-@dataclass
-class Bench:
-    """Everything around a run, faked: each act is an event, and any of them can be made to fail."""
-
-    directory: Path
-    events: list[str] = field(default_factory=list)
-    failing: dict[str, Exception] = field(default_factory=dict)
-    fails_later: dict[str, Exception] = field(default_factory=dict)  # once the install is done
-    asserted: dict[Stage, Outcome] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
-    services: tuple[str, ...] = ("app",)
-    ports: Mapping[str, int] = field(default_factory=dict)
-    meta: RecipeMeta = field(default_factory=RecipeMeta)
-    answers: list[int] = field(default_factory=list)  # before it answers 200
-    tasks: tuple[TaskState, ...] = ()
-    breaks_in: Stage | None = None
-    image: str = "none"
-    dirty_tree: bool = False
-    path: Path = Path("/recipe")
-    orders: dict[Stage, Order] = field(default_factory=dict)
-    timeouts: dict[str, float] = field(default_factory=dict)
-    befores: list[Before] = field(default_factory=list)
-    finished: list[StageResult] = field(default_factory=list)
-    name: str = "fake"
-
-    def happen(self, event: str) -> None:
-        """Record an event, or fail instead."""
-        if "assert install" in self.events:
-            self.failing |= self.fails_later
-        if event in self.failing:
-            raise self.failing[event]
-        self.events.append(event)
-
-    def checkout(self, commit: str) -> None:
-        """Check a commit out, as the clone does."""
-        self.happen(f"checkout {commit[0]}")
-
-    def dirty(self) -> bool:
-        """Whether the checkout was changed."""
-        return self.dirty_tree
-
-    def deploy(self, revision: Revision) -> Deployed:
-        """Deploy, as the platform does."""
-        assert (revision.directory, revision.dirty) == (self.path, self.dirty_tree)
-        how = "chaos" if revision.chaos else "pinned"
-        self.happen(f"deploy {revision.commit[0]} {how}")
-        self.image = f"nginx:{revision.commit[0]}"
-        return Deployed(
-            version="1.0.0+1", timeout=90, services=self.services, ports=self.ports,
-            adaptations=(NOTE,),
-        )  # fmt: skip
-
-    def start_reader(self) -> str:
-        """Start the reader, beside the deploy: its place among the events is left open."""
-        if "reader" in self.failing:
-            raise self.failing["reader"]
-        return "reader1"
-
-    def vault(self, volumes: tuple[str, ...]) -> Self:
-        """Start the vault, which is this bench too."""
-        assert volumes == ("made_test_data",)
-        self.happen("vault")
-        return self
-
-    def backup(self, parts: Any, *, host: str) -> Snapshot:  # noqa: ANN401  parts of a backup
-        """Back up."""
-        assert ([part.volume for part in parts], host) == (["made_test_data"], "made_test")
-        self.happen("backup")
-        return Snapshot(id="0a1b", files=2, size=30)
-
-    def restore(self, snapshot: str, parts: Any) -> None:  # noqa: ANN401  the same
-        """Restore."""
-        assert len(parts) == 1
-        self.happen(f"restore {snapshot}")
-
-    def seed(self, stage: Stage, context: SeedContext) -> bool:
-        """Run a seed hook, which can ask the app that is up."""
-        assert context.app.facts.stage is stage
-        assert context.app.reader == "reader1"
-        self.happen(f"seed {stage}")
-        context.state[stage] = len(context.state)
-        return True
-
-    def hook(self, target: ExecTarget, command: str, *, label: str, timeout: float) -> str:
-        """Run a hook of a label."""
-        assert target.name == "app"
-        self.happen(f"hook {command}")
-        self.timeouts[label] = timeout
-        return "x" * 3000
-
-    def settle(
-        self, _client: object, stack: str, *, node_id: str, before: Before, timeout: float
-    ) -> StackSnapshot:
-        """Wait until settled."""
-        assert (stack, node_id) == ("made_test", "n")
-        self.happen("settle")
-        self.befores.append(before)
-        self.timeouts.setdefault("settle", timeout)
-        return look(self.labels, image=self.image)
-
-    def read(self, _client: object, stack: str, *, node_id: str) -> StackSnapshot:
-        """Take a look."""
-        assert (stack, node_id) == ("made_test", "n")
-        return replace(look(self.labels, image=self.image), tasks=self.tasks)
-
-    def answer(self, app: App) -> Any:  # noqa: ANN401  a response
-        """Answer a request for the health page."""
-        assert app.reader == "reader1"
-        status = self.answers.pop(0) if self.answers else 200
-        self.happen("answer")
-        return SimpleNamespace(status=status)
-
-    def workers(self, logs: Path, environ: Mapping[str, str]) -> Self:
-        """Return the children, which are this bench too."""
-        assert (logs, environ) == (self.directory / "logs", {"A": "1"})
-        return self
-
-    def __enter__(self) -> Self:
-        """Begin with no child."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the children."""
-        self.events.append("children ended")
-
-    def prepare(self, stage: Stage) -> None:
-        """Start a child early; when, is another matter."""
-
-    def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
-        """Assert."""
-        self.happen(f"assert {stage}")
-        self.orders[stage], self.timeouts["assert"] = order, timeout
-        outcome = self.asserted.get(stage, Outcome.PASSED)
-        if stage is self.breaks_in:
-            self.tasks = (*self.tasks, broken(2))
-        return Asserted(outcome=outcome, reason=f"{outcome} {stage}", seconds=0.5, results=())
-
-    def execution(self, plan: Plan, *, factor: float = 1.0) -> Execution:
-        """Return an execution of a plan, over this bench."""
-        fake: Any = self
-        seeds: Any = SimpleNamespace(run=self.seed, has=lambda _stage: True)
-        operations = Operations(
-            context=Context(
-                client=fake, plan=plan, target=TARGET, platform=fake, repo=fake, tools=fake,
-                seeds=seeds, ledger=Ledger(self.directory / "ledger"), meta=self.meta,
-                node_id="n", factor=factor,
-            )
-        )  # fmt: skip
-        return Execution(
-            plan=plan, operations=operations, directory=self.directory, tests=Path("/tests"),
-            environ={"A": "1"}, engine={"DOCKER_HOST": "x"}, factor=factor,
-            finished=self.finished.append,
-        )  # fmt: skip
-
-    def performed(self, plan: Plan | None = None) -> dict[str, str]:
-        """Perform a plan, and return each stage's outcome."""
-        execution = self.execution(plan or full())
-        execution.run()
-        assert self.finished == execution.results
-        return {str(result.stage): str(result.outcome) for result in execution.results}
-
-    def ledger(self) -> list[str]:
-        """Return the ledger's ops, as they began and ended."""
-        entries = Ledger(self.directory / "ledger").entries()
-        return [f"{entry['event']} {entry['op']}" for entry in entries]
-
-
-def full(**changes: PlannedStage) -> Plan:
-    """Return a plan of all stages, with an upgrade; the changes replace stages by name."""
-    assert VERSION is not None
-    head = Head(commit=HEAD, ref="main", version=None, has_backup=True)
-    base = Release(tag="1.0.0+1", version=VERSION, commit=BASE, annotated=True)
-    stages = [
-        changes.get(str(stage), PlannedStage(stage=stage, runs=True, asked=True, files=FILES))
-        for stage in Stage
-    ]
-    return Plan(recipe="made", head=head, base=base, stages=tuple(stages))
+Mishap = Callable[[Bench], None]
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench on which everything goes well."""
-    made = Bench(tmp_path)
-    monkeypatch.setattr("harness.operations.settle", made.settle)
-    monkeypatch.setattr("harness.operations.read_stack", made.read)
-    monkeypatch.setattr("harness.operations.run_hook", made.hook)
-    monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)
-    monkeypatch.setattr(App, "http_get", lambda app: made.answer(app))  # noqa: PLW0108  or no app
-    stop_the_clock(monkeypatch)
-    return made
+    return set_up(tmp_path, monkeypatch)
 
 
-INSTALL = ["checkout b", "deploy b pinned", "settle", "answer", "assert install"]
-UPGRADE = ["seed upgrade", "checkout a", "deploy a chaos", "settle", "answer", "assert upgrade"]
-SAVE, LOAD = ["hook dump", "backup", "hook tidy"], ["hook stop", "restore 0a1b", "hook load"]
-BACKUP = ["seed backup", "vault", *SAVE, "settle", "answer", "assert backup"]
-RESTORE = ["seed restore", *LOAD, "settle", "answer", "assert restore"]
-CUSTOM = ["seed custom", "assert custom"]
+INSTALL = [
+    "checkout b", "begin deploy", "deploy b pinned", "settle", "end deploy", "answer",
+    "assert install",
+]  # fmt: skip
+UPGRADE = [
+    "settle", "seed upgrade", "vault data", "witness data", "checkout a", "begin redeploy",
+    "deploy a chaos", "settle", "end redeploy", "answer", "assert upgrade",
+]  # fmt: skip
+BACKUP = [
+    "settle", "seed backup", "witness data", "begin backup", "hook dump", "backup data, 1 own",
+    "hook tidy", "end backup", "settle", "answer", "assert backup",
+]  # fmt: skip
+RESTORE = [
+    "settle", "seed restore", "witness data", "begin restore", "hook stop", "restore 0a1b data",
+    "hook load", "end restore", "settle", "answer", "assert restore",
+]  # fmt: skip
+CUSTOM = ["settle", "seed custom", "answer", "assert custom"]
 
 
 def test_every_act_comes_once_and_in_its_order(bench: Bench) -> None:
-    """Seed hook, op, wait, an answer, assertions; no hook before the install."""
+    """What went before has settled, seed hook, op, wait, an answer, assertions; nothing besides."""
     assert set(bench.performed().values()) == {"passed"}
     assert bench.events == [*INSTALL, *UPGRADE, *BACKUP, *RESTORE, *CUSTOM, "children ended"]
-
-
-def test_every_op_is_in_the_ledger_as_it_began_and_as_it_ended(bench: Bench) -> None:
-    """One deployment, one redeploy in place: the assertions compare these counts."""
-    bench.performed()
-    ops = ("deploy", "redeploy", "backup", "restore")
-    assert bench.ledger() == [f"{event} {op}" for op in ops for event in ("begin", "end")]
 
 
 def test_assertions_are_told_what_is_deployed_by_now(bench: Bench) -> None:
@@ -290,43 +62,200 @@ def test_assertions_are_told_what_is_deployed_by_now(bench: Bench) -> None:
     first, second = bench.orders[Stage.INSTALL].facts, bench.orders[Stage.UPGRADE].facts
     assert (first.deployed, first.chaos, second.deployed, second.chaos) == (BASE, False, HEAD, True)
     assert (second.base_commit, second.base_version, second.head_commit) == (BASE, "1.0.0+1", HEAD)
+    assert (first.handed_over, second.handed_over) == (("c-app-1",), ("c-app-2",))
     last = bench.orders[Stage.CUSTOM].facts
     assert last.stage is Stage.CUSTOM
     assert last.seen["backup"]["snapshot"] == "0a1b"
     assert last.state == {"upgrade": 0, "backup": 1, "restore": 2, "custom": 3}
-    order = bench.orders[Stage.CUSTOM]
-    assert (order.reader, order.node_id, order.root) == ("reader1", "n", "/tests")
-    assert order.results == str(bench.directory / "assertions.custom.jsonl")
-    assert (order.files, order.engine) == ((("t.py", Origin.GENERIC),), {"DOCKER_HOST": "x"})
 
 
-def test_an_upgrade_reports_what_it_changed(bench: Bench) -> None:
-    """Before and after: without that, nobody could tell an upgrade from a no-op."""
-    execution = bench.execution(full())
-    execution.run()
-    facts = execution.results[1].facts
-    assert facts["changed_services"] == ["app"]
-    assert (facts["images_before"], facts["images"]) == ({"app": "nginx:b"}, {"app": "nginx:a"})
-    assert facts["update_started_before"] == {"app": "nginx:b"}
-    assert facts["labels_before"] == facts["labels_after"] == {"app": LABELS}
-
-
-def test_each_wait_knows_what_was_there_before_its_op(bench: Bench) -> None:
-    """The first has nothing to compare with; the upgrade's has the base."""
+def test_an_order_says_where_everything_is(bench: Bench) -> None:
+    """The files, where results go, the engine, and both of the harness's own containers."""
     bench.performed()
-    assert bench.befores[0] == Before()
-    assert bench.befores[1].update_started == {"app": "nginx:b"}
-    assert bench.befores[2].update_started == {"app": "nginx:a"}
+    order = bench.orders[Stage.CUSTOM]
+    assert (order.reader, order.vault, order.node_id) == ("reader1", "vault1", "n")
+    assert order.results == str(bench.directory / "assertions.custom.jsonl")
+    assert (order.files, order.root) == ((("t.py", Origin.GENERIC),), "/tests")
+    assert order.engine == {"DOCKER_HOST": "x"}
+    assert bench.orders[Stage.INSTALL].vault == "", "there is none before the upgrade"
 
 
-def test_without_a_base_the_head_is_deployed_and_marked_as_such(bench: Bench) -> None:
-    """As chaos, since it is no release."""
+def test_assertions_have_more_time_on_slow_hosts(bench: Bench) -> None:
+    """All of a stage's together, and whatever they wait for themselves."""
+    bench.execution(factor=2.0).run()
+    assert bench.timeouts["assert"] == 1800.0
+    assert bench.orders[Stage.CUSTOM].timeout_factor == 2.0
+
+
+# What became of the app while it was asserted about
+
+
+def changed(**changes: object) -> Mishap:
+    """Return a mishap that changes the service."""
+    return lambda bench: bench.change(**changes)
+
+
+def added(bench: Bench) -> None:
+    """Deploy another service."""
+    bench.stack = look(*bench.stack.services, service("db"))
+
+
+def removed(bench: Bench) -> None:
+    """Remove the service."""
+    bench.stack = look()
+
+
+@pytest.mark.parametrize("said", [Outcome.PASSED, Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED])
+@pytest.mark.parametrize(
+    ("mishap", "what"),
+    [
+        (changed(template={"ForceUpdate": 1}), "service app was changed (TaskTemplate)"),
+        (changed(labels={"a": "b"}), "service app was changed (Labels)"),
+        (changed(replicas=0), "service app was changed (replicas)"),
+        (added, "service db was added"),
+        (removed, "service app was removed"),
+        (lambda bench: bench.ledger.begin(Op.REDEPLOY), "the ledger records 1 more redeploy"),
+    ],
+    ids=["spec", "labels", "replicas", "added", "removed", "ledger"],
+)
+def test_a_deployment_that_was_changed_under_its_assertions_is_an_error(
+    bench: Bench, said: Outcome, mishap: Mishap, what: str
+) -> None:
+    """Assertions only look: whatever they say of an app that somebody changes is worth nothing."""
+    bench.asserted = {Stage.BACKUP: said}
+    bench.then["assert backup"] = partial(mishap, bench)
+    assert bench.performed()["backup"] == "error"
+    first, *_ = bench.finished[2].reason.splitlines()
+    assert first == f"the deployment was changed while the assertions of backup ran: {what}"
+    assert bench.finished[2].facts["snapshot"] == "0a1b", "the op is in the report all the same"
+
+
+@pytest.mark.parametrize("said", [Outcome.PASSED, Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED])
+def test_a_task_that_breaks_while_it_is_asserted_about_fails_the_stage(
+    bench: Bench, said: Outcome
+) -> None:
+    """What the assertions ran into is only an echo of it, so its sentence comes first.
+
+    And an app that crashes every few seconds looks fine in between. Each break is told once: a
+    later stage is not held to it.
+    """
+    bench.asserted, bench.then["assert backup"] = {Stage.BACKUP: said}, bench.crash
+    got = bench.performed()
+    assert list(got.values()) == ["passed", "passed", "failed", "aborted", "passed"]
+    echo = [] if said is Outcome.PASSED else [f"{said} backup"]
+    sentence = "app broke after the backup had settled: non-zero exit (1)"
+    assert bench.finished[2].reason == "\n".join([sentence, *echo])
+
+
+@pytest.mark.parametrize("said", [Outcome.PASSED, Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED])
+@pytest.mark.parametrize("mishap", [Bench.replace_task, Bench.kill], ids=["replaced", "killed"])
+def test_a_task_that_was_only_replaced_or_killed_from_outside_changes_no_word(
+    bench: Bench, said: Outcome, mishap: Mishap
+) -> None:
+    """Swarm replaces tasks by itself, and a kill from outside is not the recipe's doing."""
+    bench.asserted, bench.then["assert backup"] = {Stage.BACKUP: said}, partial(mishap, bench)
+    assert bench.performed()["backup"] == said
+    assert bench.finished[2].reason == ("" if said is Outcome.PASSED else f"{said} backup")
+
+
+@pytest.mark.parametrize("why", ["memory", "unhealthy", "forgotten"])
+def test_a_kill_that_the_app_brought_about_itself_is_its_own(bench: Bench, why: str) -> None:
+    """Its memory limit, its health check; and what cannot be known any more counts as its own."""
+
+    def mishap() -> None:
+        word = "unhealthy container" if why == "unhealthy" else "non-zero exit (137)"
+        bench.replace_task(137, word)
+        if why == "memory":
+            bench.killed_by_memory = {"c-app-2"}
+        if why == "forgotten":
+            first, *others = bench.stack.tasks
+            tasks = (replace(first, container_id=""), *others)
+            bench.stack = replace(bench.stack, tasks=tasks)
+
+    bench.then["assert backup"] = mishap
+    assert bench.performed()["backup"] == "failed"
+
+
+def test_a_changed_deployment_says_more_than_a_task_that_broke(bench: Bench) -> None:
+    """Whoever changed it may well be why it broke."""
+
+    def mishap() -> None:
+        bench.crash()
+        bench.change(replicas=0)
+
+    bench.then["assert backup"] = mishap
+    assert bench.performed()["backup"] == "error"
+    assert "broke" not in bench.finished[2].reason
+
+
+def test_an_engine_that_is_gone_after_the_assertions_is_an_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they said while it was there: nobody can tell what became of the app."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise DockerException("gone")
+
+    bench.then["assert backup"] = lambda: monkeypatch.setattr("harness.context.read_stack", gone)
+    bench.results = (
+        AssertionResult(nodeid="t", origin=Origin.GENERIC, outcome=Outcome.PASSED, seconds=0),
+    )
+    assert list(bench.performed().values())[:4] == ["passed", "passed", "error", "aborted"]
+    result = bench.finished[2]
+    assert "gone" in result.reason
+    assert result.assertions == bench.results, "they are in the report all the same"
+    assert (result.facts["snapshot"], result.assert_seconds) == ("0a1b", 0.5)
+
+
+# Test files that the recipe ships and nobody approved
+
+
+def test_files_that_nobody_approved_are_in_the_report_as_skips(bench: Bench) -> None:
+    """By name, with the reason, after what was asserted; the stage's word does not change."""
+    denied = ("test_backup.py", "custom/test_x.py")
+    stage = PlannedStage(stage=Stage.BACKUP, runs=True, asked=True, files=FILES, denied=denied)
+    why = "the recipe's tests are not approved: sha256:0a"
+    assert bench.performed(replace(full(backup=stage), repo_local=why))["backup"] == "passed"
+    assert [(one.nodeid, one.message) for one in bench.finished[2].assertions] == [
+        ("repo-local/test_backup.py", why),
+        ("repo-local/custom/test_x.py", why),
+    ]
+    assert {one.origin for one in bench.finished[2].assertions} == {Origin.REPO_LOCAL}
+    assert {one.outcome for one in bench.finished[2].assertions} == {Outcome.SKIPPED}
+    assert not any("repo-local" in path for path, _ in bench.orders[Stage.BACKUP].files)
+    assert not bench.finished[1].assertions
+
+
+def test_a_stage_that_has_nothing_but_files_that_nobody_approved_asserts_nothing(
+    bench: Bench,
+) -> None:
+    """They are in its report, and it has not passed."""
+    stage = PlannedStage(stage=Stage.CUSTOM, runs=True, asked=True, denied=("test_x.py",))
+    assert bench.performed(replace(full(custom=stage), repo_local="why"))["custom"] == "skipped"
+    (result,) = bench.finished[4].assertions
+    assert (result.nodeid, result.outcome) == ("repo-local/test_x.py", Outcome.SKIPPED)
+    assert "assert custom" not in bench.events
+
+
+def test_a_stage_that_is_left_out_says_what_else_nobody_approved(bench: Bench) -> None:
+    """The recipe ships tests of its own, and that is why its custom stage has none."""
+    stage = PlannedStage(
+        stage=Stage.CUSTOM, runs=False, asked=True, reason="none", denied=("test_x.py",)
+    )
+    assert bench.performed(replace(full(custom=stage), repo_local="why"))["custom"] == "skipped"
+    (result,) = bench.finished[4].assertions
+    assert (result.nodeid, result.message) == ("repo-local/test_x.py", "why")
+
+
+# What one stage's end means for the next
+
+
+def test_a_stage_that_is_left_out_has_its_reason(bench: Bench) -> None:
+    """And keeps nothing else from being done."""
     left_out = PlannedStage(stage=Stage.UPGRADE, runs=False, asked=True, reason="no release")
     plan = replace(full(upgrade=left_out), base=None)
-    bench.dirty_tree = True
     assert bench.performed(plan)["upgrade"] == "skipped"
-    assert bench.events[:3] == ["checkout a", "deploy a chaos", "settle"]
-    assert bench.orders[Stage.INSTALL].facts.base_commit == ""
+    assert "deploy a chaos" in bench.events
     assert bench.finished[1].reason == "no release"
     assert bench.finished[4].outcome is Outcome.PASSED
 
@@ -375,30 +304,108 @@ def test_an_op_that_goes_wrong_has_its_word_and_asserts_nothing(
     bench: Bench, event: str, error: Exception, outcome: Outcome
 ) -> None:
     """The recipe's fault or the machine's; never a pass, and never the end of the report."""
-    bench.fails_later = {event: error}
+    bench.then["assert install"] = lambda: bench.failing.update({event: error})
     got = bench.performed()
     assert (got["install"], got["upgrade"], got["custom"]) == ("passed", outcome, "aborted")
     assert "assert upgrade" not in bench.events
     assert str(getattr(error, "what", error)).strip("'") in bench.finished[1].reason
-    assert "end redeploy" not in bench.ledger()
-    assert ("begin redeploy" in bench.ledger()) == (event in ("deploy a chaos", "settle"))
+    assert "end redeploy" not in bench.events
+    assert ("begin redeploy" in bench.events) == (event == "deploy a chaos")
 
 
-def test_a_run_that_is_told_to_stop_keeps_what_it_has(bench: Bench) -> None:
+def test_an_app_that_breaks_between_two_stages_fails_the_later_one(bench: Bench) -> None:
+    """Its op is not performed, and what was asserted before stays as it was."""
+    bare = PlannedStage(stage=Stage.INSTALL, runs=True, asked=True)
+    bench.then["answer"] = lambda: bench.then.update({"settle": bench.crash})
+    got = bench.performed(full(install=bare))
+    assert (got["install"], got["upgrade"], got["backup"]) == ("skipped", "failed", "aborted")
+    assert "app broke after the install had settled" in bench.finished[1].reason
+    assert "seed upgrade" not in bench.events
+
+
+NO_CONTAINER = "no container of app came up"
+
+
+def breaks_before(event: str, bench: Bench) -> None:
+    """Let the app break after the stage of that event had found it settled, and before the event.
+
+    A seed hook comes right after that; so the container is killed first, and the new one breaks
+    when it is asked for an answer.
+    """
+    if event == "hook dump":
+        bench.then["begin backup"] = bench.crash
+        return
+
+    def killed() -> None:
+        bench.kill()
+        bench.then["answer"] = bench.crash
+
+    bench.then["assert upgrade"] = killed
+
+
+@pytest.mark.parametrize("event", ["hook dump", "seed backup"])
+def test_a_container_that_is_missing_because_it_broke_is_the_apps_fault(
+    bench: Bench, event: str
+) -> None:
+    """The command of an op or of a seed hook only met what had happened; that is said first."""
+    breaks_before(event, bench)
+    bench.failing = {event: ContainerUnavailableError(NO_CONTAINER)}
+    assert bench.performed()["backup"] == "failed"
+    first, *rest = bench.finished[2].reason.splitlines()
+    assert first == "app broke after the upgrade had settled: non-zero exit (1)"
+    assert rest == [NO_CONTAINER]
+
+
+@pytest.mark.parametrize("event", ["hook dump", "seed backup"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_container_that_is_missing_though_nothing_broke_is_the_machines_fault(
+    bench: Bench, event: str, *, killed: bool
+) -> None:
+    """Somebody killed it, or the host is slow: that says nothing of the recipe."""
+    if killed:
+        bench.then["begin backup"] = bench.kill
+    bench.failing = {event: ContainerUnavailableError(NO_CONTAINER)}
+    assert bench.performed()["backup"] == "error"
+    assert bench.finished[2].reason == NO_CONTAINER
+
+
+def test_a_container_that_is_missing_before_any_hand_over_is_the_machines_fault(
+    bench: Bench,
+) -> None:
+    """There is no look yet that the app could be compared with."""
+    bench.failing = {"settle": ContainerUnavailableError(NO_CONTAINER)}
+    assert bench.performed()["install"] == "error"
+    assert bench.finished[0].reason == NO_CONTAINER
+
+
+def test_a_container_that_is_missing_while_the_engine_is_gone_keeps_its_reason(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell whether it broke; that question must not hide what was run into."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise DockerException("gone")
+
+    bench.then["begin backup"] = lambda: monkeypatch.setattr("harness.context.read_stack", gone)
+    bench.failing = {"hook dump": ContainerUnavailableError(NO_CONTAINER)}
+    assert bench.performed()["backup"] == "error"
+    assert bench.finished[2].reason == NO_CONTAINER
+
+
+@pytest.mark.parametrize("event", ["backup data, 1 own", "assert backup"])
+def test_a_run_that_is_told_to_stop_keeps_what_it_has(bench: Bench, event: str) -> None:
     """In an op or among assertions; the stage of the moment is aborted, nothing comes after it."""
-    for event in ("backup", "assert backup"):
-        bench.events.clear()
-        bench.failing = {event: AbortedError("SIGINT")}
-        execution = bench.execution(full())
-        with pytest.raises(AbortedError):
-            execution.run()
-        assert [(str(r.stage), str(r.outcome)) for r in execution.results] == [
-            ("install", "passed"),
-            ("upgrade", "passed"),
-            ("backup", "aborted"),
-        ]
-        assert bench.events[-1] == "children ended"
-        assert "seed restore" not in bench.events
+    bench.failing = {event: AbortedError("SIGINT")}
+    execution = bench.execution()
+    with pytest.raises(AbortedError):
+        execution.run()
+    assert [(str(r.stage), str(r.outcome)) for r in execution.results] == [
+        ("install", "passed"),
+        ("upgrade", "passed"),
+        ("backup", "aborted"),
+    ]
+    assert bench.events[-1] == "children ended"
+    assert "seed restore" not in bench.events
 
 
 def test_a_stage_without_test_files_performs_its_op_all_the_same(bench: Bench) -> None:
@@ -421,139 +428,35 @@ def test_only_what_was_asked_for_or_is_needed_is_in_the_report(bench: Bench) -> 
     assert list(bench.performed(full(install=needed, **left_out))) == ["install", "backup"]
 
 
-@pytest.mark.parametrize(("own", "expected"), [(None, 180.0), (20, 40.0)])
-def test_every_time_out_is_multiplied_for_slow_hosts(
-    bench: Bench, own: int | None, expected: float
-) -> None:
-    """The deploy's is the recipe's label's, unless the meta says another."""
-    bench.meta = RecipeMeta(DEPLOY_TIMEOUT=own)
-    bench.execution(full(), factor=2.0).run()
-    assert bench.timeouts == {
-        "settle": expected,
-        "assert": 1800.0,
-        **dict.fromkeys(
-            (label.removeprefix("backupbot.") for label in LABELS if "hook" in label), 1200.0
-        ),
-    }
-    assert bench.orders[Stage.CUSTOM].timeout_factor == 2.0
-
-
-def test_a_reader_that_does_not_start_is_the_machines_fault(bench: Bench) -> None:
-    """It is started beside the deploy; where both fail, the recipe's own failure goes first."""
-    bench.failing = {"reader": EngineError("no network")}
-    assert bench.performed()["install"] == "error"
-    bench.finished.clear()
-    bench.failing["deploy b pinned"] = RecipeError("refused")
-    assert bench.performed()["install"] == "failed"
-
-
-@pytest.mark.parametrize("labels", [{}, {**LABELS, "backupbot.backup.volumes.data": "false"}])
-def test_a_backup_of_nothing_has_failed(bench: Bench, labels: Mapping[str, str]) -> None:
-    """An exit code of 0 and a snapshot without data would be a lie."""
-    bench.labels = labels
+def test_a_bad_backup_keeps_the_restore_from_being_tried(bench: Bench) -> None:
+    """There is nothing that could be restored; the reason is the backup's own."""
+    bench.labels = {name: text for name, text in LABELS.items() if "pre" not in name}
+    bench.failing = {"hook tidy": BackupError("the hook failed")}
     got = bench.performed()
     assert (got["backup"], got["restore"], got["custom"]) == ("failed", "aborted", "passed")
-    assert "no volume is backed up" in bench.finished[2].reason
-    assert "begin backup" not in bench.ledger()
+    assert bench.finished[2].reason == "the hook failed"
+    assert "end backup" not in bench.events
 
 
-@pytest.mark.parametrize("hook", ["hook dump", "hook tidy"])
-def test_a_backups_hook_that_fails_fails_the_backup(bench: Bench, hook: str) -> None:
-    """A dump that was not made is not in the snapshot, whatever restic says."""
-    bench.failing = {hook: BackupError("the hook failed")}
-    got = bench.performed()
-    assert (got["backup"], got["restore"]) == ("failed", "aborted")
-    assert "end backup" not in bench.ledger()
-
-
-def test_what_hooks_print_is_kept_up_to_a_limit(bench: Bench) -> None:
-    """In the report, by service and label."""
-    execution = bench.execution(full())
-    execution.run()
-    hooks = execution.results[2].facts["hooks"]
-    assert hooks == [
-        {"service": "app", "label": "backup.pre-hook", "output": "x" * 2000},
-        {"service": "app", "label": "backup.post-hook", "output": "x" * 2000},
-    ]
-
-
-@pytest.mark.parametrize("status", [0, 502, 503, 504])
-def test_an_app_that_does_not_answer_yet_is_waited_for(bench: Bench, status: int) -> None:
-    """Without a health check a container is up before its program listens."""
-    bench.answers = [status, status]
-    bench.performed()
-    assert bench.events[:6] == [*INSTALL[:3], "answer", "answer", "answer"]
-    assert bench.events.count("answer") == 6
-
-
-@pytest.mark.parametrize("status", [0, 404, 500])
-def test_what_an_app_answers_is_for_the_assertions_to_judge(bench: Bench, status: int) -> None:
-    """Here it is only waited for, and not for ever; a wrong answer is an answer."""
-    bench.answers = [status] * 10_000
-    assert set(bench.performed().values()) == {"passed"}
-    if status:
-        assert bench.events.count("answer") == 4
-
-
-@pytest.mark.parametrize(
-    ("services", "ports", "meta", "expected"),
-    [
-        (("db", "app"), {}, {}, ("app", 80)),
-        (("db", "app"), {"db": 1, "app": 8080}, {}, ("app", 8080)),
-        (("db", "web"), {"web": 3000}, {}, ("web", 3000)),
-        (("db", "web"), {}, {}, ("db", 80)),
-        (("app", "web"), {"web": 3000}, {"HEALTH_SERVICE": "web"}, ("web", 3000)),
-        (("app",), {"app": 3000}, {"HEALTH_PORT": 81}, ("app", 81)),
-    ],
-)
-def test_who_is_asked_for_a_page(
-    bench: Bench,
-    services: tuple[str, ...],
-    ports: Mapping[str, int],
-    meta: Mapping[str, Any],
-    expected: tuple[str, int],
+def test_a_stop_while_it_is_asked_what_broke_is_a_stop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is deployed now decides, unless the recipe's meta does: `app`, or where Traefik goes."""
-    bench.services, bench.ports, bench.meta = services, ports, RecipeMeta(**meta)
-    bench.performed()
-    health = bench.orders[Stage.UPGRADE].facts.health
-    assert (health.service, health.port) == expected
+    """The first Ctrl-C must not be lost: the second one leaves things behind."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise AbortedError("SIGINT")
+
+    bench.then["begin backup"] = lambda: monkeypatch.setattr("harness.context.read_stack", stop)
+    bench.failing = {"hook dump": ContainerUnavailableError("none")}
+    execution = bench.execution()
+    with pytest.raises(AbortedError):
+        execution.run()
+    assert [str(result.outcome) for result in execution.results] == ["passed", "passed", "aborted"]
 
 
-def test_how_the_page_is_judged_is_the_metas(bench: Bench) -> None:
-    """Its path, its status, and the text that proves that it is this app."""
-    bench.meta = RecipeMeta(HEALTH_PATH="/x", HEALTH_STATUS=204, MARKER="it")
-    bench.performed()
-    health = bench.orders[Stage.INSTALL].facts.health
-    assert (health.path, health.status, health.marker) == ("/x", 204, "it")
-
-
-def test_a_service_that_is_not_deployed_cannot_be_asked(bench: Bench) -> None:
-    """The head dropped it, or the meta is wrong; the message names those that there are."""
-    bench.meta = RecipeMeta(HEALTH_SERVICE="web")
-    assert bench.performed()["install"] == "failed"
-    assert "no service 'web'" in bench.finished[0].reason
-    assert "one of app" in bench.finished[0].reason
-
-
-def test_a_task_that_breaks_while_it_is_asserted_fails_the_stage(bench: Bench) -> None:
-    """A service that crashes every few seconds looks fine in between."""
-    bench.tasks, bench.breaks_in = (broken(1),), Stage.BACKUP
-    got = bench.performed()
-    assert list(got.values()) == ["passed", "passed", "failed", "aborted", "passed"]
-    reason = "app broke after the backup had settled: non-zero exit (1)"
-    assert bench.finished[2].reason == reason
-
-
-def test_an_assertion_that_failed_says_more_than_a_broken_task(bench: Bench) -> None:
-    """Its own words stay."""
-    bench.asserted, bench.breaks_in = {Stage.BACKUP: Outcome.ERROR}, Stage.BACKUP
-    assert bench.performed()["backup"] == "error"
-    assert bench.finished[2].reason == "error backup"
-
-
-def test_each_adaptation_is_reported_once(bench: Bench) -> None:
-    """Both deploys made it."""
-    execution = bench.execution(full())
-    execution.run()
-    assert list(execution.operations.adaptations) == [NOTE]
+@pytest.mark.parametrize("moment", ["assert backup", "hook tidy"])
+def test_a_break_is_told_once(bench: Bench, moment: str) -> None:
+    """The stages after the one that it is told in are judged by what happens in them."""
+    event = "settle" if moment == "assert backup" else "answer"
+    bench.then[moment] = lambda: bench.then.update({event: bench.crash})
+    assert bench.performed()["custom"] == "passed"

@@ -1,4 +1,4 @@
-"""Asking an app for a page: what is handed to curl, and what its answer means."""
+"""Asking an app for a page: what is handed to curl, what its answer means, when to ask again."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.docker.exec import ExecResult
-from harness.docker.http import Prober, Request, Response
+from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
+from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.errors import ContainerUnavailableError, RecipeError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App:  it: self \r\n\r\n"
@@ -153,6 +153,7 @@ def test_no_answer_is_said_and_is_no_status(code: int, words: str) -> None:
     got = ask(FakeTool(code=code, stdout=OK, stderr=b"curl: (x) why\n"))
     assert (got.status, got.headers, got.body) == (0, {}, b"")
     assert words in got.error
+    assert got.sent == (code not in {6, 7})
     assert got.error.endswith(f"(curl {code}: curl: (x) why)")
 
 
@@ -170,3 +171,237 @@ def test_a_container_on_another_network_is_not_asked(networks: dict[str, Any]) -
         prober(tool, networks).send("c1", Request(), port=80, host="h")
     assert ("other" in caught.value.cause) == ("other" in networks)
     assert tool.argv == []
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only while somebody sleeps."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@dataclass
+class Answer:
+    """How one request ends: curl's code or a status, and what becomes of the container then."""
+
+    status: int = 200
+    curl: int = 0
+    then: str = ""  # "replaced", "restarted", "retired" (it runs on) or "" for nothing
+    looks: int = 0  # how many looks later that shows
+
+
+REFUSED, CUT = Answer(curl=7), Answer(curl=56)
+SAFE, UNSAFE = Request(path="/p"), Request(path="/p", method="POST")
+
+
+@dataclass
+class World:
+    """A service whose container answers as told; without more answers, with the last one."""
+
+    answers: list[Answer]
+    serving: int = 1
+    started: int = 1
+    retired: list[str] = field(default_factory=list)
+    off_network: str = ""  # the container that is on no network
+    flickers: bool = False  # every second look finds no container
+    looked: int = 0
+    coming: tuple[str, int] = ("", 0)
+    asked: list[str] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def resolve(self) -> str:
+        """Return which container serves."""
+        return f"c{self.serving}"
+
+    def inspect_container(self, identity: str) -> dict[str, Any]:
+        """Answer for those that live."""
+        what, looks = self.coming
+        if looks:
+            self.coming = (what, looks - 1)
+            if looks == 1:
+                self.become(what)
+        self.looked += 1
+        gone = self.flickers and self.looked % 2 == 0
+        if gone or identity not in {self.resolve(), *self.retired}:
+            raise NotFound("No such container")
+        state = {
+            "Running": True,
+            "Status": "running",
+            "ExitCode": 0,
+            "StartedAt": f"t{self.started}",
+        }
+        on = {} if identity == self.off_network else {"proxy": {"IPAddress": f"ip-{identity}"}}
+        return {"Id": identity, "State": state, "NetworkSettings": {"Networks": on}}
+
+    def become(self, what: str) -> None:
+        """Replace, retire or restart the container."""
+        if what == "retired":
+            self.retired.append(self.resolve())
+        if what in {"replaced", "retired"}:
+            self.serving += 1
+        if what == "restarted":
+            self.started += 1
+
+    def exec(self, argv: list[str], *, timeout: float, check: bool, stdin: bytes) -> ExecResult:
+        """Answer as curl in the tool container does."""
+        assert argv
+        assert timeout
+        assert not check
+        self.asked.append(stdin.decode().partition("://")[2].partition(":")[0])
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer.looks:
+            self.coming = (answer.then, answer.looks)
+        else:
+            self.become(answer.then)
+        stdout = f"HTTP/1.1 {answer.status} x\r\n\r\n".encode()
+        return ExecResult(argv=(), stdout=stdout, stderr=b"", code=answer.curl, container="t")
+
+    def ask(self, request: Request, *handed_over: str, patience: float = 20.0) -> Response:
+        """Ask the service."""
+        client: Any = SimpleNamespace(api=self)
+        tool: Any = self
+        target = ExecTarget(
+            client=client, name="app", resolve=self.resolve, patience=patience, clock=self.clock,
+            note=self.noted.append,
+        )  # fmt: skip
+        prober = Prober(client=client, tool=tool)
+        patient = PatientProber(prober=prober, target=target, handed_over=handed_over)
+        return patient.send(request, port=80, host="h")
+
+
+@pytest.mark.parametrize("handed_over", [(), ("c1",), ("c0",)])
+def test_an_answer_is_an_answer(handed_over: tuple[str, ...]) -> None:
+    """Whatever its status, and whoever gave it: it is asked for once, and nothing is noted."""
+    for status in (200, 401, 404, 500):
+        world = World([Answer(status=status, then="replaced")])
+        assert world.ask(SAFE, *handed_over).status == status
+        assert (world.asked, world.noted, world.clock.now) == (["ip-c1"], [], 0.0)
+
+
+@pytest.mark.parametrize("ends", [REFUSED, CUT, Answer(curl=28), Answer(curl=52)])
+def test_a_container_that_was_handed_over_and_gives_no_answer_is_broken(ends: Answer) -> None:
+    """It is looked at for a moment, since its end may show late, and then that is how it is."""
+    world = World([ends])
+    got = world.ask(SAFE, "c0", "c1")
+    assert (got.status, got.container) == (0, "c1")
+    assert (world.asked, world.noted) == (["ip-c1"], [])
+    assert DEATH_SECONDS <= world.clock.now < DEATH_SECONDS + 0.2
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_status_of_a_container_that_was_handed_over_is_its_word(status: int) -> None:
+    """An assertion may be looking for it: it comes at once."""
+    world = World([Answer(status=status)])
+    assert world.ask(SAFE, "c1").status == status
+    assert (len(world.asked), world.clock.now) == (1, 0.0)
+
+
+@pytest.mark.parametrize("then", ["replaced", "retired", "restarted"])
+@pytest.mark.parametrize("looks", [0, 4])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_container_that_is_replaced_under_a_safe_request_costs_a_try(
+    method: str, looks: int, then: str
+) -> None:
+    """The new one is asked, also when the old one's end shows late; each try is in the record."""
+    world = World([Answer(curl=52, then=then, looks=looks), REFUSED, Answer()])
+    got = world.ask(Request(path="/p", method=method), "c1")
+    new = "c1" if then == "restarted" else "c2"
+    assert (got.status, got.container) == (200, new)
+    assert world.asked == ["ip-c1", f"ip-{new}", f"ip-{new}"]
+    assert [line.partition(": ")[0] for line in world.noted] == [
+        f"{method} /p of app, try 1",
+        f"{method} /p of app, try 2",
+        f"{method} /p of app",
+    ]
+    assert "container c1 was replaced: the answer was empty" in world.noted[0]
+    assert f"container {new} is a new one: the connection was refused" in world.noted[1]
+    assert "3 tries" in world.noted[2]
+
+
+@pytest.mark.parametrize(
+    "ends", [REFUSED, CUT, *(Answer(status=status) for status in (502, 503, 504))]
+)
+def test_a_container_that_was_not_handed_over_may_still_be_coming_up(ends: Answer) -> None:
+    """It has as long as the patience lasts; then its last word counts."""
+    world = World([ends, ends, ends, Answer()])
+    assert world.ask(SAFE, "c0").status == 200
+    assert len(world.asked) == 4
+    world = World([ends])
+    got = world.ask(SAFE, "c0", patience=10.0)
+    assert got.status == (0 if ends.curl else ends.status)
+    assert 10.0 <= world.clock.now < 10.0 + DEATH_SECONDS + 0.6
+
+
+def test_a_service_that_is_leaving_may_say_503() -> None:
+    """A server that was told to stop often does; the new one is asked then."""
+    world = World([Answer(status=503, then="retired"), Answer()])
+    assert world.ask(SAFE, "c1").container == "c2"
+
+
+def test_with_nothing_handed_over_only_a_change_makes_a_container_new() -> None:
+    """A seed hook, or whoever waits for the first answer, is told at once that there is none."""
+    world = World([REFUSED])
+    assert world.ask(SAFE).status == 0
+    assert (len(world.asked), world.clock.now) == (1, 0.0)
+    assert World([Answer(status=503)]).ask(SAFE).status == 503
+    world = World([Answer(curl=56, then="replaced"), REFUSED, Answer(status=503), Answer()])
+    assert (world.ask(SAFE).status, len(world.asked)) == (200, 4)
+
+
+def test_a_request_that_changes_something_is_never_sent_twice() -> None:
+    """It may have been carried out; so neither an answer nor a verdict can be had."""
+    for method in ("POST", "PUT", "DELETE", "PATCH", "MKCALENDAR"):
+        for looks in (0, 4):
+            world = World([Answer(curl=52, then="replaced", looks=looks), Answer()])
+            with pytest.raises(ContainerUnavailableError, match=f"{method} /p of app"):
+                world.ask(Request(path="/p", method=method), "c1")
+            assert world.asked == ["ip-c1"]
+    for ends in (CUT, Answer(status=503), Answer(status=503, then="replaced")):
+        world = World([ends, Answer()])
+        assert world.ask(UNSAFE, "c0").status == ends.status * (not ends.curl)
+        assert world.asked == ["ip-c1"]
+
+
+def test_a_request_that_was_certainly_not_sent_may_be_sent() -> None:
+    """Nobody took the connection, so nothing was carried out."""
+    for handed_over, ends in (("c1", Answer(curl=7, then="replaced")), ("c0", REFUSED)):
+        world = World([ends, REFUSED, Answer(status=201)])
+        assert (world.ask(UNSAFE, handed_over).status, len(world.asked)) == (201, 3)
+    world = World([REFUSED])
+    assert (world.ask(UNSAFE, "c1").status, len(world.asked)) == (0, 1)
+
+
+@pytest.mark.parametrize("request_", [SAFE, UNSAFE], ids=["safe", "unsafe"])
+def test_a_container_that_is_gone_before_it_is_asked_costs_a_try(request_: Request) -> None:
+    """Its address cannot be had any more: nothing was sent."""
+    world = World([Answer()], coming=("replaced", 2))
+    assert world.ask(request_, "c1").container == "c2"
+    assert world.asked == ["ip-c2"]
+    assert "container c1 is gone" in world.noted[0]
+
+
+def test_a_container_without_an_address_may_be_ending() -> None:
+    """Its networks are taken from it first; one that stays is on the wrong network."""
+    world = World([Answer()], off_network="c1")
+    with pytest.raises(RecipeError, match="no address on the network proxy"):
+        world.ask(SAFE, "c1")
+    world = World([Answer()], off_network="c1", coming=("replaced", 4))
+    assert world.ask(SAFE, "c1").container == "c2"
+
+
+def test_containers_that_come_and_go_for_ever_are_no_verdict_on_the_recipe() -> None:
+    """None of them could be asked, for as long as the patience lasts."""
+    world = World([Answer()], flickers=True)
+    with pytest.raises(ContainerUnavailableError, match="long enough to be asked"):
+        world.ask(SAFE, "c1", patience=20.0)
+    assert world.asked == []
+    assert 20.0 <= world.clock.now < 21.0
