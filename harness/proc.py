@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -18,12 +18,16 @@ MASK = "****"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A program that ended: its argv, exit code and both streams, decoded leniently."""
+    """A program that ended: its argv, exit code and both streams, decoded leniently.
+
+    `raw` is standard output as it came: not decoded, and with no secret masked in it.
+    """
 
     argv: tuple[str, ...]
     code: int
     stdout: str
     stderr: str
+    raw: bytes = field(default=b"", repr=False)
 
 
 def scrub(text: str, secrets: Sequence[str]) -> str:
@@ -92,6 +96,7 @@ def run(
         code=process.returncode,
         stdout=scrub(out.decode(errors="replace"), secrets),
         stderr=scrub(err.decode(errors="replace"), secrets),
+        raw=out,
     )
     if check and done.code != 0:
         said = done.stderr.strip() or done.stdout.strip()

@@ -19,8 +19,8 @@ from harness.model import Stage
 
 OPTIONS = ("ref", "stages")
 SAMPLE_PREFIX = "sample:"
-# tests/unit and tests/integration hold the harness' own tests: such a recipe would run them.
-RESERVED_NAMES = frozenset({"integration", "unit"})
+# These folders of tests/ hold the harness' own tests: such a recipe would run them.
+RESERVED_NAMES = frozenset({"integration", "lying", "truth", "unit"})
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _URL = re.compile(r"(?:https?|ssh|git|file)://\S+")

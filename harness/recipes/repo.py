@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -164,13 +164,26 @@ class Repo:
         """Return whether the working tree differs from its commit; untracked files count."""
         return bool(self._git.local("status", "--porcelain", cwd=self.path).strip())
 
-    def describe(self, commit: str = "HEAD") -> str:
-        """Return the commit in words: `1.2.0+1.27.4`, or `1.2.0+1.27.4-3-g1a2b3c4d` 3 later.
+    def tree(self, commit: str, name: str) -> bytes:
+        """Return what `git ls-tree -r -z -l` lists of a file or folder at the top of that commit.
 
-        Without a tag before it, it is the first eight digits.
+        Raises:
+            SourceError: the clone has no such commit.
         """
-        words = ("describe", "--tags", "--always", "--abbrev=8", commit)
-        return self._git.local(*words, cwd=self.path).strip()
+        if not _COMMIT.fullmatch(commit):
+            raise SourceError(f"'{commit}' is not a commit of {self.source}")
+        return self._objects("ls-tree", "-r", "-z", "-l", "--full-tree", commit, name)
+
+    def blobs(self, ids: Iterable[str]) -> bytes:
+        """Return what `git cat-file --batch` says of objects: each one's bytes, as committed."""
+        asked = "".join(f"{one}\n" for one in ids)
+        return self._objects("cat-file", "--batch", stdin=asked.encode())
+
+    def _objects(self, *arguments: str, stdin: bytes | None = None) -> bytes:
+        done = self._git.run(*arguments, cwd=self.path, stdin=stdin)
+        if done.code != 0:
+            explain(f"objects of {self.source} cannot be read", done.stderr)
+        return done.raw
 
     def _resolve_unlisted(self, ref: str) -> str:
         if change := _CHANGE.fullmatch(ref):

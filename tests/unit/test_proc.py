@@ -53,6 +53,13 @@ def test_secrets_are_masked_in_streams_and_messages() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_standard_output_is_there_as_it_came_too() -> None:
+    """A file of a repository need not be UTF-8, and its digest is that of its bytes."""
+    done = proc.run(["cat"], timeout=10, stdin=b"\xffhunter2\r\n", secrets=["hunter2"])
+    assert (done.raw, done.stdout) == (b"\xffhunter2\r\n", "\ufffd****\r\n")
+    assert "hunter2" not in repr(done), "it must not get into a report by accident"
+
+
 def test_a_short_secret_masks_nothing_and_a_long_one_goes_first() -> None:
     """Masking "a" would mask half of any text; a secret within a secret must leave no rest."""
     assert proc.scrub("banana", ["a"]) == "banana"

@@ -193,14 +193,6 @@ def test_checkout_takes_commits_only(cloned: Repo) -> None:
             cloned.checkout(bad)
 
 
-def test_describe_counts_from_the_last_release(cloned: Repo, commits: dict[str, str]) -> None:
-    """A release is described by its tag, a later commit by the tag and its distance."""
-    cloned.checkout(commits["feature"])
-    expected = f"1.10.0+1.1-1-g{commits['feature'][:8]}"
-    assert cloned.describe() == expected
-    assert cloned.describe(commits["first"]) in ("1.0.0+1.0", "1.9.0+1.1", "1.11.0+1")
-
-
 def test_the_original_is_left_alone(tmp_path: Path) -> None:
     """Work in the clone changes no byte of a path that is tested, its index included."""
     commits = make_origin(tmp_path / "origin")
