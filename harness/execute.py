@@ -13,8 +13,13 @@ from pathlib import Path
 from harness.assertions import runner
 from harness.assertions.protocol import Order
 from harness.docker.faults import as_harness_error
-from harness.errors import AbortedError, HarnessError
-from harness.model import Outcome, Stage, StageResult
+from harness.errors import (
+    AbortedError,
+    ContainerUnavailableError,
+    ConvergenceError,
+    HarnessError,
+)
+from harness.model import NOTHING_ASSERTED, AssertionResult, Origin, Outcome, Stage, StageResult
 from harness.operations import Operations
 from harness.plan.planner import NEEDS, Plan, PlannedStage
 
@@ -76,7 +81,12 @@ class Execution:
     def _unperformed(self, planned: PlannedStage) -> StageResult | None:
         """Return the result of a stage that is left out, or None for one to be performed."""
         if not planned.runs:
-            return StageResult(stage=planned.stage, outcome=Outcome.SKIPPED, reason=planned.reason)
+            return StageResult(
+                stage=planned.stage,
+                outcome=Outcome.SKIPPED,
+                reason=planned.reason,
+                assertions=_denied(planned, self.plan.repo_local),
+            )
         needed = {NEEDS.get(planned.stage), Stage.UPGRADE} - {planned.stage}
         for result in self.results:
             if result.stage in needed and result.outcome not in (Outcome.PASSED, Outcome.SKIPPED):
@@ -92,41 +102,79 @@ class Execution:
         """
         began = time.monotonic()
         try:
-            return self._op_and_assertions(planned, began)
+            return self._to_its_end(planned, began)
         except AbortedError as error:
             self.results.append(self._broken(planned.stage, error, began))
             raise
+
+    def _to_its_end(self, planned: PlannedStage, began: float) -> StageResult:
+        try:
+            return self._op_and_assertions(planned, began)
+        except AbortedError:
+            raise
         except Exception as error:  # noqa: BLE001  every end of a stage has its word
-            return self._broken(planned.stage, as_harness_error(error), began)
+            return self._broken(planned.stage, self._blamed(as_harness_error(error)), began)
+
+    def _blamed(self, error: HarnessError) -> HarnessError:
+        """Return the error, or that the app broke, where that is why it has no container."""
+        if not isinstance(error, ContainerUnavailableError):
+            return error
+        try:
+            broken = self.operations.broken_since()
+        except AbortedError:
+            raise
+        except Exception:  # noqa: BLE001  nothing more can be known
+            return error
+        return ConvergenceError(f"{broken}\n{error}") if broken else error
 
     def _op_and_assertions(self, planned: PlannedStage, began: float) -> StageResult:
         stage = planned.stage
         facts = self.operations.perform(stage)
         op_seconds = time.monotonic() - began
+        denied = _denied(planned, self.plan.repo_local)
         if not planned.files:
             return StageResult(
                 stage=stage,
                 outcome=Outcome.SKIPPED,
-                reason="nothing asserted: no test file applies",
+                reason=f"{NOTHING_ASSERTED}: no test file applies",
                 op_seconds=op_seconds,
+                assertions=denied,
                 facts=facts,
             )
         self.step(f"{stage}: assertions")
         asserted = self._workers.run(
             stage, self._order(planned), timeout=ASSERT_SECONDS * self.factor
         )
-        outcome, reason = asserted.outcome, asserted.reason
-        if outcome is Outcome.PASSED and (broken := self.operations.broken_since(stage)):
-            outcome, reason = Outcome.FAILED, broken
+        try:
+            outcome, reason = self._judge(stage, asserted)
+        except AbortedError:
+            raise
+        except Exception as error:  # noqa: BLE001  what was asserted is kept all the same
+            outcome, reason = Outcome.ERROR, str(as_harness_error(error))
         return StageResult(
             stage=stage,
             outcome=outcome,
             reason=reason,
             op_seconds=op_seconds,
             assert_seconds=asserted.seconds,
-            assertions=asserted.results,
+            assertions=(*asserted.results, *denied),
             facts=facts,
         )
+
+    def _judge(self, stage: Stage, asserted: runner.Asserted) -> tuple[Outcome, str]:
+        """Return a stage's word and reason, from its assertions and from what became of the app.
+
+        A deployment that was changed under the assertions makes all that they say worthless. An app
+        that broke under them is what the first line of the reason has to say.
+        """
+        if changed := self.operations.changed_since():
+            return Outcome.ERROR, (
+                f"the deployment was changed while the assertions of {stage} ran: {changed}\n"
+                "  likely cause: a test file deploys, updates or scales; assertions only look"
+            )
+        if broken := self.operations.broken_since():
+            return Outcome.FAILED, f"{broken}\n{asserted.reason}".strip()
+        return asserted.outcome, asserted.reason
 
     def _broken(self, stage: Stage, error: HarnessError, began: float) -> StageResult:
         return StageResult(
@@ -145,6 +193,21 @@ class Execution:
             engine=self.engine,
             node_id=self.operations.context.node_id,
             reader=self.operations.reader,
+            vault=self.operations.vault,
             patience=CONTAINER_SECONDS,
             timeout_factor=self.factor,
         )
+
+
+def _denied(planned: PlannedStage, why: str) -> tuple[AssertionResult, ...]:
+    """Return the test files that the recipe ships and nobody approved, as skipped assertions."""
+    return tuple(
+        AssertionResult(
+            nodeid=f"repo-local/{name}",
+            origin=Origin.REPO_LOCAL,
+            outcome=Outcome.SKIPPED,
+            seconds=0.0,
+            message=why,
+        )
+        for name in planned.denied
+    )

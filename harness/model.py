@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+NOTHING_ASSERTED = "nothing asserted"  # how the reason of a stage without assertions begins
+LEFT_OUT = "left out"  # how a line of a plan begins that says what the verdict does not rest on
+
 
 class Stage(StrEnum):
     """The stages of a run, in the order in which they run."""

@@ -9,79 +9,62 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import docker
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health
-from harness.backups.labels import BackupSpec
-from harness.backups.restic import Repository, run_hook
-from harness.docker.readiness import Before
-from harness.docker.settle import settle
-from harness.docker.snapshot import StackSnapshot, read_stack
-from harness.errors import BackupError, InvalidRecipeError, RecipeError, WaitTimeoutError
-from harness.ledger import Ledger, Op
+from harness.backup_operations import BackupOperations
+from harness.context import Context
+from harness.docker.readiness import Before, unsettled
+from harness.docker.snapshot import StackSnapshot
+from harness.errors import (
+    ConvergenceError,
+    InternalError,
+    InvalidRecipeError,
+    RecipeError,
+    WaitTimeoutError,
+)
+from harness.handover import HandOver
+from harness.ledger import Op
 from harness.model import Adaptation, Stage
-from harness.plan.planner import Plan
-from harness.platforms.base import Deployed, Platform, Revision, Target
-from harness.recipes.meta import RecipeMeta
-from harness.recipes.repo import Repo
-from harness.seeding import SeedContext, SeedHooks
+from harness.platforms.base import Deployed, Revision
+from harness.seeding import SeedContext
 from harness.waiting import Deadline, wait_for
 
-HOOK_SECONDS = 600.0
 ANSWER_SECONDS = 60.0
 NOT_YET = (0, 502, 503, 504)  # no answer, or that of a server whose other half is not there yet
-SETTLE_AGAIN_SECONDS = 300.0  # after a backup or a restore, which cycle containers at most
-
-
-class Tools(Protocol):
-    """The harness's own containers beside the app."""
-
-    def start_reader(self) -> str:
-        """Start the container that asks apps for pages, make the repository, return its id."""
-
-    def vault(self, volumes: tuple[str, ...]) -> Repository:
-        """Return the repository as seen from a container that has those volumes mounted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """Everything that a run's ops work with.
-
-    Args:
-        factor: multiplies every time-out.
-    """
-
-    client: docker.DockerClient
-    plan: Plan
-    target: Target
-    platform: Platform
-    repo: Repo
-    tools: Tools
-    seeds: SeedHooks
-    ledger: Ledger
-    meta: RecipeMeta
-    node_id: str
-    factor: float = 1.0
-    step: Callable[[str], None] = field(default=lambda _: None)
 
 
 @dataclass(kw_only=True)
 class Operations:
-    """Performs the ops of one run; `adaptations` grows while it goes on."""
+    """Performs the ops of one run; `adaptations` grows while it goes on.
+
+    `given` is what was handed over to the assertions of the last stage.
+    """
 
     context: Context
     adaptations: dict[Adaptation, None] = field(default_factory=dict)
     reader: str = ""
+    given: HandOver | None = None
     _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     _state: dict[str, Any] = field(default_factory=dict)
-    _vault: Repository | None = None
+    _stage: Stage = Stage.INSTALL
     _revision: Revision | None = None
     _deployed: Deployed | None = None
-    _broken: frozenset[str] = frozenset()  # the tasks that had broken when the op had settled
+    _backups: BackupOperations = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Prepare what keeps the app's data; commands go to the app of the stage of the moment."""
+        self._backups = BackupOperations(
+            context=self.context, target=lambda service: self.app(self._stage).target(service)
+        )
+
+    @property
+    def vault(self) -> str:
+        """The id of the container that has the app's volumes mounted, or empty."""
+        vault = self._backups.vault
+        return str(vault.target.resolve()) if vault else ""
 
     def perform(self, stage: Stage) -> Mapping[str, Any]:
         """Run the stage's seed hook and its op, wait until the app has settled, return the facts.
@@ -92,35 +75,84 @@ class Operations:
         ops: Mapping[Stage, Callable[[], dict[str, Any]]] = {
             Stage.INSTALL: self._install,
             Stage.UPGRADE: self._upgrade,
-            Stage.BACKUP: self._backup,
-            Stage.RESTORE: self._restore,
+            Stage.BACKUP: self._backups.backup,
+            Stage.RESTORE: self._backups.restore,
             Stage.CUSTOM: dict,
         }
+        self._stage = stage
         if stage is not Stage.INSTALL:
+            self._require_settled(stage)
             if self.context.seeds.has(stage):
                 self.context.step(f"{stage}: seed hook")
             self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
         if stage is not Stage.CUSTOM:
             self.context.step(f"{stage}: op")
         self._seen[stage] = ops[stage]()
-        if stage is not Stage.CUSTOM:
-            self._await_answer(stage)
-        self._broken = frozenset(task.id for task in self._look().tasks if task.broken)
+        self._hand_over(stage)
         return self._seen[stage]
 
-    def broken_since(self, stage: Stage) -> str:
-        """Return which task broke after the stage's op had settled, in a sentence; empty if none.
+    def broken_since(self) -> str:
+        """Return what broke by itself since the last hand-over, once; empty if nothing did."""
+        if self.given is None:
+            return ""
+        now = self.context.look()
+        broken = self.given.broken(self.context.client, now)
+        if broken:
+            self.given = replace(self.given, look=now)
+        return broken
 
-        A service that crashes every few seconds looks fine in between.
+    def changed_since(self) -> str:
+        """Return what somebody changed of the deployment since then; empty if nothing."""
+        return self._given.changed(self.context.look(), self._ops())
+
+    @property
+    def _given(self) -> HandOver:
+        assert self.given is not None  # noqa: S101  every stage follows an install
+        return self.given
+
+    def _ops(self) -> Mapping[str, int]:
+        return {str(op): self.context.ledger.count(op) for op in Op}
+
+    def _require_settled(self, stage: Stage) -> None:
+        """Wait until whatever happened since the last stage has settled, before anything is done.
+
+        Raises:
+            ConvergenceError: a task broke by itself meanwhile, or the app does not settle.
         """
-        look = self._look()
-        names = {service.id: service.name for service in look.services}
-        return "; ".join(
-            f"{names.get(task.service_id, '?')} broke after the {stage} had settled: "
-            f"{task.error or f'exit code {task.exit_code}'}"
-            for task in look.tasks
-            if task.broken and task.id not in self._broken
-        )
+        given = self._given
+        self.context.step(f"{stage}: looking whether the app has settled")
+        look = self.context.settle(Before.of(given.look))
+        self._refuse_broken(given, look)
+        if look.containers.keys() != given.look.containers.keys():
+            self._await_answer(stage)
+
+    def _hand_over(self, stage: Stage) -> None:
+        """Wait until the app answers, and remember what the assertions are given.
+
+        Raises:
+            ConvergenceError: something broke by itself when it was asked.
+            InternalError: it is not settled after all; an assertion could meet anything.
+        """
+        settled = self.context.look()
+        self._await_answer(stage)
+        look = self.context.look()
+        given = HandOver(stage=stage, look=settled, ops=self._ops())
+        self._refuse_broken(given, look)
+        if unsettled(look, Before()):  # something was replaced while it was asked for an answer
+            look = self.context.settle(Before.of(look))
+            self._refuse_broken(given, look)
+        if reasons := unsettled(look, Before()):
+            raise InternalError(
+                f"the {stage} would be handed over before it has settled: {'; '.join(reasons)}",
+                cause="a wait of the harness ends too early",
+            )
+        self.given = replace(given, look=look)
+
+    def _refuse_broken(self, given: HandOver, look: StackSnapshot) -> None:
+        """Raise what broke by itself since then, once: it is known from now on."""
+        if broken := given.broken(self.context.client, look):
+            self.given = replace(given, look=look)
+            raise ConvergenceError(broken)
 
     def _await_answer(self, stage: Stage) -> None:
         """Wait, within bounds, until the app answers at all.
@@ -128,7 +160,8 @@ class Operations:
         A container without a health check counts as up before its program listens. What the answer
         is, and that there is one, is for the assertions to judge: nothing is raised here.
         """
-        app = self.app(stage)
+        # The handle itself waits for a container that is new; here one look a time is wanted.
+        app = replace(self.app(stage), facts=replace(self.facts(stage), handed_over=()))
         with suppress(WaitTimeoutError, RecipeError):
             wait_for(
                 lambda: app.http_get().status,
@@ -145,25 +178,39 @@ class Operations:
             reader: Future[str] = pool.submit(self.context.tools.start_reader)
             facts = self._deploy(Op.DEPLOY, commit, chaos=plan.base is None, before=Before())
             self.reader = reader.result()
+        if self.context.steps.scripts:
+            before = Before.of(self.context.look())
+            self.context.step("install: install steps")
+            facts["install_steps"] = self.context.steps.run(
+                self.context.target,
+                self.context.client,
+                secrets=self.context.platform.secret_values,
+            )
+            self.context.settle(before)
         return facts
 
     def _upgrade(self) -> dict[str, Any]:
-        before = self._look()
+        before = self.context.look()
+        kept = self._backups.before_upgrade(before)
         facts = self._deploy(
             Op.REDEPLOY, self.context.plan.head.commit, chaos=True, before=Before.of(before)
         )
+        return {**facts, **kept, **self._compared(before, self.context.look())}
+
+    def _compared(self, before: StackSnapshot, after: StackSnapshot) -> dict[str, Any]:
+        """Return what an upgrade changed, as facts."""
         old = {service.name: service for service in before.services}
-        after = self._look()
-        facts["update_started_before"] = {s.name: s.update_started for s in before.services}
-        facts["changed_services"] = [
-            service.name
-            for service in after.services
-            if service.name in old and service.template != old[service.name].template
-        ]
-        facts["labels_before"] = {s.name: dict(s.labels) for s in before.services}
-        facts["labels_after"] = {s.name: dict(s.labels) for s in after.services}
-        facts["images_before"] = {s.name: s.image for s in before.services}
-        return facts
+        return {
+            "update_started_before": {s.name: s.update_started for s in before.services},
+            "changed_services": [
+                service.name
+                for service in after.services
+                if service.name in old and service.template != old[service.name].template
+            ],
+            "labels_before": {s.name: dict(s.labels) for s in before.services},
+            "labels_after": {s.name: dict(s.labels) for s in after.services},
+            "images_before": {s.name: s.image for s in before.services},
+        }
 
     def _deploy(self, op: Op, commit: str, *, chaos: bool, before: Before) -> dict[str, Any]:
         context = self.context
@@ -175,80 +222,11 @@ class Operations:
         deployed: Deployed = context.platform.deploy(revision)
         self.adaptations.update(dict.fromkeys(deployed.adaptations))
         self._revision, self._deployed = revision, deployed
-        timeout = (context.meta.DEPLOY_TIMEOUT or deployed.timeout) * context.factor
         context.step(f"{op}: waiting until settled")
-        settled = settle(
-            context.client, context.target.stack, node_id=context.node_id, before=before,
-            timeout=timeout,
-        )  # fmt: skip
+        settled = context.settle(before, timeout=deployed.timeout)
         images = {service.name: service.image for service in settled.services}
         context.ledger.end(op, commit=commit, images=images)
         return {"commit": commit, "version": deployed.version, "images": images}
-
-    def _backup(self) -> dict[str, Any]:
-        look = self._look()
-        spec = BackupSpec.of(look.services, self.context.target.stack)
-        if not spec.parts:
-            raise BackupError(
-                "no volume is backed up",
-                cause="no service has the label backupbot.backup=true, or all volumes are left out",
-                hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
-            )
-        self._vault = self.context.tools.vault(tuple(sorted({part.volume for part in spec.parts})))
-        self.context.ledger.begin(Op.BACKUP)
-        hooks = self._hooks(spec, "backup.pre-hook")
-        snapshot = self._vault.backup(spec.parts, host=self.context.target.stack)
-        hooks += self._hooks(spec, "backup.post-hook")
-        self.context.ledger.end(Op.BACKUP, snapshot=snapshot.id)
-        self._settle_again(look)
-        return {
-            "snapshot": snapshot.id,
-            "files": snapshot.files,
-            "bytes": snapshot.size,
-            "volumes": [part.volume for part in spec.parts],
-            "excluded": list(spec.excluded),
-            "hooks": hooks,
-        }
-
-    def _restore(self) -> dict[str, Any]:
-        look = self._look()
-        spec = BackupSpec.of(look.services, self.context.target.stack)
-        snapshot = str(self._seen[Stage.BACKUP]["snapshot"])
-        vault = self._vault
-        assert vault is not None  # noqa: S101  the plan never restores without a backup before
-        self.context.ledger.begin(Op.RESTORE, snapshot=snapshot)
-        hooks = self._hooks(spec, "restore.pre-hook")
-        vault.restore(snapshot, spec.parts)
-        hooks += self._hooks(spec, "restore.post-hook")
-        self.context.ledger.end(Op.RESTORE, snapshot=snapshot)
-        self._settle_again(look)
-        return {"snapshot": snapshot, "hooks": hooks}
-
-    def _hooks(self, spec: BackupSpec, label: str) -> list[dict[str, str]]:
-        """Run every service's hook of that label, and return what each printed."""
-        app = self.app(Stage.BACKUP)
-        done = []
-        for hooks in spec.hooks:
-            command = hooks.command(label)
-            if command:
-                said = run_hook(
-                    app.target(hooks.service), command, label=label,
-                    timeout=HOOK_SECONDS * self.context.factor,
-                )  # fmt: skip
-                done.append({"service": hooks.service, "label": label, "output": said[-2000:]})
-        return done
-
-    def _settle_again(self, before: StackSnapshot) -> None:
-        context = self.context
-        timeout = (context.meta.DEPLOY_TIMEOUT or SETTLE_AGAIN_SECONDS) * context.factor
-        settle(
-            context.client, context.target.stack, node_id=context.node_id,
-            before=Before.of(before), timeout=timeout,
-        )  # fmt: skip
-
-    def _look(self) -> StackSnapshot:
-        context = self.context
-        return read_stack(context.client, context.target.stack, node_id=context.node_id)
 
     def facts(self, stage: Stage) -> Facts:
         """Return what the run knows about itself in that stage."""
@@ -271,6 +249,7 @@ class Operations:
             head_version=str(plan.head.version or ""),
             ledger=str(self.context.ledger.path),
             health=self._health(deployed),
+            handed_over=self.given.containers if self.given else (),
             seen=self._seen,
             state=self._state,
         )

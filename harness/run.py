@@ -15,16 +15,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import locks, proc, reaper, testbed
+from harness import locks, proc, reaper, requirements, testbed
+from harness.context import Context
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import RUN_LABEL, find
 from harness.embedded import samples
 from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
+from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
 from harness.model import TeardownResult
-from harness.operations import Context, Operations
+from harness.operations import Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform
@@ -37,7 +39,7 @@ from harness.report.terminal import View, show_result
 from harness.report.verdict import BAD, conclude
 from harness.settings import OPTIONS, Settings
 from harness.signals import Stopper, stop_on_signals
-from harness.subject import Subject, study
+from harness.subject import Places, Subject, study
 from harness.teardown import Teardown
 from harness.testbed import TestBed
 from harness.tools import ToolContainers
@@ -169,6 +171,13 @@ class Run:
         subject = self._subject = self._study(work)
         for line in subject.plan.lines():
             say(f"plan  {line}")
+        requirements.require(
+            target.recipe,
+            subject.meta.REQUIREMENTS,
+            bed.client.info(),
+            ipvs=bed.preflight.ipvs,
+            local=bed.engine.host.startswith("unix://"),
+        )
         for image in subject.images:
             self._step(f"image {image}")
             bed.images(image)
@@ -192,7 +201,9 @@ class Run:
             )
         self._step(f"cloning {source}")
         repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
-        return study(self.entry, repo, self.settings, self.target, tests=tests_directory())
+        tests = tests_directory()
+        places = Places(tests=tests, overlays=self.settings.overlays or tests, work=work)
+        return study(self.entry, repo, self.settings, self.target, places=places)
 
     def _execute(self, bed: TestBed, subject: Subject, work: Path) -> None:
         settings, engine = self.settings, bed.engine.environ({})
@@ -223,6 +234,11 @@ class Run:
                 repo=subject.repo,
                 tools=tools,
                 seeds=subject.seeds,
+                steps=InstallSteps(
+                    scripts=subject.steps,
+                    environ=bed.engine.environ(self.environ),
+                    factor=settings.timeout_factor,
+                ),
                 ledger=ledger,
                 meta=subject.meta,
                 node_id=bed.node_id,
@@ -263,7 +279,13 @@ class Run:
         stages = tuple(execution.results) if execution else ()
         plan = subject.plan if subject else None
         asked = frozenset(p.stage for p in plan.stages if p.asked) if plan else frozenset()
-        verdict = conclude(stages, asked=asked, teardown=self._teardown, stopped=stopped)
+        verdict = conclude(
+            stages,
+            asked=asked,
+            expected_skips=subject.meta.expected_skips() if subject else None,
+            teardown=self._teardown,
+            stopped=stopped,
+        )
         head = plan.head if plan else None
         base = plan.base if plan else None
         return RunResult(

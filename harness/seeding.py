@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,8 @@ from typing import Any
 from harness.assertions.app import App
 from harness.errors import AbortedError, HarnessError, RecipeError, TestBedError
 from harness.model import Stage
+
+NOT_TO_BE_CAUGHT = (KeyboardInterrupt, GeneratorExit, MemoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,65 +34,73 @@ class SeedContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedHooks:
-    """The hooks of one `ops.py`; a recipe without one has none."""
+    """The hooks of a recipe's `ops.py` files, in order; a recipe without one has none."""
 
-    path: Path | None
-    module: ModuleType | None
+    modules: tuple[tuple[Path, ModuleType], ...] = ()
 
     @classmethod
-    def load(cls, path: Path | None) -> SeedHooks:
+    def load(cls, paths: Sequence[Path]) -> SeedHooks:
         """Read the hooks.
 
         Raises:
-            TestBedError: the file cannot be imported.
+            TestBedError: a file cannot be imported.
         """
-        if path is None:
-            return cls(path=None, module=None)
-        spec = importlib.util.spec_from_file_location(f"ccci_ops_{abs(hash(path))}", path)
-        if spec is None or spec.loader is None:
-            raise TestBedError(f"{path} is no Python file")
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except AbortedError:
-            raise
-        except Exception as error:
-            raise _broken(f"{path} cannot be imported", error) from error
-        return cls(path=path, module=module)
+        return cls(modules=tuple((path, _module(path)) for path in paths))
 
     def has(self, stage: Stage) -> bool:
         """Whether there is a hook before that stage's op."""
-        return hasattr(self.module, f"pre_{stage}")
+        return any(hasattr(module, f"pre_{stage}") for _, module in self.modules)
 
-    def run(self, stage: Stage, context: SeedContext) -> bool:
-        """Run the hook before that stage's op, and return whether there is one.
+    def run(self, stage: Stage, context: SeedContext) -> None:
+        """Run the hooks before that stage's op.
 
         Raises:
-            HarnessError: what the hook ran into.
-            RecipeError: an `assert` in the hook failed: the app does not do what it should.
-            TestBedError: the hook raised anything else, or remembers what is no JSON.
+            HarnessError: what a hook ran into.
+            RecipeError: an `assert` in a hook failed: the app does not do what it should.
+            TestBedError: a hook raised anything else, or remembers what is no JSON.
         """
-        hook: Callable[[SeedContext], None] | None = getattr(self.module, f"pre_{stage}", None)
-        if hook is None:
-            return False
-        try:
-            hook(context)
-            json.dumps(context.state)
-        except AbortedError:
-            raise
-        except HarnessError as error:
-            error.what = f"in the seed hook pre_{stage} of {self.path}: {error.what}"
-            raise
-        except AssertionError as error:
-            raise RecipeError(
-                f"what the seed hook pre_{stage} expects of the app does not hold: {error}",
-                hint=f"look at {self.path}",
-            ) from error
-        except Exception as error:
-            raise _broken(f"the seed hook pre_{stage} in {self.path} failed", error) from error
-        return True
+        for path, module in self.modules:
+            hook: Callable[[SeedContext], None] | None = getattr(module, f"pre_{stage}", None)
+            if hook is not None:
+                _run(hook, context, f"pre_{stage}", path)
 
 
-def _broken(what: str, error: Exception) -> TestBedError:
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"ccci_ops_{abs(hash(path))}", path)
+    if spec is None or spec.loader is None:
+        raise TestBedError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except AbortedError:
+        raise
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException as error:  # `sys.exit` and `pytest.skip` are no Exception
+        raise _broken(f"{path} cannot be imported", error) from error
+    return module
+
+
+def _run(hook: Callable[[SeedContext], None], context: SeedContext, name: str, path: Path) -> None:
+    try:
+        hook(context)
+        json.dumps(context.state)
+    except AbortedError:
+        raise
+    except HarnessError as error:
+        error.what = f"in the seed hook {name} of {path}: {error.what}"
+        raise
+    except AssertionError as error:
+        raise RecipeError(
+            f"what the seed hook {name} expects of the app does not hold: {error}",
+            hint=f"look at {path}",
+        ) from error
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException as error:  # as above
+        raise _broken(f"the seed hook {name} in {path} failed", error) from error
+
+
+def _broken(what: str, error: BaseException) -> TestBedError:
     said = traceback.format_exception_only(error)[-1].strip()
     return TestBedError(f"{what}: {said}", detail="".join(traceback.format_exception(error)))

@@ -20,6 +20,8 @@ from harness.model import Stage
 SETTINGS_FILE = "cc-ci.toml"
 PREFIX = "CCCI_"
 SKIP_GENERIC = "CCCI_SKIP_GENERIC"
+# A file in the working directory may be anybody's; this one would say whose code is run.
+NOT_IN_A_FILE = frozenset({"overlays"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +290,7 @@ def _read_file(path: Path) -> Mapping[str, str]:
         content = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    known = [option.name for option in OPTIONS]
+    known = [option.name for option in OPTIONS if option.name not in NOT_IN_A_FILE]
     for key in content:
         if key not in known:
             raise UnknownNameError(

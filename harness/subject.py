@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,30 @@ from harness.model import Stage
 from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.base import Target
 from harness.platforms.environment import AppEnvironment, declared_version
-from harness.recipes import discovery, meta
+from harness.recipes import approval, meta
+from harness.recipes.approval import Approvals, Gate
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import Compose
-from harness.recipes.repo import Repo
+from harness.recipes.discovery import Discovery
+from harness.recipes.repo import Release, Repo
+from harness.recipes.shipped import LaidOut, Shipped
 from harness.seeding import SeedHooks
 from harness.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the files around a recipe lie.
+
+    Args:
+        tests: the project's `tests` directory, with the generic assertions in it.
+        overlays: where recipes' overlays and the list of approvals lie.
+        work: a directory of the run's own.
+    """
+
+    tests: Path
+    overlays: Path
+    work: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +45,49 @@ class Subject:
     plan: Plan
     meta: meta.RecipeMeta
     seeds: SeedHooks
+    steps: tuple[Path, ...]  # scripts that belong to the install
     images: tuple[str, ...]  # of every revision that the plan deploys
 
 
-def study(entry: Entry, repo: Repo, settings: Settings, target: Target, *, tests: Path) -> Subject:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Local:
+    """The code that the head ships, and what was decided about it."""
+
+    shipped: Shipped
+    gate: Gate
+    laid_out: LaidOut | None
+    approvals: Path
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        return () if self.laid_out else self.shipped.paths
+
+    @property
+    def why(self) -> str:
+        """Why it is not run, with what to do about it; empty when it is run, or is none."""
+        if self.laid_out or not self.shipped.found:
+            return ""
+        todo = f"; after reading it, add to {self.approvals}: {self.gate.line}"
+        return f"the recipe's own tests are not run: {self.gate.reason}" + (
+            todo if self.gate.line else ""
+        )
+
+    @property
+    def note(self) -> str:
+        """What the plan says of code that is run."""
+        if self.laid_out is None:
+            return ""
+        if self.gate.weak:
+            return (
+                "WEAK approval: whatever the recipe ships is run, since only its name is in "
+                f"{self.approvals}; for just this code: {self.gate.line}"
+            )
+        return f"the recipe's own tests are run, as approved: {self.gate.digest}"
+
+
+def study(
+    entry: Entry, repo: Repo, settings: Settings, target: Target, *, places: Places
+) -> Subject:
     """Read a cloned recipe, and plan its run.
 
     Args:
@@ -39,52 +95,110 @@ def study(entry: Entry, repo: Repo, settings: Settings, target: Target, *, tests
         repo: its private clone.
         settings: what was asked for.
         target: where it will be deployed.
-        tests: the project's `tests` directory.
+        places: where the files around it lie.
 
     Raises:
         SourceError: a ref or a release that was asked for is not there.
         RecipeError: the head cannot be deployed at all.
-        UsageError: the recipe's meta is wrong.
+        UsageError: the recipe's meta, or the list of approvals, is wrong.
     """
-    about = meta.load(discovery.meta_file(tests, entry.name))
+    about = meta.load(
+        Discovery.of(entry.name, tests=places.tests, overlays=places.overlays).meta_file()
+    )
     ref = _ref(settings, entry)
     commit = repo.resolve(ref)
-    compose = _compose(repo, commit, target, about.EXTRA_ENV)
-    older, version = repo.releases_before(commit), settings.version or about.UPGRADE_BASE
-    base = newest(older)
-    # A head that lost its backup label must not get away with having nothing to back up.
-    labelled = _is_backed_up(compose) or (
-        base is not None and _is_backed_up(_compose(repo, base.commit, target, about.EXTRA_ENV))
-    )
-    head = Head(
-        commit=commit,
-        ref=ref or "default branch",
-        version=declared_version(compose, target.stack),
-        has_backup=labelled if about.BACKUP_CAPABLE is None else about.BACKUP_CAPABLE,
-    )
+    local = _local(entry, repo, commit, settings, places)
     skip = settings.skip_generic | about.skip_generic()
+    files = Discovery.of(
+        entry.name, tests=places.tests, overlays=places.overlays,
+        skip_generic=skip, shipped=local.laid_out, denied=local.denied,
+    )  # fmt: skip
+    seeds = SeedHooks.load(files.seed_hooks())
+    revisions = _Revisions(repo=repo, target=target, about=about)
+    compose, older = revisions.compose(commit), repo.releases_before(commit)
+    _check_witnesses(about, compose, revisions.newest_of(older))
     plan = make(
         recipe=entry.name,
-        head=head,
+        head=Head(
+            commit=commit,
+            ref=ref or "default branch",
+            version=declared_version(compose, target.stack),
+            has_backup=revisions.has_backup(compose, older),
+        ),
         older=older,
-        version=version,
+        version=settings.version or about.UPGRADE_BASE,
         asked=_stages(settings, entry),
-        files={
-            stage: discovery.files_for(stage, tests=tests, recipe=entry.name, skip_generic=skip)
-            for stage in Stage
-        },
-        notes=_notes(repo, about, skip),
+        files={stage: files.resolve_op(stage) for stage in Stage},
+        denied={stage: files.denied_in(stage) for stage in Stage},
+        notes=_notes(repo, about, local),
+        left_out=_left_out(about, skip, local),
+        repo_local=local.why,
     )
     images = set(compose.images())
     if plan.base is not None:
-        images.update(_compose(repo, plan.base.commit, target, about.EXTRA_ENV).images())
+        images.update(revisions.compose(plan.base.commit).images())
     return Subject(
         repo=repo,
         plan=plan,
         meta=about,
-        seeds=SeedHooks.load(discovery.seed_hooks(tests, entry.name)),
+        seeds=seeds,
+        steps=files.install_steps(),
         images=tuple(sorted(images)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Revisions:
+    """Commits of the recipe, as compose files."""
+
+    repo: Repo
+    target: Target
+    about: meta.RecipeMeta
+
+    def compose(self, commit: str) -> Compose:
+        self.repo.checkout(commit)
+        environment = AppEnvironment.of(self.repo.path, self.target, self.about.EXTRA_ENV)
+        return environment.compose(self.repo.path)
+
+    def newest_of(self, releases: tuple[Release, ...]) -> Compose | None:
+        found = newest(releases)
+        return self.compose(found.commit) if found else None
+
+    def has_backup(self, head: Compose, older: tuple[Release, ...]) -> bool:
+        """Whether there is something to back up, unless the meta decides that.
+
+        A head that lost its backup label must not get away with having nothing to back up.
+        """
+        if self.about.BACKUP_CAPABLE is not None:
+            return self.about.BACKUP_CAPABLE
+        base = None if _is_backed_up(head) else self.newest_of(older)
+        return _is_backed_up(head) or (base is not None and _is_backed_up(base))
+
+
+def _local(entry: Entry, repo: Repo, commit: str, settings: Settings, places: Places) -> _Local:
+    """Decide about the code that the head ships, and lay it out when it may run."""
+    approvals = Approvals.load(places.overlays / approval.FILE)
+    shipped = Shipped.read(repo, commit)
+    gate = approval.decide(
+        approvals,
+        recipe=entry.name,
+        source=settings.src or entry.source,
+        # A pull request may be anybody's: a recipe's bare name does not speak for it.
+        enrolled_source=entry.source if entry.line and not settings.pr else "",
+        shipped=shipped,
+    )
+    laid_out = gate.admit(shipped, repo, places.work / "repo-local")
+    return _Local(shipped=shipped, gate=gate, laid_out=laid_out, approvals=approvals.path)
+
+
+def _check_witnesses(about: meta.RecipeMeta, head: Compose, base: Compose | None) -> None:
+    known = {*head.volumes, *(base.volumes if base else ())}
+    unknown = sorted(about.NO_WITNESS.keys() - known)
+    if unknown:
+        raise UsageError(
+            f"NO_WITNESS in recipe_meta.py names no volume of the recipe: {', '.join(unknown)}",
+            hint=f"its volumes are {', '.join(sorted(known)) or 'none'}",
+        )
 
 
 def _ref(settings: Settings, entry: Entry) -> str:
@@ -105,19 +219,23 @@ def _stages(settings: Settings, entry: Entry) -> tuple[Stage, ...]:
     return settings.stages if "stages" in settings.origins else entry.stages or settings.stages
 
 
-def _compose(repo: Repo, commit: str, target: Target, extra: Mapping[str, str]) -> Compose:
-    repo.checkout(commit)
-    return AppEnvironment.of(repo.path, target, extra).compose(repo.path)
-
-
 def _is_backed_up(compose: Compose) -> bool:
     return any(is_enabled(service.labels) for service in compose.services.values())
 
 
-def _notes(repo: Repo, about: meta.RecipeMeta, skip: frozenset[Stage]) -> list[str]:
-    notes = [repo.notice] if repo.notice else []
+def _notes(repo: Repo, about: meta.RecipeMeta, local: _Local) -> list[str]:
+    notes = [repo.notice, local.note]
     notes += [f"recipe_meta.py sets {name} = {value!r}" for name, value in about.changed().items()]
+    return [note for note in notes if note]
+
+
+def _left_out(about: meta.RecipeMeta, skip: frozenset[Stage], local: _Local) -> list[str]:
+    """Return what the verdict will not rest on, for whoever reads it."""
+    found = []
     if skip:
-        left_out = ", ".join(stage for stage in Stage if stage in skip)
-        notes.append(f"generic assertions are left out of: {left_out}")
-    return notes
+        stages = ", ".join(stage for stage in Stage if stage in skip)
+        found.append(f"generic assertions of {stages}")
+    found += [
+        f"the witness in volume {volume}: {reason}" for volume, reason in about.NO_WITNESS.items()
+    ]
+    return [*found, local.why] if local.why else found

@@ -78,7 +78,11 @@ def prepare(
     node = client.info()["Swarm"]
     refuse_many_nodes(int(node.get("Nodes", 1)))
     provider = ImageProvider(
-        client=client, cache=cache, lock_timeout=settings.lock_timeout, say=say
+        client=client,
+        cache=cache,
+        lock_timeout=settings.lock_timeout,
+        say=say,
+        factor=settings.timeout_factor,
     )
     return TestBed(
         engine=engine,

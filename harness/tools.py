@@ -49,6 +49,7 @@ class ToolContainers:
     labels: Mapping[str, str]
     network: str = "proxy"
     note: Callable[[str], None] = field(default=lambda _: None)
+    _vaults: dict[str, frozenset[str]] = field(default_factory=dict)
     _password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     def start_reader(self) -> str:
@@ -59,13 +60,21 @@ class ToolContainers:
         return identity
 
     def vault(self, volumes: tuple[str, ...]) -> Repository:
-        """Return the repository as seen from a container that has those volumes mounted."""
+        """Return the repository as seen from a container that has those volumes mounted.
+
+        One that was started before and has them all is used again.
+        """
+        for identity, mounted in self._vaults.items():
+            if mounted >= set(volumes):
+                return self._repository(identity)
+        role = f"vault-{len(self._vaults) + 1}"
         # A volume that no task has needed yet is made here, and must be found by the clean-up too.
         mounts = [
             Mount(f"{VOLUMES}/{name}", name, type="volume", no_copy=True, labels=dict(self.labels))
             for name in volumes
         ]
-        identity = self._start("vault", [self._repository_mount(), *mounts], network="none")
+        identity = self._start(role, [self._repository_mount(), *mounts], network="none")
+        self._vaults[identity] = frozenset(volumes)
         return self._repository(identity)
 
     @property

@@ -14,6 +14,8 @@ from requests.exceptions import RequestException
 
 from harness.assertions.app import App, BackupView
 from harness.assertions.protocol import Facts, Order, append
+from harness.assertions.witnesses import WitnessView
+from harness.docker.exec import ExecTarget
 from harness.errors import HarnessError
 from harness.ledger import Ledger
 from harness.model import Origin, Outcome
@@ -81,6 +83,14 @@ class StagePlugin:
         """The snapshot that the backup stage made, read back out of restic."""
         return self._app.backup
 
+    @pytest.fixture(scope="session", name="witnesses")
+    def witnesses_fixture(self) -> WitnessView:
+        """The harness's own witness files in the app's volumes."""
+        vault = ExecTarget(
+            client=self._app.client, name="the tool container", resolve=lambda: self._order.vault
+        )
+        return WitnessView(vault=vault, facts=self._order.facts)
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Remember how many tests there are."""
         self.left = len(session.items)
@@ -109,21 +119,27 @@ class StagePlugin:
             )
         return report
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self,
+        collector: pytest.Collector,
+    ) -> Any:  # noqa: ANN401  as above
         """Write down a test file that could not be read, or that skips itself as a whole.
 
         The first means that the test bed is wrong, not the app.
         """
+        report: pytest.CollectReport = yield
         self.unreadable = self.unreadable or report.failed
         if not report.passed:
             self._write(
                 nodeid=report.nodeid,
-                path=Path(self._order.root) / report.nodeid,
+                path=collector.path,
                 outcome=Outcome.ERROR if report.failed else Outcome.SKIPPED,
                 seconds=0.0,
                 message="the test file could not be read" if report.failed else _reason(report),
                 output=report.longreprtext if report.failed else "",
             )
+        return report
 
     def _write(
         self,
@@ -139,7 +155,7 @@ class StagePlugin:
         append(
             Path(self._order.results),
             {
-                "nodeid": nodeid,
+                "nodeid": _shown(nodeid, path, origin),
                 "origin": origin,
                 "outcome": outcome,
                 "seconds": seconds,
@@ -183,3 +199,8 @@ def _output(report: pytest.TestReport) -> str:
     parts = [report.longreprtext] if report.failed else []
     parts += [f"{title}\n{text}" for title, text in report.sections]
     return "\n".join(parts)
+
+
+def _shown(nodeid: str, path: Path, origin: Origin) -> str:
+    """Return a test's name; that of a file outside of the project's tests lacks the file's own."""
+    return nodeid if nodeid.partition("::")[0] else f"{origin}/{path.name}{nodeid}"

@@ -74,6 +74,7 @@ class Order:
     engine: Mapping[str, str]  # the environment variables that lead to the engine
     node_id: str
     reader: str  # the tool container that asks apps for pages and reads the backup repository
+    vault: str  # the tool container that has the app's volumes mounted, or empty
     patience: float  # seconds to wait for a container
     timeout_factor: float
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from harness.assertions.protocol import Order, read_results
 from harness.errors import ProcessError
-from harness.model import AssertionResult, Outcome, Stage
+from harness.model import NOTHING_ASSERTED, AssertionResult, Outcome, Stage
 from harness.proc import Worker
 
 
@@ -49,6 +49,7 @@ class Workers:
             **kept,
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONSAFEPATH": "1",  # nothing in the working directory is imported by its name
             "PYTHONPATH": path,
         }
 
@@ -109,4 +110,4 @@ def judge(results: Sequence[AssertionResult], problem: str = "") -> tuple[Outcom
         return Outcome.ERROR, problem
     if any(result.outcome is Outcome.PASSED for result in results):
         return Outcome.PASSED, ""
-    return Outcome.SKIPPED, "nothing asserted"
+    return Outcome.SKIPPED, NOTHING_ASSERTED

@@ -74,7 +74,7 @@ class BackupSpec:
         parts: list[VolumePart] = []
         excluded: set[str] = set()
         for service in asking:
-            mounted = _volumes(service)
+            mounted = service.volumes
             _refuse_unknown_volumes(service, stack, mounted)
             for volume, target in mounted.items():
                 if _setting(service, stack, volume) == "false":
@@ -89,23 +89,22 @@ class BackupSpec:
         )
 
 
+def short_name(volume: str, stack: str) -> str:
+    """Return a volume's name as the compose file has it."""
+    return volume.removeprefix(f"{stack}_")
+
+
 def is_enabled(labels: Mapping[str, str]) -> bool:
     """Whether a service with these labels asks to be backed up."""
     return labels.get(ENABLED, "").lower() == "true"
 
 
-def _volumes(service: ServiceState) -> dict[str, str]:
-    mounts = service.template["ContainerSpec"].get("Mounts") or []
-    named = (mount for mount in mounts if mount["Type"] == "volume" and mount.get("Source"))
-    return {mount["Source"]: mount["Target"] for mount in named}
-
-
 def _setting(service: ServiceState, stack: str, volume: str) -> str:
-    return service.labels.get(VOLUME + volume.removeprefix(f"{stack}_"), "").lower()
+    return service.labels.get(VOLUME + short_name(volume, stack), "").lower()
 
 
 def _refuse_unknown_volumes(service: ServiceState, stack: str, mounted: Mapping[str, str]) -> None:
-    short = {volume.removeprefix(f"{stack}_") for volume in mounted}
+    short = {short_name(volume, stack) for volume in mounted}
     for label in service.labels:
         name = label.removeprefix(VOLUME).removesuffix(".path")
         if label.startswith(VOLUME) and name not in short:
@@ -117,7 +116,7 @@ def _refuse_unknown_volumes(service: ServiceState, stack: str, mounted: Mapping[
 
 
 def _part(service: ServiceState, stack: str, volume: str, target: str) -> VolumePart | None:
-    named = service.labels.get(f"{VOLUME}{volume.removeprefix(f'{stack}_')}.path", "")
+    named = service.labels.get(f"{VOLUME}{short_name(volume, stack)}.path", "")
     paths = tuple(path.strip().strip("/") for path in named.split(",") if path.strip().strip("/"))
     old = service.labels.get(OLD_PATH, "")
     if not paths and old:

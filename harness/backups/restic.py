@@ -14,12 +14,20 @@ from dataclasses import dataclass, replace
 
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.docker.exec import ExecResult, ExecTarget
-from harness.errors import BackupError, ExecFailedError, TestBedError
+from harness.errors import (
+    BackupError,
+    ExecFailedError,
+    ExecNotStartedError,
+    ExecTimeoutError,
+    TestBedError,
+)
 
 VOLUMES = "/volumes"
 REPOSITORY = "/repository"
 EXTRACTED = "/extracted"
 PASSWORD_FILE = "/run/restic-password"  # noqa: S105  a path, not a password
+# The tool container is ours: what fails in it says nothing about the recipe.
+OF_OUR_OWN = (ExecFailedError, ExecNotStartedError, ExecTimeoutError)
 ENVIRONMENT = {
     "RESTIC_REPOSITORY": REPOSITORY,
     "RESTIC_PASSWORD_FILE": PASSWORD_FILE,
@@ -68,17 +76,22 @@ class Repository:
         """Make the repository."""
         self._restic(["init"])
 
-    def backup(self, parts: Sequence[VolumePart], *, host: str) -> Snapshot:
+    def backup(self, parts: Sequence[VolumePart], *, host: str, own_files: int = 0) -> Snapshot:
         """Back the parts up into one snapshot.
 
+        Args:
+            parts: what to back up.
+            host: the name that the snapshot gets.
+            own_files: how many of the files are the harness's own, and no data of the app.
+
         Raises:
-            BackupError: a declared path does not exist, or not a single file was found.
+            BackupError: a declared path does not exist, or not a single file of the app was found.
         """
         paths = _all_paths(parts)
         self._require(paths)
         done = self._restic(["backup", "--json", "--host", host, *paths])
         snapshot = self._named_in_full(Snapshot.parse(done.text))
-        if snapshot.files == 0:
+        if snapshot.files <= own_files:
             raise BackupError(
                 f"the backup is empty: no file below {', '.join(paths)}",
                 cause="the labels name the wrong volume, or the app keeps its data elsewhere",
@@ -118,7 +131,7 @@ class Repository:
     def holds(self, directory: str, path: str) -> bool:
         """Whether an unpacked snapshot has that path: a file, or a directory, be it empty."""
         argv = ["test", "-e", f"{directory}/{path.lstrip('/')}"]
-        return self.target.exec(argv, timeout=self.timeout, check=False).code == 0
+        return self._run(argv, check=False).code == 0
 
     def read(self, directory: str, path: str) -> bytes:
         """Return the bytes of one file of an unpacked snapshot.
@@ -154,12 +167,11 @@ class Repository:
     def _restic(self, arguments: Sequence[str]) -> ExecResult:
         return self._run(["restic", "--quiet", *arguments])
 
-    def _run(self, argv: Sequence[str]) -> ExecResult:
+    def _run(self, argv: Sequence[str], *, check: bool = True) -> ExecResult:
         try:
-            return self.target.exec(argv, timeout=self.timeout)
-        except ExecFailedError as error:
-            # The tool container is ours: what fails in it says nothing about the recipe.
-            raise TestBedError(error.what, detail=error.detail) from error
+            return self.target.exec(argv, timeout=self.timeout, check=check)
+        except OF_OUR_OWN as error:
+            raise TestBedError(error.what, cause=error.cause, detail=error.detail) from error
 
 
 def paths_of(part: VolumePart) -> list[str]:

@@ -1,22 +1,48 @@
-"""Waiting until a stack has settled: the wait that belongs to every op."""
+"""Waiting until a stack has settled: the wait that belongs to every op.
+
+A stack that does not settle is the recipe's fault only when nothing that was seen on the way
+accuses the machine: not the engine's words about any of its tasks, not how a container came to its
+end, not how far its tasks got, and not the machine's state at the end.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import docker
 
+from harness.docker.deaths import killed_from_outside
+from harness.docker.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
 from harness.docker.readiness import Before, lost, unsettled
-from harness.docker.snapshot import StackSnapshot, read_stack
+from harness.docker.snapshot import (
+    NAMESPACE_LABEL,
+    ServiceState,
+    StackSnapshot,
+    TaskState,
+    read_stack,
+)
 from harness.errors import (
     ConvergenceError,
-    DiskFullError,
     EngineError,
     HarnessError,
+    TestBedError,
     WaitTimeoutError,
 )
 from harness.waiting import Deadline, wait_for
 
-NO_ROOM = "no space left on device"
 LOOKS = 3  # in a row: one good look may fall between a container's end and the next one's start
+STUCK_SECONDS = 5.0  # after which an app that has not begun makes us look at the machine, each time
+OWN_PORT = "host-mode port already in use"  # by the very task that is to be replaced, perhaps
+# The states of a task before its own program is started, and who is at work then.
+BEFORE_START = {
+    "new": "the Swarm has not given it addresses: they are used up, or it has no leader",
+    "pending": "the Swarm has found no node for it",
+    "assigned": "its node does not take tasks: the engine there is stuck",
+    "accepted": "its node does not begin with it: the engine there is stuck",
+    "preparing": "the engine is still at its image, networks or volumes: a registry or a file "
+    "server may be slow, or the engine is stuck",
+}
 
 
 def settle(
@@ -40,44 +66,154 @@ def settle(
 
     Raises:
         ConvergenceError: it will never settle, or has not in time.
+        TestBedError: the same, and the machine is to blame.
     """
+    judge = _Judge(client=client, before=before, check=Deadline.after(STUCK_SECONDS))
+    looks: list[StackSnapshot] = []
 
-    def failed(snapshot: StackSnapshot) -> HarnessError | None:
-        reason = lost(snapshot, before)
-        if not reason:
-            return None
-        if NO_ROOM in reason.lower():
-            return DiskFullError(f"no room is left on the engine's disk: {reason}")
-        return ConvergenceError(
-            f"the app did not come up: {reason}", detail=describe_tasks(snapshot)
-        )
+    def look() -> StackSnapshot:
+        looks[:] = [read_stack(client, stack, node_id=node_id)]
+        return looks[0]
 
     try:
         return wait_for(
-            lambda: read_stack(client, stack, node_id=node_id),
+            look,
             what=f"the stack {stack} to settle",
             deadline=Deadline.after(timeout),
             ready=lambda snapshot: not unsettled(snapshot, before),
-            failed=failed,
+            failed=judge.lost,
             describe=lambda look: "\n".join([*unsettled(look, before), describe_tasks(look)]),
             looks=LOOKS,
             interval=interval,
         )
     except WaitTimeoutError as error:
-        reason = error.detail.splitlines()[0] if error.detail else "nothing was seen"
-        if reason.endswith("(new)"):
-            raise EngineError(
-                f"the Swarm did not place the app's tasks in {timeout:g} s: {reason}",
-                cause="it has no addresses left for the networks, or no leader",
-                hint="docker network ls; remove networks that are not needed",
-                detail=error.detail,
-            ) from error
-        raise ConvergenceError(
-            f"the app had not settled after {timeout:g} s: {reason}",
+        raise judge.late(looks[0], timeout, error.detail) from error
+
+
+@dataclass(kw_only=True)
+class _Judge:
+    """Says whose fault it is that a stack does not settle.
+
+    Args:
+        client: a client of a manager's engine.
+        before: the stack as it was before the op.
+        check: when the machine is looked at if the app has not begun by then.
+    """
+
+    client: docker.DockerClient
+    before: Before
+    check: Deadline
+
+    def lost(self, look: StackSnapshot) -> HarnessError | None:
+        """Return why the stack never will settle, or None while it may."""
+        what = "the app did not come up"
+        if reason := lost(look, self.before):
+            what = f"{what}: {reason}"
+            fault = self._machine(look)
+            if fault is None:
+                return ConvergenceError(what, detail=describe_tasks(look))
+        else:
+            # On a full disk the Swarm's own records stand still: nothing more would be seen.
+            fault = self._no_room(look) or self._stuck(look)
+        return _with(fault, what, describe_tasks(look)) if fault else None
+
+    def late(self, look: StackSnapshot, timeout: float, detail: str) -> HarnessError:
+        """Return why the stack has not settled in time."""
+        reason = detail.splitlines()[0] if detail else "nothing was seen"
+        what = f"the app had not settled after {timeout:g} s: {reason}"
+        fault = self._machine(look)
+        if fault is None and (shown := self._not_begun(look)):
+            fault = self._unstarted(look, *shown)
+        if fault:
+            return _with(fault, what, detail)
+        return ConvergenceError(
+            what,
             cause="it is slow to start, or never becomes healthy",
             hint="look at its log; DEPLOY_TIMEOUT in recipe_meta.py allows more time",
-            detail=error.detail,
-        ) from error
+            detail=detail,
+        )
+
+    def _fresh(self, look: StackSnapshot) -> Iterator[tuple[ServiceState, TaskState]]:
+        """Yield the tasks that the op brought about, newest first, with their services."""
+        for service in look.services:
+            for task in look.tasks_of(service):
+                if task.id not in self.before.task_ids:
+                    yield service, task
+
+    def _no_room(self, look: StackSnapshot) -> TestBedError | None:
+        """Return that a disk is full, if the engine refused a task for that."""
+        for service, task in self._fresh(look):
+            if task.broken and fault_in(task.error) is NO_ROOM:
+                return NO_ROOM.error(f"{service.name}: {task.error}")
+        return None
+
+    def _stuck(self, look: StackSnapshot) -> TestBedError | None:
+        """Look at the machine now and then while the app has not begun; a healthy one may wait."""
+        if not self.check.passed() or not self._not_begun(look):
+            return None
+        self.check = Deadline.after(STUCK_SECONDS)
+        return spoiled(self.client)
+
+    def _machine(self, look: StackSnapshot) -> TestBedError | None:
+        """Return what is wrong with the machine, from this op's tasks and from a look at it."""
+        for service, task in self._fresh(look):
+            mine = _holds_its_own_port(look, service, task)
+            if (task.broken or task.live) and not mine and (fault := fault_in(task.error)):
+                return fault.error(f"{service.name}: {task.error}")
+        for service, task in self._fresh(look):
+            if task.broken and killed_from_outside(self.client, task):
+                return TestBedError(
+                    f"a container of {service.name} was killed from outside while the app came up",
+                    cause="this machine ran out of memory, or somebody or something killed it",
+                    hint="dmesg shows what the kernel killed; free -m; run fewer things at a time",
+                )
+        return spoiled(self.client)
+
+    def _not_begun(self, look: StackSnapshot) -> tuple[str, str] | None:
+        """Return a service of which no program was ever started, and the likely cause of that.
+
+        A task that follows one that broke says nothing: the app had its chance.
+        """
+        for service in look.services:
+            tasks = look.tasks_of(service)
+            if any(task.broken and task.id not in self.before.task_ids for task in tasks):
+                continue
+            if not tasks and service.replicas != 0:
+                return f"{service.name} (no task)", "the Swarm makes no tasks"
+            for task in tasks:
+                mine = _holds_its_own_port(look, service, task)
+                if task.live and task.state in BEFORE_START and not mine:
+                    return f"{service.name} ({task.state})", BEFORE_START[task.state]
+        return None
+
+    def _unstarted(self, look: StackSnapshot, shown: str, cause: str) -> TestBedError:
+        label = f"{NAMESPACE_LABEL}={look.stack}"
+        without = [
+            str(network["Name"])
+            for network in self.client.api.networks(filters={"label": label})
+            if network.get("Scope") == "swarm" and not (network.get("IPAM") or {}).get("Config")
+        ]
+        if without:
+            return NO_ADDRESSES.error(f"{', '.join(without)} got none, so {shown} was not started")
+        return EngineError(
+            f"the app was not even started in time: {shown}",
+            cause=cause,
+            hint="docker network ls, docker node ls, the engine's log (nox -s engine -- status)",
+        )
+
+
+def _with(fault: TestBedError, what: str, detail: str) -> TestBedError:
+    fault.detail = f"{what}\n{detail}"
+    return fault
+
+
+def _holds_its_own_port(look: StackSnapshot, service: ServiceState, task: TaskState) -> bool:
+    """Whether the task waits for a port that an older task of its service will not let go of.
+
+    That is an update with `order: start-first` and a port of the host: the recipe's own fault.
+    """
+    older = (other for other in look.tasks_of(service) if other.id != task.id)
+    return OWN_PORT in task.error and any(o.live and o.state == "running" for o in older)
 
 
 def describe_tasks(snapshot: StackSnapshot) -> str:

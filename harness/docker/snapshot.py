@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -128,6 +128,7 @@ class ServiceState:
     update_started: str
     update_message: str
     template: Mapping[str, Any]
+    definition: Mapping[str, Any] = field(default_factory=dict)  # all of it, as it was asked for
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], stack: str) -> ServiceState:
@@ -148,7 +149,15 @@ class ServiceState:
             update_started=update.get("StartedAt", ""),
             update_message=update.get("Message", ""),
             template=_comparable(template),
+            definition=spec,
         )
+
+    @property
+    def volumes(self) -> Mapping[str, str]:
+        """Where the service mounts which volume: the target, by the volume's full name."""
+        mounts = self.template["ContainerSpec"].get("Mounts") or []
+        named = (mount for mount in mounts if mount["Type"] == "volume" and mount.get("Source"))
+        return {mount["Source"]: mount["Target"] for mount in named}
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:

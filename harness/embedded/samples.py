@@ -1,9 +1,10 @@
 """The project's own sample recipes, made into real git repositories with annotated releases.
 
-`samples/<name>/history.toml` lists the commits in order; each names a folder beside it that holds
-the files the commit adds or changes. Author, dates and file modes are fixed, so the hashes are the
-same everywhere and a report can quote them. A name that begins with `dot-` stands for one that
-begins with a dot: `dot-env.sample` becomes `.env.sample`, since packaging leaves hidden files out.
+`samples/<name>/history.toml` lists the commits in order; each names the folder beside it with the
+files that the commit adds or changes, or a list of folders, where a later one's file goes before an
+earlier one's of the same name. Author, dates and file modes are fixed, so the hashes are the same
+everywhere and a report can quote them. A name that begins with `dot-` stands for one that begins
+with a dot: `dot-env.sample` becomes `.env.sample`, since packaging leaves hidden files out.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Commit:
     """One commit of a sample's history.
 
     Attributes:
-        folder: the files it adds or changes.
+        folders: where the files lie that it adds or changes, the last one's word counts.
         message: its message.
         date: when it was made, with a time zone.
         tag: the release it is, or empty.
@@ -42,7 +43,7 @@ class Commit:
         remove: the paths it takes away.
     """
 
-    folder: Path
+    folders: tuple[Path, ...]
     message: str
     date: datetime
     tag: str = ""
@@ -53,14 +54,21 @@ class Commit:
     def parse(cls, raw: dict[str, object], sample: Path) -> Commit:
         """Read one `[[commit]]` of the history of the sample in that directory."""
         known = {key.replace("-", "_"): value for key, value in raw.items()}
-        folder = sample / str(known.pop("folder"))
-        remove = known.pop("remove", [])
-        return cls(folder=folder, remove=tuple(remove), **known)  # type: ignore[arg-type]
+        named, remove = known.pop("folder"), known.pop("remove", [])
+        names = named if isinstance(named, list) else [named]
+        folders = tuple(sample / str(name) for name in names)
+        return cls(folders=folders, remove=tuple(remove), **known)  # type: ignore[arg-type]
 
 
 def sample_names(samples: Path = SAMPLES) -> tuple[str, ...]:
     """Return the names of the samples."""
     return tuple(sorted(path.parent.name for path in samples.glob(f"*/{HISTORY}")))
+
+
+def read_history(sample: Path) -> tuple[Commit, ...]:
+    """Return the commits of the sample in that directory, in order."""
+    history = tomllib.loads((sample / HISTORY).read_text(encoding="utf-8"))
+    return tuple(Commit.parse(raw, sample) for raw in history["commit"])
 
 
 def materialise(
@@ -102,6 +110,16 @@ def materialise(
     return destination
 
 
+def build(sample: Path, destination: Path) -> None:
+    """Make the sample in a directory into a bare git repository; its folder must not be there yet.
+
+    Raises:
+        TestBedError: there is no git.
+        DiskFullError: there is no room for it.
+    """
+    repo.import_history(destination, b"".join(_stream(sample)), branch=BRANCH)
+
+
 def _make(destination: Path, stream: bytes) -> None:
     # What another process left half made is never the destination: that appears by one rename.
     unfinished = destination.with_suffix(".new")
@@ -123,9 +141,7 @@ def _refuse_unknown(name: str, samples: Path) -> None:
 
 def _stream(sample: Path) -> Iterator[bytes]:
     """Yield the sample's history in the language of `git fast-import`."""
-    history = tomllib.loads((sample / HISTORY).read_text(encoding="utf-8"))
-    commits = [Commit.parse(raw, sample) for raw in history["commit"]]
-    for number, commit in enumerate(commits, start=1):
+    for number, commit in enumerate(read_history(sample), start=1):
         who = f"{AUTHOR} {int(commit.date.timestamp())} +0000\n"
         yield f"commit refs/heads/{BRANCH}\nmark :{number}\n".encode()
         yield f"author {who}committer {who}".encode() + _data(commit.message)
@@ -140,12 +156,15 @@ def _stream(sample: Path) -> Iterator[bytes]:
 def _changes(commit: Commit) -> Iterator[bytes]:
     for name in commit.remove:
         yield f"D {name}\n".encode()
-    for path in sorted(commit.folder.rglob("*")):
-        if path.is_file():
-            # By name, not by the file's mode: a packaged copy of this project loses modes.
-            mode = "100755" if path.suffix == ".sh" else "100644"
-            yield f"M {mode} inline {_repository_path(path.relative_to(commit.folder))}\n".encode()
-            yield _data(path.read_bytes())
+    files: dict[str, Path] = {}
+    for folder in commit.folders:
+        found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        files.update({_repository_path(path.relative_to(folder)): path for path in found})
+    for name, path in files.items():
+        # By name, not by the file's mode: a packaged copy of this project loses modes.
+        mode = "100755" if path.suffix == ".sh" else "100644"
+        yield f"M {mode} inline {name}\n".encode()
+        yield _data(path.read_bytes())
 
 
 def _repository_path(path: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from harness.errors import SourceError
-from harness.model import Origin, Stage
+from harness.model import LEFT_OUT, Origin, Stage
 from harness.recipes.repo import Release
 from harness.recipes.versions import Version
 
@@ -40,6 +41,7 @@ class PlannedStage:
     asked: bool
     reason: str = ""
     files: Files = ()
+    denied: tuple[str, ...] = ()  # test files that the recipe ships, and that nobody approved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Plan:
     base: Release | None
     stages: tuple[PlannedStage, ...]
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # what a reader of the verdict has to know was not looked at
+    repo_local: str = ""  # why code that the recipe ships is not run; empty when it is, or is none
 
     def runs(self, stage: Stage) -> bool:
         """Whether that stage's op will be performed."""
@@ -65,7 +69,8 @@ class Plan:
         for planned in self.stages:
             what = _what(planned, self.base) if planned.runs else f"skipped: {planned.reason}"
             lines.append(f"{planned.stage:<8} {what}")
-        return (*lines, *(f"note     {note}" for note in self.notes))
+        left_out = (f"{LEFT_OUT} {what}" for what in self.left_out)
+        return (*lines, *left_out, *(f"note     {note}" for note in self.notes))
 
 
 def _what(planned: PlannedStage, base: Release | None) -> str:
@@ -83,7 +88,8 @@ def _what(planned: PlannedStage, base: Release | None) -> str:
     }
     tests = ", ".join(f"{count} {origin}" for origin, count in counts.items()) or "no"
     unasked = f" ({planned.reason})" if planned.reason else ""
-    return f"{acts[planned.stage]}; {tests} test file(s){unasked}"
+    denied = f", {len(planned.denied)} repo-local not approved" if planned.denied else ""
+    return f"{acts[planned.stage]}; {tests} test file(s){denied}{unasked}"
 
 
 def closure(asked: Sequence[Stage]) -> frozenset[Stage]:
@@ -103,7 +109,10 @@ def make(
     version: str,
     asked: Sequence[Stage],
     files: Mapping[Stage, Files],
+    denied: Mapping[Stage, tuple[str, ...]] = MappingProxyType({}),
     notes: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+    repo_local: str = "",
 ) -> Plan:
     """Decide what runs.
 
@@ -114,7 +123,10 @@ def make(
         version: the tag to upgrade from, or empty for the newest of `older`.
         asked: the stages asked for.
         files: the test files of each stage.
+        denied: the test files of each stage that the recipe ships, and that nobody approved.
         notes: what a reader of the plan should know besides.
+        left_out: what a reader of the verdict has to know was not looked at.
+        repo_local: why code that the recipe ships is not run, or empty.
 
     Raises:
         SourceError: the release asked for is not one that head can be upgraded from.
@@ -123,7 +135,8 @@ def make(
     base, why_not = choose_base(head, older, version)
     stages = []
     for stage in Stage:
-        reason = _why_skipped(stage, head, why_not, files.get(stage, ()))
+        refused = denied.get(stage, ())
+        reason = _why_skipped(stage, head, why_not, files.get(stage, ()), refused)
         if stage not in wanted:
             reason = "not asked for"
         runs = not reason
@@ -136,6 +149,7 @@ def make(
                 asked=stage in asked,
                 reason=reason,
                 files=files.get(stage, ()) if runs else (),
+                denied=refused if stage in wanted else (),
             )
         )
     upgrades = any(planned.stage is Stage.UPGRADE and planned.runs for planned in stages)
@@ -145,6 +159,8 @@ def make(
         base=base if upgrades else None,
         stages=tuple(stages),
         notes=tuple(notes),
+        left_out=tuple(left_out),
+        repo_local=repo_local,
     )
 
 
@@ -173,13 +189,17 @@ def newest(releases: Sequence[Release]) -> Release | None:
     return max(releases, key=lambda release: release.version, default=None)
 
 
-def _why_skipped(stage: Stage, head: Head, no_base: str, files: Files) -> str:
+def _why_skipped(
+    stage: Stage, head: Head, no_base: str, files: Files, denied: Sequence[str]
+) -> str:
     if stage is Stage.UPGRADE:
         return no_base
     if stage is Stage.BACKUP and not head.has_backup:
         return "no service has the label backupbot.backup=true, or recipe_meta.py says no"
     if stage is Stage.RESTORE and not head.has_backup:
         return "nothing is backed up"
+    if stage is Stage.CUSTOM and not files and denied:
+        return "the tests that the recipe ships are not approved"
     if stage is Stage.CUSTOM and not files:
         return "the recipe has no tests of its own here"
     return ""

@@ -77,6 +77,10 @@ class Platform(Protocol):
 
     name: str
 
+    @property
+    def secret_values(self) -> tuple[str, ...]:
+        """Every secret made for this run, to be masked wherever it may turn up."""
+
     def deploy(self, revision: Revision) -> Deployed:
         """Deploy that revision, over whatever this run deployed before.
 

@@ -11,16 +11,18 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from harness import proc
+from harness.docker.faults import fault_in
 from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.docker.sweep import RUN_LABEL
 from harness.errors import (
-    DiskFullError,
     EngineError,
     InvalidRecipeError,
     ProcessError,
@@ -47,7 +49,9 @@ RPC_FAULT = re.compile(
 DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
 LONGEST_TIMEOUT = 3600.0  # seconds; a recipe cannot make a run wait for ever
 DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing
-ENGINE_WORDS = ("Cannot connect to the Docker daemon", "error during connect", "connection refused")
+# The harness has looked after this network before the deploy.
+PROXY_GONE = re.compile(r'network "?proxy"? .*(could not be found|not found)', re.IGNORECASE)
+PORT_TAKEN = re.compile(r"port '(\d+)' is already in use by service '([^']+)'", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
@@ -97,6 +101,7 @@ class SwarmPlatform:
         stack = self.target.stack
         _refuse(compose, stack)
         _refuse_shared(compose)
+        _refuse_taken(self.client, compose, self.target)
         machine, notes = self._machine(compose)
         notes += self._create_secrets(compose, self._app)
         override, adapted = build(compose, self.target, revision, machine)
@@ -227,14 +232,46 @@ def _refuse_shared(compose: Compose) -> None:
         )
 
 
+def _refuse_taken(client: docker.DockerClient, compose: Compose, target: Target) -> None:
+    """Refuse what would be deployed over something of that name that is not the run's own.
+
+    A fixed `name:` in a compose file leads to whatever is called so already; a restore would empty
+    such a volume, and docker would relabel such a config or secret.
+
+    Raises:
+        TestBedError: there is something of that name.
+    """
+    taken = []
+    for volume in compose.volumes.values():
+        with suppress(NotFound):
+            name = volume.full_name(target.stack)
+            labels = client.api.inspect_volume(name).get("Labels") or {}
+            if not volume.external and labels.get(RUN_LABEL) != target.run:
+                taken.append(f"volume {name}")
+    for kind, found, resources in (
+        ("config", client.api.configs, compose.configs),
+        ("secret", client.api.secrets, compose.secrets),
+    ):
+        own = {r.full_name(target.stack) for r in resources.values() if not r.external}
+        taken += [
+            f"{kind} {spec['Name']}"
+            for spec in (one["Spec"] for one in (found() if own else ()))
+            if spec["Name"] in own and (spec.get("Labels") or {}).get(RUN_LABEL) != target.run
+        ]
+    if taken:
+        raise TestBedError(
+            f"the recipe would be deployed over what is there already: {', '.join(taken)}",
+            cause="it gives them a fixed `name:`, and somebody else's have the same",
+            hint="put ${STACK_NAME} into the name, or test it on an engine without them",
+        )
+
+
 def _explained(error: ProcessError, target: Target) -> Exception:
+    """Return what a failed `docker stack deploy` means: the machine's fault, or the recipe's."""
     said = error.stderr
-    if any(words in said for words in ENGINE_WORDS) or RPC_FAULT.search(said):
-        return EngineError("the engine failed during the deploy", detail=said)
-    if "no space left on device" in said.lower():
-        return DiskFullError("no room is left on the engine's disk", detail=said)
-    if error.code is None:
-        return EngineError(error.what, cause="the engine is stuck or very slow", detail=said)
+    if fault := _fault_of_machine(error, target):
+        fault.detail = said
+        return fault
     if "only updates to Labels are allowed" in said:
         return InvalidRecipeError(
             f"a config or a secret of {target.recipe} changed, and its name did not",
@@ -245,5 +282,38 @@ def _explained(error: ProcessError, target: Target) -> Exception:
     return InvalidRecipeError(
         f"docker refused to deploy {target.recipe}",
         cause="the compose file asks for something that docker does not know or cannot find",
+        hint="the lines below are docker's own; `docker stack config` checks the file by hand",
         detail=said,
     )
+
+
+def _fault_of_machine(error: ProcessError, target: Target) -> TestBedError | None:
+    said = error.stderr
+    if fault := fault_in(said):
+        return fault.error(f"docker could not deploy {target.recipe}")
+    if error.code is None or error.code < 0:  # it never ended by itself
+        return EngineError(
+            error.what,
+            cause="the engine is stuck or very slow, or the docker command was killed",
+            hint="nox -s engine -- status; free -m; dmesg | tail",
+        )
+    if RPC_FAULT.search(said):
+        return EngineError(
+            "the Swarm's managers failed during the deploy",
+            cause="they have no leader, are overloaded, or are out of step with each other",
+            hint="docker node ls; then run again",
+        )
+    if PROXY_GONE.search(said):
+        return EngineError(
+            "the network proxy is gone, which was there before the deploy",
+            cause="something on this machine removes networks while a run needs them",
+            hint="stop what runs `docker network prune`, and run again",
+        )
+    taken = PORT_TAKEN.search(said)
+    if taken and not taken[2].startswith(f"{target.stack}_"):
+        return EngineError(
+            f"port {taken[1]} is taken by service {taken[2]} of another stack",
+            cause="only one service of a Swarm can publish it, and the recipe may be fine",
+            hint=f"docker service rm {taken[2]}, if nobody needs it; or wait for its run to end",
+        )
+    return None

@@ -16,6 +16,15 @@ from typing import Any
 from harness.errors import UsageError
 from harness.model import Stage
 
+REQUIREMENTS: Mapping[str, type | tuple[type, ...]] = {
+    "memory_gib": (int, float),
+    "disk_gib": (int, float),
+    "processors": int,
+    "engine": str,
+    "architecture": str,
+    "ipvs": bool,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeMeta:
@@ -34,6 +43,12 @@ class RecipeMeta:
         UPGRADE_BASE: the tag to upgrade from; empty means the newest release before head.
         BACKUP_CAPABLE: whether it can be backed up; None means what its labels say. True without
             such a label fails the backup; False skips it.
+        NO_WITNESS: volumes, by short name, in which no witness file is put and which the head may
+            drop or leave out of the backup, each with the reason.
+        EXPECTED_SKIPS: stages that cannot run for this recipe, each with the reason. None means
+            that any stage may be skipped; a dict means that a skip which is not in it is no pass.
+        REQUIREMENTS: what the machine must have: `memory_gib`, `disk_gib`, `processors` (numbers),
+            `engine` (a version), `architecture` (as `docker info` says it), `ipvs` (True).
     """
 
     SKIP_GENERIC: bool | tuple[str, ...] = False
@@ -46,6 +61,9 @@ class RecipeMeta:
     EXTRA_ENV: Mapping[str, str] = field(default_factory=dict)
     UPGRADE_BASE: str = ""
     BACKUP_CAPABLE: bool | None = None
+    NO_WITNESS: Mapping[str, str] = field(default_factory=dict)
+    EXPECTED_SKIPS: Mapping[str, str] | None = None
+    REQUIREMENTS: Mapping[str, Any] = field(default_factory=dict)
 
     def changed(self) -> dict[str, object]:
         """Return the fields that differ from their defaults."""
@@ -61,6 +79,12 @@ class RecipeMeta:
         if isinstance(self.SKIP_GENERIC, bool):
             return frozenset(Stage) if self.SKIP_GENERIC else frozenset()
         return frozenset(Stage(name) for name in self.SKIP_GENERIC)
+
+    def expected_skips(self) -> frozenset[Stage] | None:
+        """Return the stages that are expected to be skipped; None means that it is not said."""
+        if self.EXPECTED_SKIPS is None:
+            return None
+        return frozenset(Stage(name) for name in self.EXPECTED_SKIPS)
 
 
 def load(path: Path | None) -> RecipeMeta:
@@ -112,6 +136,25 @@ def _is_env(value: object) -> bool:
     )
 
 
+def _is_reasons(value: object) -> bool:
+    return _is_env(value) and all(reason.strip() for reason in value.values())  # type: ignore[attr-defined]  # it is a Mapping then
+
+
+def _is_skips(value: object) -> bool:
+    return _is_reasons(value) and all(name in list(Stage) for name in value)  # type: ignore[attr-defined]  # as above
+
+
+def _is_requirements(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        name in REQUIREMENTS
+        and isinstance(wanted, REQUIREMENTS[name])
+        and isinstance(wanted, bool) == (REQUIREMENTS[name] is bool)
+        and wanted is not False
+        and (name != "engine" or any(letter.isdigit() for letter in str(wanted)))
+        for name, wanted in value.items()
+    )
+
+
 _STAGE_NAMES = ", ".join(Stage)
 _TEXT = _Kind(expected="a text", fits=lambda value: isinstance(value, str))
 _NUMBER = _Kind(expected="a number above 0", fits=_is_number)
@@ -137,6 +180,12 @@ _KINDS = {
     "BACKUP_CAPABLE": _Kind(
         expected="True, False or None", fits=lambda value: value is None or isinstance(value, bool)
     ),
+    "NO_WITNESS": _Kind(expected="a dict of volumes to reasons", fits=_is_reasons),
+    "EXPECTED_SKIPS": _Kind(
+        expected=f"None, or a dict of stages ({_STAGE_NAMES}) to reasons",
+        fits=lambda value: value is None or _is_skips(value),
+    ),
+    "REQUIREMENTS": _Kind(expected=f"a dict with {', '.join(REQUIREMENTS)}", fits=_is_requirements),
 }
 
 

@@ -19,7 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.model import Outcome, Stage, StageResult
+from harness.model import LEFT_OUT, Outcome, Stage, StageResult
 from harness.report.results import RunResult
 
 STYLES = {
@@ -174,6 +174,9 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
     console.print()
     if result.stages or result.teardown is not None:
         _print_table(console, table)
+    for line in result.plan:
+        if line.startswith(LEFT_OUT):
+            console.print(plain(line), soft_wrap=True)
     for item in result.adaptations:
         console.print(plain(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
     for line in result.diagnosis:

@@ -13,7 +13,7 @@ from harness.errors import (
     EXIT_PASSED,
     HarnessError,
 )
-from harness.model import Outcome, Stage, StageResult, TeardownResult
+from harness.model import NOTHING_ASSERTED, Outcome, Stage, StageResult, TeardownResult
 
 EXIT_CODES = {
     Outcome.PASSED: EXIT_PASSED,
@@ -39,6 +39,7 @@ def conclude(
     stages: Sequence[StageResult],
     *,
     asked: frozenset[Stage],
+    expected_skips: frozenset[Stage] | None = None,
     teardown: TeardownResult | None = None,
     stopped: HarnessError | None = None,
 ) -> Verdict:
@@ -52,6 +53,8 @@ def conclude(
     Args:
         stages: the results, in order.
         asked: the stages that were asked for; those they need are judged, but prove nothing.
+        expected_skips: the stages that the recipe's meta expects to be skipped; None means that it
+            does not say. The custom stage may always be: a recipe need not have tests of its own.
         teardown: how the removal went, or None when there was nothing to remove.
         stopped: what ended the run outside any stage, or None.
     """
@@ -65,9 +68,28 @@ def conclude(
             return _verdict(result.outcome, result.stage, result.reason)
     if teardown is not None and teardown.outcome in BAD:
         return _verdict(teardown.outcome, "teardown", teardown.reason)
-    if not any(result.outcome is Outcome.PASSED for result in stages if result.stage in asked):
-        reasons = "; ".join(f"{r.stage}: {r.reason}" for r in stages if r.stage in asked)
+    return _of_what_was_skipped(stages, asked, expected_skips)
+
+
+def _of_what_was_skipped(
+    stages: Sequence[StageResult], asked: frozenset[Stage], expected: frozenset[Stage] | None
+) -> Verdict:
+    """Return the verdict when nothing was bad: a pass, unless too much was left out."""
+    wanted = [result for result in stages if result.stage in asked]
+    if not any(result.outcome is Outcome.PASSED for result in wanted):
+        reasons = "; ".join(f"{result.stage}: {result.reason}" for result in wanted)
         return _verdict(Outcome.SKIPPED, "", f"nothing was asserted ({reasons})")
+    for result in wanted:
+        skipped = result.outcome is Outcome.SKIPPED and result.stage is not Stage.CUSTOM
+        if result.reason.startswith(NOTHING_ASSERTED):
+            continue  # its op was performed: whoever leaves assertions out says nothing of the app
+        if skipped and expected is not None and result.stage not in expected:
+            cause = (
+                f"{result.stage} was skipped ({result.reason})\n"
+                "  likely cause: the recipe changed: EXPECTED_SKIPS in its recipe_meta.py does not "
+                "have this stage"
+            )
+            return _verdict(Outcome.SKIPPED, result.stage, cause)
     return _verdict(Outcome.PASSED, "", "")
 
 

@@ -2,7 +2,9 @@
 
 from harness.assertions.app import App, BackupView
 from harness.assertions.protocol import Facts
+from harness.assertions.witnesses import WitnessView
 from harness.backups.restic import paths_of
+from harness.backups.witness import path_in_vault
 
 
 def test_the_snapshot_named_by_the_op_is_there_and_holds_files(
@@ -10,8 +12,13 @@ def test_the_snapshot_named_by_the_op_is_there_and_holds_files(
 ) -> None:
     """An exit code of 0 and an id are not a backup: the repository is asked for the content."""
     assert len(backup.snapshot_id) == 64
-    assert len(backup.files) >= 1
     assert len(backup.files) == facts.seen["backup"]["files"]
+
+
+def test_the_snapshot_holds_files_of_the_app(backup: BackupView, witnesses: WitnessView) -> None:
+    """The harness's own witness files are no data of anybody."""
+    own = {path_in_vault(volume) for volume in witnesses.expected()}
+    assert backup.files.keys() - own
 
 
 def test_every_declared_volume_is_in_the_snapshot(backup: BackupView) -> None:
@@ -21,10 +28,24 @@ def test_every_declared_volume_is_in_the_snapshot(backup: BackupView) -> None:
             assert backup.holds(path), f"{path} is not in the snapshot"
 
 
+def test_the_snapshot_holds_every_witness(backup: BackupView, witnesses: WitnessView) -> None:
+    """The volume that was saved is the one that the app uses, as it was at that moment."""
+    for volume, text in witnesses.expected().items():
+        found = backup.read_own(path_in_vault(volume))
+        assert found.decode() == text, f"the snapshot holds another witness of volume {volume}"
+
+
 def test_no_excluded_volume_is_in_the_snapshot(backup: BackupView) -> None:
     """What the labels leave out is left out."""
     for volume in backup.spec.excluded:
         assert not [name for name in backup.files if name.startswith(f"/volumes/{volume}/")]
+
+
+def test_what_the_base_backed_up_is_backed_up_still(backup: BackupView, facts: Facts) -> None:
+    """A volume that the head's labels leave out, or forget, is lost with the next disk."""
+    before = set(facts.seen.get("upgrade", {}).get("backed_up_before", ()))
+    left_out = sorted(before - {part.volume for part in backup.spec.parts})
+    assert not left_out, f"the base backs up a volume that the head does not back up: {left_out}"
 
 
 def test_the_app_still_answers(app: App) -> None:

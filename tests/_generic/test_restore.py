@@ -2,6 +2,7 @@
 
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts
+from harness.assertions.witnesses import WitnessView
 from harness.docker.readiness import Before, unsettled
 from harness.ledger import Ledger, Op
 
@@ -14,6 +15,11 @@ def test_the_snapshot_that_was_made_is_the_one_restored(facts: Facts) -> None:
 def test_the_restore_happened_on_the_same_deployment(ledger: Ledger) -> None:
     """The app was neither deployed anew nor redeployed by it."""
     assert (ledger.count(Op.DEPLOY), ledger.count(Op.RESTORE)) == (1, 1)
+
+
+def test_every_volume_is_as_it_was_at_the_backup(witnesses: WitnessView) -> None:
+    """The harness changed a file in each volume after the backup; what it held then is back."""
+    assert not (wrong := witnesses.problems()), "; ".join(wrong)
 
 
 def test_every_service_has_converged(app: App) -> None:

@@ -2,6 +2,7 @@
 
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts
+from harness.assertions.witnesses import WitnessView
 from harness.docker.readiness import Before, lost, unsettled
 from harness.ledger import Ledger, Op
 
@@ -40,10 +41,27 @@ def test_what_runs_is_the_head_commit(app: App, facts: Facts) -> None:
 
 
 def test_the_version_label_is_the_heads(app: App, facts: Facts) -> None:
-    """The labels come from the head's compose file and were not rolled back."""
+    """The labels come from the head's compose file: not rolled back, not masked by another file."""
     labels = app.labels("version")
     assert labels, f"no service has the label coop-cloud.{facts.stack}.version"
     assert set(labels.values()) == {facts.deployed_version}
+    assert facts.deployed_version == (facts.head_version or facts.deployed_version)
+
+
+def test_the_data_in_every_volume_survived(witnesses: WitnessView) -> None:
+    """The harness put a file into each volume that the base backs up; it has to be there still."""
+    assert not (lost := witnesses.problems()), "; ".join(lost)
+
+
+def test_no_volume_that_was_backed_up_was_dropped(app: App, facts: Facts) -> None:
+    """What the base keeps in a volume is lost to its users when the head does not mount it.
+
+    A service that the head dropped runs on with its volumes, and counts no more.
+    """
+    services = [s for s in app.snapshot().services if s.name in facts.services]
+    mounted = {volume for service in services for volume in service.volumes}
+    dropped = sorted(set(facts.seen["upgrade"]["backed_up_before"]) - mounted)
+    assert not dropped, f"the base backs up a volume that the head does not mount: {dropped}"
 
 
 def test_the_app_itself_answers(app: App) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import errors
-from harness.model import Outcome, Stage
+from harness.model import Origin, Outcome, Stage
 from harness.recipes.meta import RecipeMeta
 from harness.report.results import SCHEMA, RunResult
 from harness.settings import OPTIONS, SKIP_GENERIC
@@ -28,14 +28,17 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def rows(page: str, heading: str) -> Iterator[list[str]]:
-    """Return the cells of each row of the first table below that heading, without its head."""
+def rows(page: str, heading: str, *, table: int = 0) -> Iterator[list[str]]:
+    """Return the cells of each row of a table below that heading, by default the first one.
+
+    Its head is left out.
+    """
     text = "\n" + (ROOT / page).read_text()
     assert text.count(f"\n{heading}") == 1, f"{page} has no '{heading}', or several"
     section = text.partition(f"\n{heading}")[2].partition("\n## ")[0]
-    table = [line for line in section.splitlines() if line.startswith("|")]
-    assert len(table) > 2, f"{page}: there is no table below '{heading}'"
-    for line in table[2:]:
+    tables = re.findall(r"(?m)(?:^\|.*\n)+", section + "\n")
+    assert len(tables) > table, f"{page}: there are {len(tables)} tables below '{heading}'"
+    for line in tables[table].splitlines()[2:]:
         yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
@@ -117,12 +120,14 @@ def test_the_table_of_exit_codes_is_complete() -> None:
     assert found == sorted(codes)
 
 
-def test_the_words_and_the_stages_are_the_documented_ones() -> None:
-    """Both are closed sets."""
+def test_the_words_the_stages_and_the_origins_are_the_documented_ones() -> None:
+    """All of them are closed sets."""
     words = [word for word, _ in rows("docs/testing.md", "## The words of a result")]
     assert words == [str(outcome) for outcome in Outcome]
     stages = [stage for stage, *_ in rows("docs/testing.md", "# How a run works")]
     assert stages == [str(stage) for stage in Stage]
+    origins = [origin for origin, *_ in rows("docs/testing.md", "# How a run works", table=1)]
+    assert origins == [str(origin) for origin in Origin]
 
 
 def test_the_table_of_a_recipes_meta_is_the_list_of_its_fields() -> None:

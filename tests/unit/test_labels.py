@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.backups.labels import BackupSpec
+from harness.backups.labels import BackupSpec, short_name
 from harness.backups.restic import Snapshot, paths_of, snapshot_path
 from harness.docker.snapshot import ServiceState
 from harness.errors import BackupError
@@ -72,6 +72,13 @@ def test_a_label_for_a_volume_that_is_not_mounted_is_a_fault_of_the_recipe() -> 
         spec({"backupbot.backup.volumes.dta": "false"}, data="/data")
     assert "s_" not in caught.value.cause
     assert "data" in caught.value.cause
+
+
+def test_a_volume_has_the_name_of_the_compose_file() -> None:
+    """The stack's name goes before it, once; an external volume has nothing to be taken away."""
+    assert short_name("s_test_my_data", "s_test") == "my_data"
+    assert short_name("s_test_s_test_data", "s_test") == "s_test_data"
+    assert short_name("shared", "s_test") == "shared"
 
 
 def test_hooks_are_read_from_the_labels() -> None:

@@ -24,6 +24,12 @@ ALLOWED = {
     "tools": LEAVES | {"docker", "backups"},
     "seeding": LEAVES | {"assertions"},
     "reaper": LEAVES | {"locks", "docker", "platforms"},
+    "requirements": LEAVES,
+    "install_steps": LEAVES | {"platforms"},
+    "handover": LEAVES | {"docker"},
+    "context": LEAVES
+    | {"ledger", "recipes", "docker", "plan", "platforms", "backups", "seeding", "install_steps"},
+    "backup_operations": LEAVES | {"ledger", "docker", "backups", "context"},
 }
 TOP = {"teardown", "execute", "operations", "subject", "testbed", "run", "__main__", "__init__"}
 

@@ -42,6 +42,8 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "SKIP_GENERIC = ['backup']\nHEALTH_PATH = '/login'\nHEALTH_STATUS = 302\n"
         "HEALTH_SERVICE = 'web'\nHEALTH_PORT = 3000\nMARKER = 'Gitea'\nDEPLOY_TIMEOUT = 600\n"
         "EXTRA_ENV = {'A': 'b'}\nUPGRADE_BASE = '1.0.0+1'\nBACKUP_CAPABLE = False\n"
+        "NO_WITNESS = {'cache': 'it counts files'}\nEXPECTED_SKIPS = {'upgrade': 'one release'}\n"
+        "REQUIREMENTS = {'memory_gib': 2.5, 'ipvs': True}\n"
     )
     assert loaded.changed() == {
         "SKIP_GENERIC": ("backup",),
@@ -54,6 +56,9 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "EXTRA_ENV": {"A": "b"},
         "UPGRADE_BASE": "1.0.0+1",
         "BACKUP_CAPABLE": False,
+        "NO_WITNESS": {"cache": "it counts files"},
+        "EXPECTED_SKIPS": {"upgrade": "one release"},
+        "REQUIREMENTS": {"memory_gib": 2.5, "ipvs": True},
     }
     assert set(loaded.changed()) == {one.name for one in fields(RecipeMeta)}
     assert loaded.skip_generic() == {Stage.BACKUP}
@@ -72,9 +77,80 @@ def test_skip_generic_may_mean_every_stage(load: Load) -> None:
     assert load("SKIP_GENERIC = False").skip_generic() == frozenset()
 
 
+def test_expected_skips_tell_none_from_nothing_said(load: Load) -> None:
+    """An empty dict expects every stage to run, and is shown as changed; None expects nothing."""
+    assert RecipeMeta().expected_skips() is None
+    assert load("EXPECTED_SKIPS = None").changed() == {}
+    assert load("EXPECTED_SKIPS = {}").expected_skips() == frozenset()
+    assert load("EXPECTED_SKIPS = {}").changed() == {"EXPECTED_SKIPS": {}}
+    found = load("EXPECTED_SKIPS = {'upgrade': 'why', 'backup': 'why'}").expected_skips()
+    assert found == frozenset({Stage.UPGRADE, Stage.BACKUP})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("memory_gib", "disk_gib") for value in ("2", "0.5")),
+        ("processors", "4"),
+        ("engine", "'24.0'"),
+        ("architecture", "'x86_64'"),
+        ("ipvs", "True"),
+    ],
+)
+def test_each_requirement_has_its_type(load: Load, name: str, value: str) -> None:
+    """Numbers, texts, and one that is yes or no."""
+    found = load(f"REQUIREMENTS = {{{name!r}: {value}}}").REQUIREMENTS
+    assert repr(found[name]) == value
+
+
+def test_no_requirement_goes_untested() -> None:
+    """A new one has to be added above, and with what is refused of it below."""
+    names = {"memory_gib", "disk_gib", "processors", "engine", "architecture", "ipvs"}
+    assert set(meta.REQUIREMENTS) == names
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        *(
+            (text, "a dict of volumes to reasons")
+            for text in (
+                "NO_WITNESS = ['data']",
+                "NO_WITNESS = {'data': ''}",
+                "NO_WITNESS = {'data': '  '}",
+                "NO_WITNESS = {'data': True}",
+                "NO_WITNESS = {1: 'why'}",
+                "NO_WITNESS = None",
+            )
+        ),
+        *(
+            (text, "None, or a dict of stages (install, upgrade,")
+            for text in (
+                "EXPECTED_SKIPS = ['upgrade']",
+                "EXPECTED_SKIPS = {'upgarde': 'why'}",
+                "EXPECTED_SKIPS = {'upgrade': ''}",
+                "EXPECTED_SKIPS = {'upgrade': None}",
+                "EXPECTED_SKIPS = False",
+            )
+        ),
+        *(
+            (text, "a dict with memory_gib, disk_gib, processors,")
+            for text in (
+                "REQUIREMENTS = ['ipvs']",
+                "REQUIREMENTS = None",
+                "REQUIREMENTS = {'memory': 2}",
+                "REQUIREMENTS = {'memory_gib': '2'}",
+                "REQUIREMENTS = {'memory_gib': True}",
+                "REQUIREMENTS = {'disk_gib': None}",
+                "REQUIREMENTS = {'processors': 1.5}",
+                "REQUIREMENTS = {'processors': True}",
+                "REQUIREMENTS = {'engine': 24}",
+                "REQUIREMENTS = {'architecture': True}",
+                "REQUIREMENTS = {'ipvs': 1}",
+                "REQUIREMENTS = {'ipvs': False}",
+                "REQUIREMENTS = {'ipvs': 'yes'}",
+            )
+        ),
         ("SKIP_GENERIC = 1", "True, False or a list of stages"),
         ("SKIP_GENERIC = ['bakcup']", "True, False or a list of stages"),
         ("SKIP_GENERIC = 'backup'", "True, False or a list of stages"),

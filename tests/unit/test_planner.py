@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import SourceError
-from harness.model import Origin, Stage
+from harness.model import LEFT_OUT, Origin, Stage
 from harness.plan.planner import Head, Plan, choose_base, closure, make
 from harness.recipes.repo import Release
 from harness.recipes.versions import Version
@@ -90,3 +90,23 @@ def test_the_plan_says_in_words_what_it_will_do() -> None:
     text = "\n".join(plan(notes=["generic left out"]).lines())
     for words in ("ffffffff", "1.0.0+1.10", "redeploy the head", "1 generic", "generic left out"):
         assert words in text
+
+
+def test_what_the_verdict_does_not_rest_on_is_marked_as_such() -> None:
+    """The last table of a run repeats just these lines."""
+    lines = plan(left_out=["generic assertions of backup"]).lines()
+    assert [line for line in lines if line.startswith(LEFT_OUT)] == [
+        "left out generic assertions of backup"
+    ]
+
+
+def test_refused_test_files_are_counted_in_the_stages_that_are_wanted() -> None:
+    """They show up as skipped, whether anything else of the stage runs or not."""
+    refused = {Stage.INSTALL: ("ops.py",), Stage.CUSTOM: ("test_x.py", "test_y.py")}
+    files = {stage: () if stage is Stage.CUSTOM else FILES[stage] for stage in Stage}
+    made = plan(denied=refused, files=files)
+    assert {p.stage: p.denied for p in made.stages if p.denied} == refused
+    assert reasons(made) == {"custom": "the tests that the recipe ships are not approved"}
+    assert "1 generic test file(s), 1 repo-local not approved" in "\n".join(made.lines())
+    only = plan(denied=refused, files=files, asked=(Stage.UPGRADE,))
+    assert {p.stage: p.denied for p in only.stages if p.denied} == {Stage.INSTALL: ("ops.py",)}

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import chdir
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import UnixStreamServer
@@ -36,6 +37,7 @@ def test_recipe(): raise errors.ExecFailedError("`x` failed", hint="look")
 def test_bed(): raise errors.ContainerUnavailableError("gone")
 def test_docker(): raise docker.errors.DockerException("500")
 def test_request(): raise requests.ConnectionError("refused")
+def test_changes(app): app.client.api.restart("c")
 
 @pytest.fixture
 def asserts(): assert not "up", "it is not up"
@@ -53,15 +55,25 @@ def test_no_such_fixture(nope): pass
 @pytest.mark.parametrize("path", ["/a b", "x::y"])
 def test_each(path): assert path == "/a b"
 """
+CHANGED = (
+    "an assertion tried to change the deployment: POST /v1.41/containers/c/restart\n"
+    "  likely cause: test files get an app that is up, and a client that only looks and runs "
+    "commands\n  next: assertions only look; ops.py seeds data"
+)
 HANDLES = """
-def test_handles(app, facts, state, ledger, backup, own):
+def test_handles(app, facts, state, ledger, backup, witnesses, own):
     assert (app.domain, facts.recipe, own) == ("d.test", "made", "from the conftest below")
     assert state == {"note": 1}
     assert [entry["text"] for entry in ledger.entries()] == ["noted"]
     assert backup.app is app
     assert facts.health.port == 8080
+    assert facts.handed_over == ("c1",)
+    assert witnesses.expected() == {"s_data": "a text"}
+    assert witnesses.vault.resolve() == "v1"
+    assert witnesses.vault.client is app.client
 """
 SKIPPED = 'import pytest\npytest.skip("no module", allow_module_level=True)\n'
+STRAYS = ("docker.py", "pytest.py", "json.py", "conftest.py", "sitecustomize.py")
 STRAY = 'raise RuntimeError("a stranger\'s file was read")\n'
 SETTINGS = "[pytest]\naddopts = --no-such-option\npython_functions = nothing\n"
 
@@ -102,12 +114,13 @@ def order(place: Path, engine: str, files: Mapping[str, Origin]) -> Order:
         run="r", recipe="made", stack="s", domain="d.test", stage=Stage.INSTALL, deployed="",
         deployed_version="", chaos=False, base_commit="", base_version="", head_commit="",
         head_version="", services=("app",), ledger=str(ledger), health=Health(port=8080),
+        handed_over=("c1",), seen={"install": {"witnesses": {"s_data": "a text"}}},
         state={"note": 1},
     )  # fmt: skip
     return Order(
         facts=facts, files=tuple((str(place / name), files[name]) for name in files),
         root=str(place / "tests"), results=str(place / "results"), engine={"DOCKER_HOST": engine},
-        node_id="n", reader="c", patience=1, timeout_factor=1,
+        node_id="n", reader="c", vault="v1", patience=1, timeout_factor=1,
     )  # fmt: skip
 
 
@@ -120,6 +133,7 @@ def write(place: Path, texts: Mapping[str, str]) -> None:
 
 
 OVERLAY = "tests/made/test_install.py"
+THEIRS = "checkout/tests/test_install.py"  # outside of the project's tests
 PLACES: Mapping[Stage, tuple[Mapping[str, str], Mapping[str, Origin]]] = {
     Stage.INSTALL: (
         {
@@ -128,7 +142,7 @@ PLACES: Mapping[Stage, tuple[Mapping[str, str], Mapping[str, Origin]]] = {
             "tests/made/test_skipped.py": SKIPPED,
             "tests/made/conftest.py": "import pytest\n@pytest.fixture\n"
             "def own(): return 'from the conftest below'\n",
-            "checkout/tests/test_install.py": "def test_theirs(): pass\n",
+            THEIRS: "def test_theirs(): pass\n",
             "conftest.py": STRAY,
             "pytest.ini": SETTINGS,
             "tests/pytest.ini": SETTINGS,
@@ -138,12 +152,20 @@ PLACES: Mapping[Stage, tuple[Mapping[str, str], Mapping[str, Origin]]] = {
             "tests/_generic/test_install.py": Origin.GENERIC,
             OVERLAY: Origin.OVERLAY,
             "tests/made/test_skipped.py": Origin.OVERLAY,
-            "checkout/tests/test_install.py": Origin.REPO_LOCAL,
+            THEIRS: Origin.REPO_LOCAL,
         },
     ),
     Stage.UPGRADE: (
-        {"tests/a/test_a.py": "def test_a(): pass\n", OVERLAY: "import no_such_module\n"},
-        {"tests/a/test_a.py": Origin.GENERIC, OVERLAY: Origin.OVERLAY},
+        {
+            "tests/a/test_a.py": "def test_a(): pass\n",
+            OVERLAY: "import no_such_module\n",
+            THEIRS: "import no_such_module_of_theirs\n",
+        },
+        {
+            "tests/a/test_a.py": Origin.GENERIC,
+            OVERLAY: Origin.OVERLAY,
+            THEIRS: Origin.REPO_LOCAL,
+        },
     ),
     Stage.BACKUP: (
         {OVERLAY: "import os\ndef test_a(): pass\ndef test_b(): os._exit(0)\n"},
@@ -164,10 +186,16 @@ PLACES: Mapping[Stage, tuple[Mapping[str, str], Mapping[str, Origin]]] = {
 def asserted(
     engine: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[Stage, Asserted]]:
-    """What came of each place; the environment holds options that a user has for own tests."""
+    """What came of each place.
+
+    The environment holds options that a user has for tests of their own, and the working directory
+    files that have the names of modules.
+    """
     base = tmp_path_factory.mktemp("places")
     environ = {"PATH": os.environ["PATH"], "PYTEST_ADDOPTS": "-k nothing", "PYTEST_PLUGINS": "no_x"}
-    with Workers(base, environ) as workers:
+    elsewhere = base / "where the user called it"
+    write(elsewhere, dict.fromkeys(STRAYS, STRAY))
+    with Workers(base, environ) as workers, chdir(elsewhere):
         for stage, (texts, _) in PLACES.items():
             write(base / stage, texts)
             workers.prepare(stage)
@@ -225,6 +253,7 @@ def ends(asserted: Mapping[Stage, Asserted]) -> Mapping[str, list[AssertionResul
         ("test_bed", Outcome.ERROR, "gone"),
         ("test_docker", Outcome.ERROR, "docker.errors.DockerException: 500"),
         ("test_request", Outcome.ERROR, "requests.exceptions.ConnectionError: refused"),
+        ("test_changes", Outcome.ERROR, CHANGED),
         ("test_setup", Outcome.FAILED, "AssertionError: it is not up\nassert not 'up'"),
         ("test_setup_bed", Outcome.ERROR, "no engine"),
         ("test_each[/a b]", Outcome.PASSED, ""),
@@ -261,7 +290,7 @@ def test_each_set_of_parameters_is_a_test(ends: Mapping[str, list[AssertionResul
 
 
 def test_fixtures_hand_over_what_the_run_knows(ends: Mapping[str, list[AssertionResult]]) -> None:
-    """The app, the facts, the state, the ledger, the backup; and a recipe's own conftest counts."""
+    """App, facts, state, ledger, backup, witnesses; and a recipe's own conftest counts."""
     (result,) = ends["test_handles"]
     assert (result.outcome, result.message) == (Outcome.PASSED, "")
 
@@ -281,20 +310,39 @@ def test_what_was_printed_is_kept(ends: Mapping[str, list[AssertionResult]]) -> 
 
 
 def test_the_origin_is_that_of_the_file(asserted: Mapping[Stage, Asserted]) -> None:
-    """Three files of one name in three places, the last one outside of the project's tests."""
+    """Three files of one name in three places, the last one outside of the project's tests.
+
+    In the place of the way to that one stands whose it is; without, nobody could tell it from
+    another file's test of the same name.
+    """
     results = asserted[Stage.INSTALL].results
-    origins = {r.nodeid.replace("::", "/").split("/")[0]: r.origin for r in results}
-    assert origins == {"_generic": Origin.GENERIC, "made": Origin.OVERLAY, "": Origin.REPO_LOCAL}
+    origins = {result.nodeid.partition("/")[0]: result.origin for result in results}
+    assert origins == {
+        "_generic": Origin.GENERIC,
+        "made": Origin.OVERLAY,
+        "repo-local": Origin.REPO_LOCAL,
+    }
+    assert "repo-local/test_install.py::test_theirs" in {result.nodeid for result in results}
 
 
 def test_a_file_that_cannot_be_imported_is_an_error(asserted: Mapping[Stage, Asserted]) -> None:
     """The test bed is wrong; the reason names the file, the output has the traceback."""
     got = asserted[Stage.UPGRADE]
     assert got.outcome is Outcome.ERROR
-    assert got.reason == "made/test_install.py: the test file could not be read"
-    (result,) = got.results
+    assert got.reason == "made/test_install.py: the test file could not be read (and 1 more)"
+    result = got.results[0]
     assert result.origin is Origin.OVERLAY
     assert "no_such_module" in result.output
+
+
+def test_a_file_of_the_recipes_own_that_cannot_be_imported_is_told_from_ours(
+    asserted: Mapping[Stage, Asserted],
+) -> None:
+    """It has a name and an origin, though it lies outside of the project's tests."""
+    _, result = asserted[Stage.UPGRADE].results
+    assert "no_such_module_of_theirs" in result.output
+    assert result.outcome is Outcome.ERROR
+    assert (result.nodeid, result.origin) == ("repo-local/test_install.py", Origin.REPO_LOCAL)
 
 
 @pytest.mark.parametrize("stage", [Stage.BACKUP, Stage.RESTORE])

@@ -1,6 +1,7 @@
 """What goes to the child and what comes back: nothing is lost, and half is never taken for all."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,14 @@ def order() -> Order:
         base_version="0.9.0+1", head_commit="a" * 40, head_version="",
         services=("app", "db"), ledger="/l",
         health=Health(service="web", port=8080, path="/x", status=204, marker="it\nis"),
+        handed_over=("0a1b", "2c3d"),
         seen={"backup": {"snapshot": "0a", "volumes": ["v"]}},
         state={"note": "\u20ac\u2028\n", "number": 1.5, "deep": {"none": None}},
     )  # fmt: skip
     return Order(
         facts=facts, files=(("/t/a.py", Origin.GENERIC), ("/t/b.py", Origin.REPO_LOCAL)),
         root="/t", results="/r", engine={"DOCKER_HOST": "unix:///x"}, node_id="n", reader="c",
-        patience=60.0, timeout_factor=2.0,
+        vault="v", patience=60.0, timeout_factor=2.0,
     )  # fmt: skip
 
 
@@ -44,6 +46,16 @@ def test_an_order_arrives_as_it_was_given() -> None:
     assert got.facts.stage is Stage.RESTORE
     assert all(isinstance(origin, Origin) for _, origin in got.files)
     assert isinstance(got.facts.health, Health)
+    assert got.facts.handed_over == ("0a1b", "2c3d"), "a tuple again, not a list"
+    assert got.vault == "v"
+
+
+def test_the_order_above_has_something_in_every_field() -> None:
+    """A field that is left at its default could be lost on the way, and nobody would see."""
+    for made in (order(), order().facts, order().facts.health):
+        for one in fields(made):
+            assert getattr(made, one.name) != one.default, one.name
+            assert getattr(made, one.name) or one.name == "head_version", one.name
 
 
 def test_an_order_is_one_line() -> None:

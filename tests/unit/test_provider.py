@@ -1,5 +1,6 @@
 """Which image is deployed: the engine's own, else a registry's, else a stand-in that says so."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import ConnectionError as RequestsConnectionError
+from urllib3.exceptions import ProtocolError
 
-from harness.embedded import images
+from harness.embedded import images, provider
 from harness.embedded.provider import ImageProvider
 from harness.errors import DiskFullError, EngineError, HarnessError, ImageError, InvalidRecipeError
 from harness.model import Adaptation
@@ -27,12 +29,14 @@ class FakeEngine:
     Args:
         has: the images that it has.
         refusal: raised before the pull's answer begins, or None.
-        events: the pull's answer.
+        events: the pull's answer; an error in it is raised when its turn comes.
+        stuck: when not None, the pull waits for it after its last event.
     """
 
     has: set[str] = field(default_factory=set)
     refusal: Exception | None = None
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any] | Exception] = field(default_factory=list)
+    stuck: threading.Event | None = None
     calls: list[tuple[str, ...]] = field(default_factory=list)
 
     def get(self, image: str) -> object:
@@ -49,7 +53,15 @@ class FakeEngine:
         self.calls.append(("pull", name, tag))
         if self.refusal is not None:
             raise self.refusal
-        return iter(self.events)
+        return self._answer()
+
+    def _answer(self) -> Iterator[dict[str, Any]]:
+        for event in self.events:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+        if self.stuck is not None:
+            self.stuck.wait()
 
 
 @dataclass
@@ -67,11 +79,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench whose only stand-in is one for nginx."""
     engine, built, heard = FakeEngine(), list[str](), list[str]()
     client: Any = SimpleNamespace(images=engine, api=engine)
-    provider = ImageProvider(client=client, cache=tmp_path, lock_timeout=7.0, say=heard.append)
+    given = ImageProvider(client=client, cache=tmp_path, lock_timeout=7.0, say=heard.append)
 
     def ensure(used: object, image: str, **options: object) -> images.StandIn:
         assert used is client
-        assert options == {"cache": tmp_path, "lock_timeout": 7.0, "say": provider.say}
+        assert options == {"cache": tmp_path, "lock_timeout": 7.0, "say": given.say}
         built.append(image)
         return images.StandIn(
             image=image, reference=f"localhost/cc-ci/{image}", name="nginx", key="k",
@@ -80,7 +92,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
     monkeypatch.setattr(images, "find", lambda image: object() if "nginx" in image else None)
     monkeypatch.setattr(images, "ensure", ensure)
-    return Bench(engine, provider, built, heard)
+    return Bench(engine, given, built, heard)
 
 
 def refused(said: str) -> APIError:
@@ -105,11 +117,11 @@ def test_what_a_registry_has_is_pulled_and_said(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [refused(UNREACHABLE), RequestsConnectionError("Connection reset by peer")]
+    "said", [UNREACHABLE, "Get https://registry.test/v2/: context deadline exceeded", "dial tcp"]
 )
-def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, error: Exception) -> None:
+def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, said: str) -> None:
     """Under its own name, and reported as what it is."""
-    bench.engine.refusal = error
+    bench.engine.refusal = refused(said)
     reference, note = bench.provider("nginx:1")
     assert reference == "localhost/cc-ci/nginx:1"
     assert note == Adaptation(
@@ -121,19 +133,57 @@ def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, error: Exce
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("said", "cause"),
     [
-        "toomanyrequests: You have reached your pull rate limit.",
-        "unauthorized: authentication required",
-        "500 Internal Server Error",
+        ("toomanyrequests: You have reached your pull rate limit.", "too many requests"),
+        ("error parsing HTTP 429 response body: invalid character '<'", "too many requests"),
+        ("unauthorized: authentication required", "login"),
+        ("error parsing HTTP 403 response body: invalid character '<'", "login"),
+        ("received unexpected HTTP status: 500 Internal Server Error", "broken or overloaded"),
+        ("received unexpected HTTP status: 503 Service Unavailable", "broken or overloaded"),
+        ("x509: certificate signed by unknown authority", "certificate"),
+        ("http: server gave HTTP response to HTTPS client", "plain HTTP"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "processor"),
+        ("error unmarshalling content: invalid character '<'", "not understood"),
     ],
 )
-def test_a_registry_that_answers_something_else_is_not_silence(bench: Bench, said: str) -> None:
+def test_a_registry_that_answers_something_else_is_not_silence(
+    bench: Bench, said: str, cause: str
+) -> None:
     """*error*: a stand-in would hide that the real image is there, and nobody could tell."""
     bench.engine.refusal = refused(said)
     with pytest.raises(ImageError, match="does not hand the image nginx:1 out") as caught:
         bench.provider("nginx:1")
+    assert cause in caught.value.cause
+    assert caught.value.hint
     assert caught.value.detail == said
+    assert bench.built == []
+
+
+@pytest.mark.parametrize("events", [[], [{"status": "Downloading"}]], ids=["never", "any-more"])
+def test_a_registry_that_says_nothing_is_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any] | Exception]
+) -> None:
+    """The engine would wait for ever. Silence is silence: a stand-in is taken, or it is said."""
+    monkeypatch.setattr(provider, "PULL_SILENCE_SECONDS", 0.02)
+    bench.provider.factor = 0.5
+    bench.engine.events, bench.engine.stuck = events, threading.Event()
+    assert bench.provider("nginx:1")[1] is not None
+    with pytest.raises(ImageError, match="redis:7 can be neither") as caught:
+        bench.provider("redis:7")
+    assert "the registry said nothing for 0.01 s" in caught.value.cause
+    bench.engine.stuck.set()
+
+
+def test_a_registry_that_is_too_slow_is_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """*error*, however much it says; it has the image, so no stand-in may take its place."""
+    monkeypatch.setattr(provider, "PULL_SECONDS", 0.0)
+    bench.engine.events = [{"status": "Downloading"}] * 3
+    with pytest.raises(ImageError, match="nginx:1 had not come after 0 s") as caught:
+        bench.provider("nginx:1")
+    assert "CCCI_TIMEOUT_FACTOR" in caught.value.hint
     assert bench.built == []
 
 
@@ -221,6 +271,24 @@ def test_each_image_is_asked_for_once(bench: Bench) -> None:
         ("get", "nginx:1"),
         ("get", "nginx:2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "events"),
+    [
+        (RequestsConnectionError("Connection reset by peer"), []),
+        (None, [{"status": "Downloading"}, ProtocolError("Connection broken: EOF")]),
+    ],
+    ids=["before", "in-the-middle"],
+)
+def test_an_engine_that_goes_away_is_no_silent_registry(
+    bench: Bench, refusal: Exception | None, events: list[dict[str, Any] | Exception]
+) -> None:
+    """The words are much the same, and what raises them is not."""
+    bench.engine.refusal, bench.engine.events = refusal, events
+    with pytest.raises(EngineError, match="nginx:1"):
+        bench.provider("nginx:1")
+    assert bench.built == []
 
 
 @pytest.mark.parametrize("error", [DockerException("gone"), RequestsConnectionError("refused")])

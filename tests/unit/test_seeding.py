@@ -1,4 +1,4 @@
-"""Seed hooks: found by name, run once, and whose fault it is when one fails."""
+"""Seed hooks: found by name, run once and in order, and whose fault it is when one fails."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def hooks(tmp_path: Path, text: str) -> SeedHooks:
     """Return the hooks of an `ops.py` with that text."""
     path = tmp_path / "ops.py"
     path.write_text(text)
-    return SeedHooks.load(path)
+    return SeedHooks.load([path])
 
 
 def context() -> SeedContext:
@@ -47,14 +47,49 @@ def test_a_hook_is_found_by_its_stage(tmp_path: Path) -> None:
         "def post_backup(ctx): raise KeyError\n",
     )
     given = context()
-    assert [str(stage) for stage in Stage if made.run(stage, given)] == ["upgrade", "restore"]
+    for stage in Stage:
+        made.run(stage, given)
     assert given.state == {"ran": ["upgrade", "restore"]}
+    assert [str(stage) for stage in Stage if made.has(stage)] == ["upgrade", "restore"]
 
 
 def test_a_recipe_without_hooks_has_none() -> None:
     """No `ops.py` is not an error."""
-    made = SeedHooks.load(None)
-    assert [made.run(stage, context()) for stage in Stage] == [False] * len(Stage)
+    made = SeedHooks.load([])
+    for stage in Stage:
+        made.run(stage, context())
+        assert not made.has(stage)
+
+
+def files(tmp_path: Path, *texts: str) -> SeedHooks:
+    """Return the hooks of several files called `ops.py`, in that order."""
+    paths = []
+    for number, text in enumerate(texts):
+        paths.append(tmp_path / str(number) / "ops.py")
+        paths[-1].parent.mkdir(parents=True)
+        paths[-1].write_text(text)
+    return SeedHooks.load(paths)
+
+
+def test_the_hooks_of_several_files_run_in_their_order(tmp_path: Path) -> None:
+    """This project's first, then the recipe's own; one of them may have no such hook."""
+    text = "def pre_backup(ctx): ctx.state['ran'] = ctx.state.get('ran', '') + {!r}\n"
+    made = files(tmp_path, text.format("a"), "def pre_upgrade(ctx): pass\n", text.format("b"))
+    given = context()
+    made.run(Stage.BACKUP, given)
+    assert given.state == {"ran": "ab"}
+    assert [str(stage) for stage in Stage if made.has(stage)] == ["upgrade", "backup"]
+
+
+def test_after_a_hook_that_failed_no_other_one_runs(tmp_path: Path) -> None:
+    """The message names the file: all of them are called alike."""
+    made = files(tmp_path, "def pre_backup(ctx): {}['x']\n", "def pre_backup(ctx): 1 / 0\n")
+    with pytest.raises(TestBedError, match=r"/0/ops\.py failed: KeyError"):
+        made.run(Stage.BACKUP, context())
+    made = files(tmp_path / "more", "", "def pre_backup(ctx): assert False\n")
+    with pytest.raises(RecipeError) as caught:
+        made.run(Stage.BACKUP, context())
+    assert str(tmp_path / "more/1/ops.py") in caught.value.hint
 
 
 def test_two_recipes_hooks_do_not_meet(tmp_path: Path) -> None:
@@ -97,6 +132,38 @@ def test_what_the_harness_itself_raises_keeps_its_word(
     assert error.what.endswith("said")
     assert error.hint == "do"
     assert ("in the seed hook pre_" in error.what) == (kind is not AbortedError)
+
+
+ENDS = ("import sys; sys.exit(0)", "import pytest; pytest.skip('no', allow_module_level=True)")
+
+
+@pytest.mark.parametrize("statement", ENDS)
+def test_a_hook_cannot_end_or_skip_the_run(tmp_path: Path, statement: str) -> None:
+    """Either would pass every `except Exception`, and the stage would be forgotten: *error*."""
+    error = raising(tmp_path, statement)
+    assert type(error) is TestBedError
+    assert "the seed hook pre_backup" in error.what
+    assert error.what.endswith(("SystemExit: 0", "Skipped: no"))
+
+
+@pytest.mark.parametrize("text", ENDS)
+def test_a_file_cannot_end_or_skip_the_run_when_it_is_read(tmp_path: Path, text: str) -> None:
+    """Before anything is deployed."""
+    with pytest.raises(TestBedError, match=r"ops\.py cannot be imported: .*(Exit|Skipped)"):
+        hooks(tmp_path, text)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError])
+def test_what_is_not_the_hooks_own_is_not_taken_for_it(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
+    """Ctrl-C, or a machine without memory, may come at any moment, and in the import too."""
+    text = f"raise {kind.__name__}\n"
+    with pytest.raises(kind):
+        hooks(tmp_path, text)
+    made = hooks(tmp_path, f"def pre_backup(ctx): {text}")
+    with pytest.raises(kind):
+        made.run(Stage.BACKUP, context())
 
 
 @pytest.mark.parametrize("text", ["def pre_backup(ctx:\n", "import no_such_module\n", "1 / 0\n"])

@@ -89,6 +89,30 @@ def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
     assert "keep" in caught.value.hint
 
 
+def test_a_file_may_not_say_where_approvals_lie(tmp_path: Path) -> None:
+    """It may lie in anybody's directory, and would say whose code is run; a user may say so."""
+    (tmp_path / "cc-ci.toml").write_text('overlays = "/theirs"\n')
+    with pytest.raises(UnknownNameError, match="no setting 'overlays'"):
+        load(directory=tmp_path)
+    (tmp_path / "cc-ci.toml").unlink()
+    mine = Path("/mine")
+    assert load("--overlays", "/mine", directory=tmp_path).overlays == mine
+    assert load(directory=tmp_path, CCCI_OVERLAYS="/mine").overlays == mine
+
+
+def test_every_other_option_may_be_set_in_a_file(tmp_path: Path) -> None:
+    """What is kept out is kept out on purpose; whether the value fits is another matter."""
+    refused = set()
+    for option in OPTIONS:
+        (tmp_path / "cc-ci.toml").write_text(f'{option.name} = "1"\n')
+        try:
+            load(directory=tmp_path)
+        except UsageError as error:
+            if "there is no setting" in error.what:
+                refused.add(option.name)
+    assert refused == {"overlays"}
+
+
 def test_generic_assertions_are_left_out_as_asked(tmp_path: Path) -> None:
     """All of them, or those of one stage; 0 means no."""
     assert load(directory=tmp_path, CCCI_SKIP_GENERIC="1").skip_generic == frozenset(Stage)

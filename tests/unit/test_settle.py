@@ -1,18 +1,27 @@
 """Waiting until a stack has settled: what the wait ends in, and whose fault that is."""
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from harness.docker.readiness import Before
-from harness.docker.settle import LOOKS, describe_tasks, settle
+from harness.docker.settle import BEFORE_START, LOOKS, describe_tasks, settle
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
-from harness.errors import ConvergenceError, DiskFullError, EngineError, HarnessError
+from harness.errors import (
+    ConvergenceError,
+    DiskFullError,
+    EngineError,
+    HarnessError,
+    ImageError,
+    TestBedError,
+)
 from tests.unit.fake_engine import stop_the_clock
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
-Looks = Callable[..., list[StackSnapshot]]
+OLD: dict[str, Any] = {"ContainerSpec": {"Image": "app:0"}}
 
 
 def task(number: int = 1, **changes: Any) -> TaskState:  # noqa: ANN401  any field
@@ -25,69 +34,258 @@ def task(number: int = 1, **changes: Any) -> TaskState:  # noqa: ANN401  any fie
     return TaskState(**{**fields, **changes})
 
 
-def look(*tasks: TaskState) -> StackSnapshot:
-    """Return a look at a stack of one service with these tasks."""
-    service = ServiceState(
-        id="i", name="app", image="app:1", labels={}, replicas=1, job=False, restart="any",
-        update_state="", update_started="", update_message="", template=SPEC,
-    )  # fmt: skip
-    return StackSnapshot(stack="s", node_id="here", services=(service,), tasks=tasks, containers={})
+def service(name: str = "app", identity: str = "i", **changes: Any) -> ServiceState:  # noqa: ANN401
+    """Return a service of one replica, but for the changes."""
+    fields: dict[str, Any] = {
+        "id": identity, "name": name, "image": "app:1", "labels": {}, "replicas": 1, "job": False,
+        "restart": "any", "update_state": "", "update_started": "", "update_message": "",
+        "template": SPEC,
+    }  # fmt: skip
+    return ServiceState(**{**fields, **changes})
 
 
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    """A function that settles over these looks, the last of them for ever; returns those taken."""
-    stop_the_clock(monkeypatch)
+def look(*tasks: TaskState, services: tuple[ServiceState, ...] = (service(),)) -> StackSnapshot:
+    """Return a look at a stack, of one service unless others are given, with these tasks."""
+    return StackSnapshot(stack="s", node_id="here", services=services, tasks=tasks, containers={})
 
-    def settled(*given: StackSnapshot) -> list[StackSnapshot]:
+
+@dataclass
+class Bench:
+    """An engine whose stack is seen in these looks, the last of them for ever.
+
+    Args:
+        monkeypatch: makes it so.
+        before: the stack before the op.
+        fault: what is wrong with the machine, or None.
+        found: the stack's networks, as the engine lists them.
+        states: what the engine says of a container's state, by its id.
+    """
+
+    monkeypatch: pytest.MonkeyPatch
+    before: Before = field(default_factory=Before)
+    fault: TestBedError | None = None
+    found: list[dict[str, Any]] = field(default_factory=list)
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def settle(self, *given: StackSnapshot) -> list[StackSnapshot]:
+        """Settle over these looks, and return those that were taken."""
         taken: list[StackSnapshot] = []
-        client: Any = object()
+        client: Any = SimpleNamespace(api=self)
 
         def read(used: object, stack: str, *, node_id: str) -> StackSnapshot:
             assert (used, stack, node_id) == (client, "s", "here")
             taken.append(given[min(len(taken), len(given) - 1)])
             return taken[-1]
 
-        monkeypatch.setattr("harness.docker.settle.read_stack", read)
-        assert settle(client, "s", node_id="here", before=Before(), timeout=9) is taken[-1]
+        def spoiled(used: object) -> TestBedError | None:
+            assert used is client
+            return self.fault
+
+        self.monkeypatch.setattr("harness.docker.settle.read_stack", read)
+        self.monkeypatch.setattr("harness.docker.settle.spoiled", spoiled)
+        assert settle(client, "s", node_id="here", before=self.before, timeout=9) is taken[-1]
         return taken
 
-    return settled
+    def error(self, kind: type[HarnessError], *given: StackSnapshot) -> HarnessError:
+        """Settle over these looks, and return the error of exactly that kind that it ends in."""
+        with pytest.raises(kind) as caught:
+            self.settle(*given)
+        assert type(caught.value) is kind
+        return caught.value
+
+    def networks(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
+        """List the stack's networks, as the engine does."""
+        assert filters == {"label": "com.docker.stack.namespace=s"}
+        return self.found
+
+    def inspect_container(self, identity: str) -> dict[str, Any]:
+        """Return a container, as the engine does."""
+        if identity not in self.states:
+            raise NotFound(identity)
+        return {"State": self.states[identity]}
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """An engine on a machine that is well."""
+    stop_the_clock(monkeypatch)
+    return Bench(monkeypatch)
 
 
 UP, STARTING = look(task()), look(task(state="starting"))
 CRASH: dict[str, Any] = {"state": "failed", "desired": "shutdown", "exit_code": 1}
+REFUSED: dict[str, Any] = {"state": "rejected", "desired": "shutdown"}
+NO_ROOM = "write /x: No space left on device"
 
 
-def test_it_has_settled_after_several_good_looks_in_a_row(looks: Looks) -> None:
+def test_it_has_settled_after_several_good_looks_in_a_row(bench: Bench) -> None:
     """One may fall between a container's end and the next one's start."""
-    assert looks(STARTING, UP, STARTING, UP) == [STARTING, UP, STARTING, *[UP] * LOOKS]
+    assert bench.settle(STARTING, UP, STARTING, UP) == [STARTING, UP, STARTING, *[UP] * LOOKS]
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "words"),
+    ("given", "words"),
     [
-        (look(task(**CRASH)), ConvergenceError, "did not come up: app: its task failed"),
-        (
-            look(task(**CRASH, error="write /x: No space left on device")),
-            DiskFullError,
-            "no room is left",
-        ),
-        (STARTING, ConvergenceError, "not settled after 9 s: app: 0/1 running (starting)"),
-        (look(task(state="new")), EngineError, "did not place the app's tasks in 9 s"),
+        (look(task(**CRASH)), "did not come up: app: its task failed"),
+        (STARTING, "not settled after 9 s: app: 0/1 running (starting)"),
     ],
 )
-def test_what_never_settles_has_its_word(
-    looks: Looks, given: StackSnapshot, kind: type[HarnessError], words: str
+def test_what_never_settles_is_the_recipes_fault(
+    bench: Bench, given: StackSnapshot, words: str
 ) -> None:
-    """The recipe's fault, unless the disk is full or the Swarm places nothing."""
-    with pytest.raises(kind) as caught:
-        looks(STARTING, given)
-    assert type(caught.value) is kind
-    assert words in caught.value.what
+    """Unless something accuses the machine."""
+    assert words in bench.error(ConvergenceError, STARTING, given).what
 
 
-def test_task_errors_are_described_in_full(looks: Looks) -> None:
+@pytest.mark.parametrize("given", [look(task(**CRASH)), STARTING])
+def test_a_machine_that_is_not_well_spoils_the_verdict(bench: Bench, given: StackSnapshot) -> None:
+    """What was seen of the app is kept: it may tell of both."""
+    bench.fault = DiskFullError("the disk is full", hint="make room")
+    error = bench.error(DiskFullError, given)
+    assert error is bench.fault
+    assert "app: " in error.detail
+
+
+def test_a_machine_that_is_not_well_is_no_matter_while_all_goes_well(bench: Bench) -> None:
+    """Nobody looks, and the app is up."""
+    bench.fault = DiskFullError("the disk is full")
+    assert bench.settle(UP)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("No such image: nginx:1", ImageError),
+        ("node is missing network attachments, ip addresses may be exhausted", EngineError),
+        ("starting container failed: context deadline exceeded", EngineError),
+    ],
+)
+def test_tasks_that_the_engine_refuses_for_the_machines_sake(
+    bench: Bench, said: str, kind: type[HarnessError]
+) -> None:
+    """Given up as ever, and in time; only the word is another one."""
+    refused = [task(number, **REFUSED, error=said) for number in (1, 2, 3)]
+    next_one = task(4, state="ready", desired="ready")
+    for given in (look(*refused, next_one), look(refused[0], next_one)):
+        error = bench.error(kind, STARTING, given)
+        assert f"app: {said}" in error.what
+        assert error.hint
+        assert f"app.1: rejected: {said}" in error.detail
+
+
+def test_a_full_disk_ends_the_wait_at_once(bench: Bench) -> None:
+    """The Swarm's own records stand still then: nothing more would be seen."""
+    error = bench.error(
+        DiskFullError,
+        look(task(1, **REFUSED, error=NO_ROOM), task(2, state="accepted")),
+        UP,  # which nobody looks at any more
+    )
+    assert NO_ROOM in error.what
+    assert "make room" in error.hint
+
+
+def test_an_app_that_has_not_begun_makes_us_look_at_the_machine(bench: Bench) -> None:
+    """A node that cannot write its records takes no tasks, and says nothing at all."""
+    waiting = look(task(state="accepted"))
+    bench.fault = DiskFullError("the disk is full", hint="make room")
+    early = [waiting] * 90  # 4.5 s
+    assert len(bench.settle(*early, UP)) == len(early) + LOOKS
+    error = bench.error(DiskFullError, *early, *[waiting] * 20, UP)
+    assert "did not come up" in error.detail
+    begun = [STARTING] * 110  # it has no room either, perhaps, and may well get by
+    assert len(bench.settle(*begun, UP)) == len(begun) + LOOKS
+    bench.fault = None  # a registry or a file server is slow, perhaps
+    assert len(bench.settle(*[waiting] * 110, UP)) == 110 + LOOKS
+
+
+def test_one_fault_of_the_machine_among_crashes_is_enough(bench: Bench) -> None:
+    """Nobody knows whether the app would have crashed on a machine that is well."""
+    crashes = [task(number, **CRASH) for number in (2, 3, 4, 5)]
+    first = task(1, **REFUSED, error="could not find network proxy")
+    bench.error(EngineError, look(*crashes, first, task(6, state="ready", desired="ready")))
+    bench.error(ConvergenceError, look(*crashes, task(6, state="ready", desired="ready")))
+
+
+def test_what_the_engine_said_before_the_op_counts_for_nothing(bench: Bench) -> None:
+    """Nor does a word about a task that Swarm itself has taken back."""
+    old = task(1, **REFUSED, error=NO_ROOM)
+    taken_back = task(2, state="shutdown", desired="shutdown", error="context canceled")
+    bench.before = Before.of(look(old))
+    bench.error(ConvergenceError, look(old, taken_back, task(3, **CRASH)))
+
+
+def test_a_container_that_was_killed_is_not_one_that_crashed(bench: Bench) -> None:
+    """By an operator, or by the kernel of a machine that has run out of memory."""
+    killed = look(task(**{**CRASH, "exit_code": 137}, container_id="c"))
+    bench.states["c"] = {"OOMKilled": False}
+    error = bench.error(TestBedError, killed)
+    assert "killed from outside" in error.what
+    assert "memory" in error.cause
+    bench.states["c"] = {"OOMKilled": True}  # by the limit that the recipe gave it
+    bench.error(ConvergenceError, killed)
+
+
+@pytest.mark.parametrize("state", [*BEFORE_START])
+def test_an_app_that_was_never_even_started_cannot_have_failed(bench: Bench, state: str) -> None:
+    """Whatever held it up, it was not the app; each state has its own likely cause."""
+    error = bench.error(EngineError, STARTING, look(task(state=state)))
+    assert error.what == f"the app was not even started in time: app ({state})"
+    assert error.cause == BEFORE_START[state]
+    assert error.hint
+    assert "0/1 running" in error.detail
+
+
+def test_another_service_may_be_what_was_never_started(bench: Bench) -> None:
+    """The app crashes for want of its database, whose volume does not come."""
+    both = (service(), service("db", "d"))
+    crash = task(1, **CRASH)
+    again = task(2, state="ready", desired="ready")
+    waiting = task(3, service_id="d", state="preparing")
+    error = bench.error(EngineError, look(crash, again, waiting, services=both))
+    assert "db (preparing)" in error.what
+
+
+def test_a_task_that_follows_a_crash_has_had_its_chance(bench: Bench) -> None:
+    """In whatever state the end of the wait finds it."""
+    given = look(task(1, **CRASH), task(2, state="preparing"))
+    assert "not settled" in bench.error(ConvergenceError, given).what
+
+
+def test_a_swarm_that_makes_no_tasks_is_to_blame(bench: Bench) -> None:
+    """Nothing was ever tried."""
+    error = bench.error(EngineError, look())
+    assert error.cause == "the Swarm makes no tasks"
+
+
+def test_a_network_without_addresses_is_named(bench: Bench) -> None:
+    """Swarm itself says nothing. A network of this node alone has none of the Swarm's."""
+    bench.found = [
+        {"Name": "s_inner", "Scope": "swarm", "IPAM": {"Config": None}},
+        {"Name": "s_outer", "Scope": "swarm", "IPAM": {"Config": [{"Subnet": "10.0.1.0/24"}]}},
+        {"Name": "s_local", "Scope": "local", "IPAM": {}},
+    ]
+    error = bench.error(EngineError, look(task(state="new")))
+    assert "no addresses left for networks: s_inner got none, so app (new)" in error.what
+    assert "prune" in error.hint
+
+
+PORT = "no suitable node (host-mode port already in use on 1 node)"
+
+
+@pytest.mark.parametrize(
+    ("others", "kind"),
+    [((), EngineError), ((task(1, spec=OLD),), ConvergenceError)],
+    ids=["somebody-elses", "its-own"],
+)
+def test_a_port_of_the_machine_that_is_taken(
+    bench: Bench, others: tuple[TaskState, ...], kind: type[HarnessError]
+) -> None:
+    """By another app; or by the very task to be replaced, which the recipe lets run meanwhile."""
+    bench.before = Before.of(look(*others))
+    bench.error(kind, look(*others, task(2, state="pending", error=PORT)))
+
+
+def test_task_errors_are_described_in_full(bench: Bench) -> None:
     """With the engine's own sentence, or the exit code where it has none."""
     said = "starting container failed: " + "x" * 300
     bad = look(task(1, **CRASH, error=said), task(2, **CRASH), task(3))
@@ -95,6 +293,4 @@ def test_task_errors_are_described_in_full(looks: Looks) -> None:
         "app.1: failed: exit code 1",
         f"app.1: failed: {said}",
     ]
-    with pytest.raises(ConvergenceError) as caught:
-        looks(look(task(1, **CRASH, error=said)))
-    assert said in caught.value.detail
+    assert said in bench.error(ConvergenceError, look(task(1, **CRASH, error=said))).detail

@@ -1,5 +1,6 @@
 """What is tested, from a real repository: head, base, images, health, and the plan for them."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from harness.recipes.catalogue import Entry
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo, clone, import_history
 from harness.settings import Settings
-from harness.subject import Subject, study
+from harness.subject import Places, Subject, study
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made-1.test")
 APP = """
@@ -93,7 +94,11 @@ class Studies:
     ) -> Subject:
         """Study it."""
         asked = Entry(**{"name": "made", "source": "/src", **(entry or {})})
-        return study(asked, self.repo, Settings(**settings), TARGET, tests=self.tests)
+        work = self.tests / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        places = Places(tests=self.tests, overlays=self.tests, work=work)
+        return study(asked, self.repo, Settings(**settings), TARGET, places=places)
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the recipe's folder below `tests`."""
@@ -221,8 +226,8 @@ def test_leaving_generic_assertions_out_leaves_the_ops_as_they_are(studied: Stud
         Stage.CUSTOM: [],
     }
     assert [p.runs for p in less.plan.stages] == [p.runs for p in full.plan.stages]
-    assert "generic assertions are left out of: backup, restore" in less.plan.notes
-    assert "generic assertions are left out of: backup" in full.plan.notes
+    assert "generic assertions of backup, restore" in less.plan.left_out
+    assert "left out generic assertions of backup" in full.plan.lines()
     assert "recipe_meta.py sets SKIP_GENERIC = ('backup',)" in full.plan.notes
 
 
@@ -255,9 +260,77 @@ def test_a_head_that_is_no_recipe_has_failed(studied: Studies) -> None:
 
 def test_seed_hooks_are_read_before_anything_is_deployed(studied: Studies) -> None:
     """A typing error in them is found at once, and is not the recipe's fault."""
-    assert studied().seeds.module is None
+    assert studied().seeds.modules == ()
     studied.write("ops.py", "def pre_upgrade(ctx): pass\n")
-    assert studied().seeds.module is not None
+    assert studied().seeds.has(Stage.UPGRADE)
     studied.write("ops.py", "def pre_upgrade(ctx) pass\n")
     with pytest.raises(TestBedError, match=r"ops\.py"):
         studied()
+
+
+def test_a_volume_without_a_witness_is_one_of_the_recipes_and_is_told(studied: Studies) -> None:
+    """A misspelt name would leave the witness in, and hurt the app that it was to spare."""
+    studied.write("recipe_meta.py", "NO_WITNESS = {'datta': 'it is emptied'}\n")
+    with pytest.raises(UsageError, match="datta") as caught:
+        studied()
+    assert "its volumes are none" in caught.value.hint
+
+
+SHIPPED = {"tests/test_upgrade.py": "", "tests/test_more.py": "", "tests/ops.py": "1 / 0\n"}
+
+
+def shipping(place: Path, **changes: str) -> Repo:
+    """Return a clone of a recipe that ships test code; its pull request 8 changes nothing."""
+    tree = {**files("1.0.0+1"), **SHIPPED, **changes}
+    text = commit("refs/heads/main", 1, tree) + "reset refs/pull/8/head\nfrom :1\n\n"
+    import_history(place / "origin.git", text.encode(), branch="main")
+    return clone(str(place / "origin.git"), place / "clone", timeout=60)
+
+
+def test_code_that_the_recipe_ships_is_not_run_unless_it_is_approved(
+    tests: Path, tmp_path: Path
+) -> None:
+    """Its `ops.py` would raise on import; the plan says why it is left out, and what to add."""
+    studied = Studies(shipping(tmp_path / "shipping"), tests)
+    plan = studied().plan
+    assert plan.stages[1].denied == ("test_upgrade.py",)
+    assert [p.reason for p in plan.stages if p.stage is Stage.CUSTOM] == [
+        "the tests that the recipe ships are not approved"
+    ]
+    assert [path for p in plan.stages for path, kind in p.files if kind is Origin.REPO_LOCAL] == []
+    (told,) = plan.left_out
+    assert "nobody has approved the 3 file(s)" in told
+    line = told.rpartition("txt: ")[2]
+    (tests / "repo-local-approved.txt").write_text(line + "\n")
+    with pytest.raises(TestBedError, match="ZeroDivisionError"):
+        studied()  # now it is read
+
+
+def test_approved_code_takes_part_after_our_own(tests: Path, tmp_path: Path) -> None:
+    """From a copy of the run's own, and a weak approval is told as such."""
+    repo = shipping(tmp_path / "shipping", **{"tests/ops.py": ""})
+    studied = Studies(repo, tests)
+    (tests / "repo-local-approved.txt").write_text("made\n")
+    subject = studied({"source": repo.source, "line": 1})
+    custom = next(p for p in subject.plan.stages if p.stage is Stage.CUSTOM)
+    ((path, origin),) = custom.files
+    assert (path.name, origin) == ("test_more.py", Origin.REPO_LOCAL)
+    assert path.is_relative_to(tests / "work")
+    assert [note for note in subject.plan.notes if "WEAK" in note]
+    assert subject.plan.left_out == ()
+
+
+def test_a_weak_approval_does_not_speak_for_a_pull_request(tests: Path, tmp_path: Path) -> None:
+    """That may be anybody's; the line that is told, with the hash, opens the gate for it."""
+    repo = shipping(tmp_path / "shipping", **{"tests/ops.py": ""})
+    studied = Studies(repo, tests)
+    approvals = tests / "repo-local-approved.txt"
+    approvals.write_text("made\n")
+    enrolled = {"source": repo.source, "line": 1}
+    plan = studied(enrolled, pr="8").plan
+    assert plan.head.commit == repo.resolve("main"), "it is the very code that is approved so"
+    assert not [path for p in plan.stages for path, kind in p.files if kind is Origin.REPO_LOCAL]
+    (told,) = plan.left_out
+    assert "is weak" in told
+    approvals.write_text(f"made\n{told.rpartition('txt: ')[2]}\n")
+    assert studied(enrolled, pr="8").plan.left_out == ()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from harness import proc
 from harness.errors import (
@@ -50,6 +50,7 @@ version: "3.8"
 services:
   db: {image: "redis:7", deploy: {labels: {"coop-cloud.made-1_test.timeout": "90"}}}
 """
+TAKEN = "port '80' is already in use by service"
 STAND_IN = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
 
 
@@ -62,6 +63,8 @@ class Bench:
     platform: SwarmPlatform
     runs: list[dict[str, Any]] = field(default_factory=list)
     created: dict[str, tuple[bytes, Mapping[str, str]]] = field(default_factory=dict)
+    there: list[str] = field(default_factory=list)  # "volume NAME" and the like, of somebody
+    labels: Mapping[str, str] = field(default_factory=dict)  # of what is there
     failure: Exception | None = None
 
     def run(self, argv: Sequence[str], **options: Any) -> None:  # noqa: ANN401  as proc.run takes them
@@ -75,6 +78,24 @@ class Bench:
         if name in self.created:
             raise APIError("409", explanation=f"secret {name} already exists")
         self.created[name] = (data, labels)
+
+    def inspect_volume(self, name: str) -> Mapping[str, Any]:
+        """Return a volume that is there."""
+        if f"volume {name}" not in self.there:
+            raise NotFound("no such volume")
+        return {"Labels": self.labels}
+
+    def configs(self) -> list[Mapping[str, Any]]:
+        """Return the configs that are there."""
+        return self._listed("config")
+
+    def secrets(self) -> list[Mapping[str, Any]]:
+        """Return the secrets that are there."""
+        return self._listed("secret")
+
+    def _listed(self, kind: str) -> list[Mapping[str, Any]]:
+        names = (one.partition(" ")[2] for one in self.there if one.startswith(kind))
+        return [{"Spec": {"Name": name, "Labels": self.labels}} for name in names]
 
     def revision(self, commit: str = "0123456789" * 4) -> Revision:
         """Return a revision of the recipe."""
@@ -315,20 +336,34 @@ def test_a_file_that_is_not_the_recipes_is_refused(bench: Bench, file: str) -> N
         (1, "error during connect: Get http://x: EOF", EngineError),
         (1, "dial tcp 127.0.0.1:2375: connect: connection refused", EngineError),
         (1, "rpc error: No space left on device", DiskFullError),
+        (1, "fork/exec /usr/bin/docker: cannot allocate memory", TestBedError),
+        (1, "could not find an available, non-overlapping IPv4 address pool", EngineError),
+        (1, "Error response from daemon: This node is not a swarm manager.", EngineError),
         (None, "", EngineError),
+        (-9, "", EngineError),
         (1, "Error response: rpc error: code = Unavailable desc = no leader", EngineError),
+        (1, "rpc error: code = DeadlineExceeded desc = context deadline exceeded", EngineError),
         (1, "rpc error: code = Unknown desc = update out of sequence", EngineError),
+        (1, "rpc error: code = Internal desc = raft: stopped", EngineError),
+        (1, f"rpc error: code = InvalidArgument desc = {TAKEN} 'other_test_app' (i)", EngineError),
+        (1, 'network "proxy" is declared as external, but could not be found', EngineError),
+        (1, "network proxy not found", EngineError),
+        (1, f"{TAKEN} '{STACK}_web' (i) as an ingress port", InvalidRecipeError),
         (1, "rpc error: code = InvalidArgument desc = name too long", InvalidRecipeError),
         (1, "services.app Additional property nope is not allowed", InvalidRecipeError),
         (1, "network made declared as external, but could not be found", InvalidRecipeError),
+        (1, 'network "proxy2" is declared as external, but could not be found', InvalidRecipeError),
+        (1, "only updates to Labels are allowed", InvalidRecipeError),
     ],
 )
 def test_what_docker_says_decides_whose_fault_it_is(
     bench: Bench, code: int | None, said: str, kind: type[HarnessError]
 ) -> None:
-    """The machine's or the recipe's; its own words are kept either way."""
+    """The machine's or the recipe's; its own words are kept either way, with advice."""
     bench.failure = ProcessError("`docker stack deploy`", code=code, stderr=said)
     with pytest.raises(kind) as caught:
         bench.deploy()
     assert type(caught.value) is kind
     assert caught.value.detail == said
+    assert caught.value.cause
+    assert caught.value.hint

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from harness.model import (
+    LEFT_OUT,
     Adaptation,
     AssertionResult,
     Origin,
@@ -215,6 +216,17 @@ def test_what_was_adapted_and_diagnosed_is_shown_in_full() -> None:
     lines = last_lines(result(adaptations=(note,), diagnosis=("log " + "z" * 100,)), width=50)
     assert f"adapted  stand-in: nginx:1: {'y' * 100}" in lines
     assert "log " + "z" * 100 in lines
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.FAILED])
+def test_what_the_verdict_does_not_rest_on_is_said_beside_it(outcome: Outcome) -> None:
+    """Whoever reads "passed" has to know what was not looked at; the rest of the plan was shown."""
+    left_out = f"{LEFT_OUT} the generic assertions of backup: {'z' * 100} {MARKUP}\x1b[2J"
+    plan = ("head     0a1b2c3d (main)", "backup   back up", left_out, "note     a shallow clone")
+    lines = last_lines(result(plan=plan, verdict=Verdict(outcome=outcome, exit_code=0)), width=50)
+    said = [line for line in lines if line in plan or line.startswith(LEFT_OUT)]
+    assert said == [left_out.replace("\x1b", "?")]
+    assert lines.index(said[0]) < lines.index(f"made: {outcome} after 12.3 s")
 
 
 def test_a_narrow_terminal_folds_a_reason_and_loses_nothing() -> None:

@@ -4,7 +4,15 @@ import pytest
 
 from harness.assertions.runner import judge
 from harness.errors import AbortedError, EngineError
-from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult, TeardownResult
+from harness.model import (
+    NOTHING_ASSERTED,
+    AssertionResult,
+    Origin,
+    Outcome,
+    Stage,
+    StageResult,
+    TeardownResult,
+)
 from harness.report.verdict import conclude
 
 ALL = frozenset(Stage)
@@ -45,6 +53,69 @@ def test_a_pass_of_a_stage_that_was_only_needed_proves_nothing() -> None:
     """Asked for the upgrade, told that the install works: that is not an answer."""
     results = [stage(Stage.INSTALL, Outcome.PASSED), stage(Stage.UPGRADE, Outcome.SKIPPED, "x")]
     assert conclude(results, asked=frozenset({Stage.UPGRADE})).outcome is Outcome.SKIPPED
+
+
+SOME = [
+    stage(Stage.INSTALL, Outcome.PASSED),
+    stage(Stage.UPGRADE, Outcome.SKIPPED, "no older release"),
+    stage(Stage.BACKUP, Outcome.SKIPPED, "nothing is labelled"),
+    stage(Stage.CUSTOM, Outcome.SKIPPED, "none of its own"),
+]
+
+
+def test_a_skip_that_the_recipe_does_not_expect_is_no_pass() -> None:
+    """It used to be backed up: what passed beside it must not hide that. The first one is named."""
+    for expected, first in (({Stage.BACKUP}, SOME[1]), ({Stage.UPGRADE}, SOME[2]), ((), SOME[1])):
+        got = conclude(SOME, asked=ALL, expected_skips=frozenset(expected))
+        assert (got.outcome, got.exit_code, got.stage) == (Outcome.SKIPPED, 4, first.stage)
+        assert got.cause.startswith(f"{first.stage} was skipped ({first.reason})\n")
+        assert "EXPECTED_SKIPS" in got.cause
+
+
+def test_skips_that_the_recipe_expects_are_a_pass_beside_others() -> None:
+    """Its meta gives the reason of each; where it says nothing, any stage may be skipped."""
+    for expected in (frozenset({Stage.UPGRADE, Stage.BACKUP}), None):
+        assert conclude(SOME, asked=ALL, expected_skips=expected).exit_code == 0
+
+
+def test_a_recipe_need_not_have_tests_of_its_own() -> None:
+    """So its custom stage may be skipped, whatever else is expected."""
+    assert conclude([SOME[0], SOME[3]], asked=ALL, expected_skips=frozenset()).exit_code == 0
+
+
+@pytest.mark.parametrize("why", ["", ": no test file applies"])
+def test_a_stage_without_assertions_is_no_skip_that_the_recipe_did_not_expect(why: str) -> None:
+    """Its op went well; whoever leaves assertions out says nothing of the recipe."""
+    bare = stage(Stage.BACKUP, Outcome.SKIPPED, f"{NOTHING_ASSERTED}{why}")
+    none: frozenset[Stage] = frozenset()
+    assert conclude([SOME[0], bare], asked=ALL, expected_skips=none).exit_code == 0
+    got = conclude([SOME[0], bare, SOME[1]], asked=ALL, expected_skips=none)
+    assert (got.exit_code, got.stage) == (4, "upgrade"), "and it hides no other"
+    assert conclude([bare], asked=ALL, expected_skips=none).exit_code == 4
+
+
+def test_a_stage_that_nobody_asked_for_may_be_skipped() -> None:
+    """It is only there because another one needs it."""
+    asked = frozenset({Stage.INSTALL})
+    assert conclude(SOME, asked=asked, expected_skips=frozenset()).exit_code == 0
+
+
+def test_an_expected_skip_is_still_nothing_asserted() -> None:
+    """A run of only skips is no pass, however well they were explained."""
+    got = conclude(SOME[1:], asked=ALL, expected_skips=ALL)
+    assert (got.outcome, got.exit_code) == (Outcome.SKIPPED, 4)
+    assert got.cause.startswith("nothing was asserted")
+
+
+def test_what_is_wrong_says_more_than_a_skip_that_was_not_expected() -> None:
+    """A stage that failed, a run that was stopped, a machine that was not left clean."""
+    none: frozenset[Stage] = frozenset()
+    bad = [*SOME, stage(Stage.RESTORE, Outcome.FAILED, "x")]
+    assert conclude(bad, asked=ALL, expected_skips=none).exit_code == 1
+    stopped = AbortedError("SIGINT")
+    assert conclude(SOME, asked=ALL, expected_skips=none, stopped=stopped).exit_code == 130
+    down = TeardownResult(outcome=Outcome.ERROR, reason="left a network")
+    assert conclude(SOME, asked=ALL, expected_skips=none, teardown=down).exit_code == 3
 
 
 @pytest.mark.parametrize(("outcome", "code"), [(Outcome.FAILED, 1), (Outcome.ERROR, 3)])

@@ -1,0 +1,79 @@
+"""Everything that a run's ops work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import docker
+
+from harness.backups.restic import Repository
+from harness.docker.readiness import Before
+from harness.docker.settle import settle
+from harness.docker.snapshot import StackSnapshot, read_stack
+from harness.install_steps import InstallSteps
+from harness.ledger import Ledger
+from harness.plan.planner import Plan
+from harness.platforms.base import Platform, Target
+from harness.recipes.meta import RecipeMeta
+from harness.recipes.repo import Repo
+from harness.seeding import SeedHooks
+
+SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
+
+
+class Tools(Protocol):
+    """The harness's own containers beside the app."""
+
+    def start_reader(self) -> str:
+        """Start the container that asks apps for pages, make the repository, return its id."""
+
+    def vault(self, volumes: tuple[str, ...]) -> Repository:
+        """Return the repository as seen from a container that has those volumes mounted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the ops of one run share.
+
+    Args:
+        factor: multiplies every time-out.
+        step: is told what is being done.
+    """
+
+    client: docker.DockerClient
+    plan: Plan
+    target: Target
+    platform: Platform
+    repo: Repo
+    tools: Tools
+    seeds: SeedHooks
+    steps: InstallSteps
+    ledger: Ledger
+    meta: RecipeMeta
+    node_id: str
+    factor: float = 1.0
+    step: Callable[[str], None] = field(default=lambda _: None)
+
+    def look(self) -> StackSnapshot:
+        """Take one look at the stack."""
+        return read_stack(self.client, self.target.stack, node_id=self.node_id)
+
+    def settle(self, before: Before, *, timeout: float = SETTLE_SECONDS) -> StackSnapshot:
+        """Wait until the stack has settled, and return the last look at it.
+
+        Args:
+            before: the stack as it was before whatever has changed it.
+            timeout: seconds to wait, unless the recipe's meta says how many.
+
+        Raises:
+            ConvergenceError: it will never settle, or has not in time.
+        """
+        return settle(
+            self.client,
+            self.target.stack,
+            node_id=self.node_id,
+            before=before,
+            timeout=(self.meta.DEPLOY_TIMEOUT or timeout) * self.factor,
+        )

@@ -1,0 +1,40 @@
+"""How a task came to its end: by itself, or killed by somebody from outside.
+
+An app that breaks is the recipe's fault. A container that somebody kills (an operator, the kernel
+of a host that runs out of memory) says nothing about the recipe, and Swarm replaces it.
+"""
+
+from __future__ import annotations
+
+import docker
+from docker.errors import NotFound
+
+from harness.docker.snapshot import StackSnapshot, TaskState
+
+KILLED = 137  # 128 + SIGKILL, which no process in a container can send to the first one in it
+
+
+def killed_from_outside(client: docker.DockerClient, task: TaskState) -> bool:
+    """Whether a task that broke was killed, and not by its own memory limit or health check.
+
+    What cannot be known any more counts as the app's own doing.
+    """
+    if task.exit_code != KILLED or "unhealthy" in task.error or not task.container_id:
+        return False
+    try:
+        state = client.api.inspect_container(task.container_id)["State"]
+    except NotFound:
+        return False
+    return not state.get("OOMKilled", False)
+
+
+def broken_since(
+    client: docker.DockerClient, before: StackSnapshot, now: StackSnapshot
+) -> tuple[TaskState, ...]:
+    """Return the tasks that broke by themselves between two looks."""
+    known = {task.id for task in before.tasks if task.broken}
+    return tuple(
+        task
+        for task in now.tasks
+        if task.broken and task.id not in known and not killed_from_outside(client, task)
+    )

@@ -1,0 +1,85 @@
+"""What was handed over to a stage's assertions, and what became of it while they looked.
+
+Assertions only look. A deployment that changed under them was changed by somebody else, so nothing
+that they saw can be believed. A task that broke under them broke by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+
+from harness.docker.deaths import broken_since
+from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.model import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """The app at the moment when a stage's op had settled.
+
+    Args:
+        stage: that stage.
+        look: the stack at that moment.
+        ops: how many ops of each kind the ledger held then.
+    """
+
+    stage: Stage
+    look: StackSnapshot
+    ops: Mapping[str, int]
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """The ids of the containers that ran then."""
+        return tuple(sorted(i for i, state in self.look.containers.items() if state.running))
+
+    def broken(self, client: docker.DockerClient, now: StackSnapshot) -> str:
+        """Return which tasks broke by themselves since then, in a sentence; empty if none.
+
+        A service that crashes every few seconds looks fine in between.
+        """
+        names = {service.id: service.name for service in now.services}
+        return "; ".join(
+            f"{names.get(task.service_id, '?')} broke after the {self.stage} had settled: "
+            f"{task.error or f'exit code {task.exit_code}'}"
+            for task in broken_since(client, self.look, now)
+        )
+
+    def changed(self, now: StackSnapshot, ops: Mapping[str, int]) -> str:
+        """Return what of the deployment was changed since then, in a sentence; empty if nothing.
+
+        Swarm replaces tasks by itself, but a service's definition only ever changes when somebody
+        deploys, updates, scales or removes.
+        """
+        found = [
+            f"the ledger records {ops[op] - self.ops.get(op, 0)} more {op}"
+            for op in ops
+            if ops[op] != self.ops.get(op, 0)
+        ]
+        before = {service.name: _definition(service) for service in self.look.services}
+        after = {service.name: _definition(service) for service in now.services}
+        found += [f"service {name} was removed" for name in sorted(before.keys() - after.keys())]
+        found += [f"service {name} was added" for name in sorted(after.keys() - before.keys())]
+        for name in sorted(before.keys() & after.keys()):
+            what = _differing(before[name], after[name])
+            if what:
+                found.append(f"service {name} was changed ({', '.join(what)})")
+        return "; ".join(found)
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _definition(service: ServiceState) -> dict[str, Any]:
+    return {
+        "id": service.id,
+        "TaskTemplate": service.template,
+        "Labels": dict(service.labels),
+        **service.definition,  # its template is the whole one, with the placement
+        "replicas": service.replicas,
+        "last update": service.update_started,
+    }

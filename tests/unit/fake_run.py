@@ -1,0 +1,373 @@
+"""Everything around a run's ops, faked: each act is an event, and any of them can go wrong."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import pytest
+from docker.errors import NotFound
+
+from harness.assertions.app import App
+from harness.assertions.protocol import Order
+from harness.assertions.runner import Asserted
+from harness.backups.restic import Snapshot
+from harness.backups.witness import NAME
+from harness.context import Context
+from harness.docker.exec import ExecTarget
+from harness.docker.readiness import Before
+from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.execute import Execution
+from harness.ledger import Ledger, Op
+from harness.model import Adaptation, AssertionResult, Origin, Outcome, Stage, StageResult
+from harness.operations import Operations
+from harness.plan.planner import Head, Plan, PlannedStage
+from harness.platforms.base import Deployed, Revision, Target
+from harness.recipes.meta import RecipeMeta
+from harness.recipes.repo import Release
+from harness.recipes.versions import Version
+from harness.seeding import SeedContext
+from tests.unit.fake_engine import stop_the_clock
+from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
+
+BASE, HEAD = "b" * 40, "a" * 40
+NOTE = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
+VERSION = Version.parse("1.0.0+1")
+FILES = ((Path("t.py"), Origin.GENERIC),)
+TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
+SECRET = "a secret of the app"  # noqa: S105  that is what it is
+LABELS = {
+    "backupbot.backup": "true",
+    "backupbot.backup.pre-hook": "dump",
+    "backupbot.backup.post-hook": "tidy",
+    "backupbot.restore.pre-hook": "stop",
+    "backupbot.restore.post-hook": "load",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLedger(Ledger):
+    """A ledger whose entries are events too."""
+
+    happen: Callable[[str], None]
+
+    def begin(self, op: Op, **facts: object) -> None:
+        """Record that an op begins."""
+        Ledger.begin(self, op, **facts)
+        self.happen(f"begin {op}")
+
+    def end(self, op: Op, **facts: object) -> None:
+        """Record that an op ended."""
+        Ledger.end(self, op, **facts)
+        self.happen(f"end {op}")
+
+
+@dataclass
+class Bench:
+    """A run on which everything goes well, as long as nothing else is asked for.
+
+    Args:
+        directory: where the ledger is written.
+        events: what was done, in order.
+        failing: what is raised instead of an event.
+        then: what happens right after an event, once.
+    """
+
+    directory: Path
+    events: list[str] = field(default_factory=list)
+    failing: dict[str, Exception] = field(default_factory=dict)
+    then: dict[str, Callable[[], None]] = field(default_factory=dict)
+    # what is deployed, and how it answers
+    labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
+    volumes: Mapping[str, str] = field(default_factory=lambda: {"data": "/data"})
+    services: tuple[str, ...] = ("app",)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    dirty_tree: bool = False
+    answers: list[int] = field(default_factory=list)  # before it answers 200
+    stack: StackSnapshot = field(default_factory=look)
+    killed_by_memory: set[str] = field(default_factory=set)  # containers that their limit ended
+    asserted: dict[Stage, Outcome] = field(default_factory=dict)
+    results: tuple[AssertionResult, ...] = ()  # of each stage's assertions
+    # what the run is told
+    meta: RecipeMeta = field(default_factory=RecipeMeta)
+    scripts: tuple[Path, ...] = ()
+    hooked: tuple[Stage, ...] = tuple(Stage)
+    # what it was seen to do
+    mounted: set[str] = field(default_factory=set)  # in the vault
+    orders: dict[Stage, Order] = field(default_factory=dict)
+    timeouts: dict[str, float] = field(default_factory=dict)
+    waits: list[float] = field(default_factory=list)
+    befores: list[Before] = field(default_factory=list)
+    written: list[bytes] = field(default_factory=list)
+    steps_said: list[str] = field(default_factory=list)
+    finished: list[StageResult] = field(default_factory=list)
+    tasks_made: int = 0
+    # what the fakes are asked for by those that know them by another name
+    name: str = "fake"
+    path: Path = Path("/recipe")
+    secret_values: tuple[str, ...] = (SECRET,)
+
+    def happen(self, event: str) -> None:
+        """Record an event, or fail instead; then let happen what is to happen after it."""
+        if event in self.failing:
+            raise self.failing[event]
+        self.events.append(event)
+        self.then.pop(event, lambda: None)()
+
+    # what can become of the app meanwhile
+
+    def change(self, **changes: Any) -> None:  # noqa: ANN401  any field of a service
+        """Let somebody change the service; its tasks are those of the new one at once."""
+        first, *others = self.stack.services
+        self.stack = look(replace(first, **changes), *others)
+
+    def replace_task(self, code: int = 0, error: str = "", *, ready: bool = True) -> None:
+        """Let the task end, and Swarm start another one; by default it was shut down in order.
+
+        With `ready` False, the new one is up only once somebody has waited for it.
+        """
+        app, *_ = self.stack.services
+        old = next(one for one in self.stack.tasks if one.desired == "running")
+        over = (
+            ended(old, code, error) if code else replace(old, state="shutdown", desired="shutdown")
+        )
+        new = self._task(app)
+        others = tuple(one for one in self.stack.tasks if one is not old)
+        up = look(app, tasks=(*others, over, new))
+        self.stack = up
+        if not ready:
+            self.stack = look(app, tasks=(*others, over, replace(new, state="starting")))
+            self.then["settle"] = lambda: setattr(self, "stack", up)
+
+    def crash(self) -> None:
+        """Let the app break by itself."""
+        self.replace_task(1, "non-zero exit (1)")
+
+    def kill(self) -> None:
+        """Let somebody kill the app's container from outside."""
+        self.replace_task(137, "non-zero exit (137)")
+
+    @property
+    def api(self) -> Any:  # noqa: ANN401  the engine's
+        """The engine, which still knows the containers of the tasks that it keeps."""
+
+        def inspect(identity: str) -> dict[str, Any]:
+            if identity not in {one.container_id for one in self.stack.tasks}:
+                raise NotFound(identity)
+            return {"State": {"OOMKilled": identity in self.killed_by_memory}}
+
+        return SimpleNamespace(inspect_container=inspect)
+
+    def _task(self, owner: ServiceState) -> TaskState:
+        self.tasks_made += 1
+        return task(owner, self.tasks_made)
+
+    # the repository, the platform and the seed hooks
+
+    def checkout(self, commit: str) -> None:
+        """Check a commit out, as the clone does."""
+        self.happen(f"checkout {commit[0]}")
+
+    def dirty(self) -> bool:
+        """Whether the checkout was changed."""
+        return self.dirty_tree
+
+    def deploy(self, revision: Revision) -> Deployed:
+        """Deploy, as the platform does."""
+        assert (revision.directory, revision.dirty) == (self.path, self.dirty_tree)
+        image = f"nginx:{revision.commit[0]}"
+        app = service(image=image, labels=self.labels, volumes=self.volumes)
+        self.stack = look(app, tasks=(self._task(app),))
+        self.happen(f"deploy {revision.commit[0]} {'chaos' if revision.chaos else 'pinned'}")
+        return Deployed(
+            version="1.0.0+1", timeout=90, services=self.services, ports=self.ports,
+            adaptations=(NOTE,),
+        )  # fmt: skip
+
+    def run_steps(self, target: Target, client: object, *, secrets: Sequence[str]) -> list[str]:
+        """Run the install steps."""
+        assert (target, client, secrets) == (TARGET, self, self.secret_values)
+        self.happen("install steps")
+        return ["what they printed"]
+
+    def seed(self, stage: Stage, context: SeedContext) -> None:
+        """Run a seed hook, which can ask the app that is up."""
+        assert context.app.facts.stage is stage
+        assert context.app.reader == "reader1"
+        self.happen(f"seed {stage}")
+        context.state[stage] = len(context.state)
+
+    # the tool containers
+
+    def start_reader(self) -> str:
+        """Start the reader, beside the deploy: its place among the events is left open."""
+        if "reader" in self.failing:
+            raise self.failing["reader"]
+        return "reader1"
+
+    def vault(self, volumes: tuple[str, ...]) -> Self:
+        """Start the vault, which is this bench too, unless one has those volumes already."""
+        if not self.mounted >= set(volumes):
+            self.mounted = set(volumes)
+            self.happen(f"vault {' '.join(short(name) for name in volumes)}")
+        return self
+
+    @property
+    def target(self) -> Any:  # noqa: ANN401  where commands in the vault are run
+        """The vault's container, in which nothing but witnesses is written."""
+
+        def execute(argv: Sequence[str], *, timeout: float, stdin: bytes) -> None:
+            _, _, volume, name = argv[-1].split("/")
+            assert (name, timeout) == (NAME, 60.0)
+            self.written.append(stdin)
+            self.happen(f"witness {short(volume)}")
+
+        return SimpleNamespace(exec=execute, resolve=lambda: "vault1")
+
+    def backup(self, parts: Any, *, host: str, own_files: int) -> Snapshot:  # noqa: ANN401
+        """Back up; the app itself has one file."""
+        assert host == STACK
+        self.happen(f"backup {' '.join(short(part.volume) for part in parts)}, {own_files} own")
+        return Snapshot(id="0a1b", files=1 + own_files, size=30)
+
+    def restore(self, snapshot: str, parts: Any) -> None:  # noqa: ANN401  parts of a backup
+        """Restore."""
+        self.happen(f"restore {snapshot} {' '.join(short(part.volume) for part in parts)}")
+
+    def hook(self, target: ExecTarget, command: str, *, label: str, timeout: float) -> str:
+        """Run a hook of a label."""
+        assert target.name == "app"
+        self.happen(f"hook {command}")
+        self.timeouts[label] = timeout
+        return "x" * 3000
+
+    # the waits, and what they look at
+
+    def settle(
+        self, _client: object, stack: str, *, node_id: str, before: Before, timeout: float
+    ) -> StackSnapshot:
+        """Wait until settled."""
+        assert (stack, node_id) == (STACK, NODE)
+        self.happen("settle")
+        self.befores.append(before)
+        self.waits.append(timeout)
+        return self.stack
+
+    def read(self, _client: object, stack: str, *, node_id: str) -> StackSnapshot:
+        """Take a look."""
+        assert (stack, node_id) == (STACK, NODE)
+        return self.stack
+
+    def answer(self, app: App) -> Any:  # noqa: ANN401  a response
+        """Answer a request for the health page, on a handle that waits for no container."""
+        assert (app.reader, app.facts.handed_over) == ("reader1", ())
+        status = self.answers.pop(0) if self.answers else 200
+        self.happen("answer")
+        return SimpleNamespace(status=status)
+
+    # the children that assert
+
+    def workers(self, logs: Path, environ: Mapping[str, str]) -> Self:
+        """Return the children, which are this bench too."""
+        assert (logs, environ) == (self.directory / "logs", {"A": "1"})
+        return self
+
+    def __enter__(self) -> Self:
+        """Begin with no child."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the children."""
+        self.events.append("children ended")
+
+    def prepare(self, stage: Stage) -> None:
+        """Start a child early; when, is another matter."""
+
+    def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
+        """Assert."""
+        self.happen(f"assert {stage}")
+        self.orders[stage], self.timeouts["assert"] = order, timeout
+        outcome = self.asserted.get(stage, Outcome.PASSED)
+        reason = "" if outcome is Outcome.PASSED else f"{outcome} {stage}"
+        return Asserted(outcome=outcome, reason=reason, seconds=0.5, results=self.results)
+
+    # what is tested
+
+    @property
+    def ledger(self) -> Ledger:
+        """The run's ledger."""
+        return SeenLedger(self.directory / "ledger", self.happen)
+
+    def operations(self, plan: Plan | None = None, *, factor: float = 1.0) -> Operations:
+        """Return the ops of a plan, over this bench."""
+        fake: Any = self
+        steps: Any = SimpleNamespace(scripts=self.scripts, run=self.run_steps)
+        seeds: Any = SimpleNamespace(run=self.seed, has=self.hooked.__contains__)
+        return Operations(
+            context=Context(
+                client=fake, plan=plan or full(), target=TARGET, platform=fake, repo=fake,
+                tools=fake, seeds=seeds, steps=steps, ledger=self.ledger, meta=self.meta,
+                node_id=NODE, factor=factor, step=self.steps_said.append,
+            )
+        )  # fmt: skip
+
+    def until(self, last: Stage, plan: Plan | None = None) -> Operations:
+        """Return the ops, of which those up to that stage have been performed, and no event yet."""
+        made = self.operations(plan)
+        for stage in list(Stage)[: list(Stage).index(last) + 1]:
+            made.perform(stage)
+        self.events.clear()
+        self.befores.clear()
+        return made
+
+    def execution(self, plan: Plan | None = None, *, factor: float = 1.0) -> Execution:
+        """Return an execution of a plan, over this bench."""
+        made = plan or full()
+        return Execution(
+            plan=made, operations=self.operations(made, factor=factor), directory=self.directory,
+            tests=Path("/tests"), environ={"A": "1"}, engine={"DOCKER_HOST": "x"}, factor=factor,
+            finished=self.finished.append,
+        )  # fmt: skip
+
+    def performed(self, plan: Plan | None = None) -> dict[str, str]:
+        """Perform a plan, and return each stage's outcome."""
+        execution = self.execution(plan)
+        execution.run()
+        assert self.finished == execution.results
+        return {str(result.stage): str(result.outcome) for result in execution.results}
+
+
+def short(volume: str) -> str:
+    """Return a volume's name as the compose file has it."""
+    assert volume.startswith(f"{STACK}_")
+    return volume.removeprefix(f"{STACK}_")
+
+
+def previous(stage: Stage) -> Stage:
+    """Return the stage that comes before that one."""
+    return list(Stage)[list(Stage).index(stage) - 1]
+
+
+def full(**changes: PlannedStage) -> Plan:
+    """Return a plan of all stages, with an upgrade; the changes replace stages by name."""
+    assert VERSION is not None
+    head = Head(commit=HEAD, ref="main", version=None, has_backup=True)
+    base = Release(tag="1.0.0+1", version=VERSION, commit=BASE, annotated=True)
+    stages = [
+        changes.get(str(stage), PlannedStage(stage=stage, runs=True, asked=True, files=FILES))
+        for stage in Stage
+    ]
+    return Plan(recipe="made", head=head, base=base, stages=tuple(stages))
+
+
+def set_up(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a bench on which everything goes well."""
+    made = Bench(directory)
+    monkeypatch.setattr("harness.context.settle", made.settle)
+    monkeypatch.setattr("harness.context.read_stack", made.read)
+    monkeypatch.setattr("harness.backup_operations.run_hook", made.hook)
+    monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)
+    monkeypatch.setattr(App, "http_get", lambda app: made.answer(app))  # noqa: PLW0108  or no app
+    stop_the_clock(monkeypatch)
+    return made

@@ -1,0 +1,265 @@
+"""Backup, restore and the witnesses around them: what is done, in which order, and what is told."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.docker.readiness import Before
+from harness.errors import BackupError, ExecFailedError, TestBedError
+from harness.ledger import Op
+from harness.model import Stage
+from harness.recipes.meta import RecipeMeta
+from tests.unit.fake_run import LABELS, Bench, previous, set_up
+from tests.unit.fake_stack import STACK
+
+DATA = f"{STACK}_data"
+PART = {**LABELS, "backupbot.backup.volumes.data.path": "sub"}
+MORE: Mapping[str, str] = {"data": "/data", "cache": "/cache", "more": "/more"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench on which everything goes well."""
+    return set_up(tmp_path, monkeypatch)
+
+
+def witnesses(bench: Bench) -> list[str]:
+    """Return the volumes that a witness was written to, in order."""
+    return [event.split()[1] for event in bench.events if event.startswith("witness")]
+
+
+# Witnesses and the upgrade
+
+
+def test_a_witness_is_put_in_before_the_upgrade(bench: Bench) -> None:
+    """After the seed hook, before anything is deployed; the facts have what it must hold after."""
+    facts = bench.until(Stage.INSTALL).perform(Stage.UPGRADE)
+    assert bench.events[1:7] == [
+        "seed upgrade", "vault data", "witness data", "checkout a", "begin redeploy",
+        "deploy a chaos",
+    ]  # fmt: skip
+    assert facts["witnesses"] == {DATA: bench.written[-1].decode()}
+    assert facts["backed_up_before"] == [DATA]
+
+
+def test_a_volume_that_is_backed_up_in_part_may_not_be_dropped_either(bench: Bench) -> None:
+    """It gets no witness, which would not be in the snapshot; its data are data all the same."""
+    bench.labels = PART
+    facts = bench.until(Stage.INSTALL).perform(Stage.UPGRADE)
+    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, [DATA])
+    assert not any(event.startswith("vault") for event in bench.events)
+
+
+def test_volumes_that_the_meta_names_get_no_witness_and_may_be_dropped(bench: Bench) -> None:
+    """In neither stage; the others do as before."""
+    bench.volumes = MORE
+    bench.meta = RecipeMeta(NO_WITNESS={"cache": "the app counts files", "gone": "there is none"})
+    operations = bench.until(Stage.INSTALL)
+    facts = operations.perform(Stage.UPGRADE)
+    kept = [DATA, f"{STACK}_more"]
+    assert (sorted(facts["witnesses"]), facts["backed_up_before"]) == (kept, kept)
+    facts = operations.perform(Stage.BACKUP)
+    assert sorted(facts["witnesses"]) == kept
+    assert facts["volumes"] == sorted(f"{STACK}_{name}" for name in MORE)
+    assert witnesses(bench) == ["data", "more"] * 2
+    assert "backup data cache more, 2 own" in bench.events
+
+
+def test_labels_of_the_base_that_make_no_sense_are_not_the_heads_fault(bench: Bench) -> None:
+    """The upgrade goes on, without a witness; the backup judges the head's labels by themselves."""
+    bench.labels = {**LABELS, "backupbot.backup.volumes.dta": "false"}
+    operations = bench.until(Stage.INSTALL)
+    bench.labels = LABELS
+    facts = operations.perform(Stage.UPGRADE)
+    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, [])
+    assert operations.vault == ""
+    assert operations.perform(Stage.BACKUP)["volumes"] == [DATA]
+    assert operations.vault == "vault1"
+
+
+def test_labels_of_the_head_that_make_no_sense_fail_the_backup(bench: Bench) -> None:
+    """Before anything is written or recorded."""
+    bench.labels = {**LABELS, "backupbot.backup.volumes.dta": "false"}
+    operations = bench.until(Stage.UPGRADE)
+    with pytest.raises(BackupError, match="names no volume"):
+        operations.perform(Stage.BACKUP)
+    assert bench.events == ["settle", "seed backup"]
+
+
+def test_a_base_that_backs_nothing_up_has_nothing_to_lose(bench: Bench) -> None:
+    """No container of ours is started for it."""
+    bench.labels = {}
+    operations = bench.until(Stage.INSTALL)
+    facts = operations.perform(Stage.UPGRADE)
+    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, [])
+    assert not any(event.startswith(("vault", "witness")) for event in bench.events)
+    assert operations.vault == ""
+
+
+def test_assertions_can_look_into_the_volumes_once_there_is_a_vault(bench: Bench) -> None:
+    """It is the container that wrote the witnesses."""
+    operations = bench.until(Stage.INSTALL)
+    assert operations.vault == ""
+    operations.perform(Stage.UPGRADE)
+    assert operations.vault == "vault1"
+
+
+def test_a_volume_that_cannot_be_written_says_nothing_of_the_recipe(bench: Bench) -> None:
+    """Nothing is deployed over it, or backed up, without a witness."""
+    operations = bench.until(Stage.INSTALL)
+    bench.failing = {"witness data": ExecFailedError("read-only file system")}
+    with pytest.raises(TestBedError):
+        operations.perform(Stage.UPGRADE)
+    assert bench.events[-1] == "vault data"
+
+
+def test_what_to_write_into_the_meta_is_the_name_of_the_compose_file(bench: Bench) -> None:
+    """Whoever types the hint as it stands has left the right volume out."""
+    bench.volumes = {"my_data": "/data"}
+    operations = bench.until(Stage.INSTALL)
+    bench.failing = {"witness my_data": ExecFailedError("read-only file system")}
+    with pytest.raises(TestBedError) as caught:
+        operations.perform(Stage.UPGRADE)
+    assert "NO_WITNESS = {'my_data': 'why'}" in caught.value.hint
+
+
+# Backup
+
+
+def test_a_backup_runs_between_its_hooks_over_a_fresh_witness(bench: Bench) -> None:
+    """The witness is in before the op is recorded, and the stack settles again after the hooks."""
+    operations = bench.until(Stage.UPGRADE)
+    upgraded = bench.written[-1]
+    facts = operations.perform(Stage.BACKUP)
+    assert bench.events == [
+        "settle", "seed backup", "witness data", "begin backup", "hook dump",
+        "backup data, 1 own", "hook tidy", "end backup", "settle", "answer",
+    ]  # fmt: skip
+    assert facts["witnesses"] == {DATA: bench.written[-1].decode()}
+    assert bench.written[-1] != upgraded
+    assert (facts["snapshot"], facts["files"], facts["bytes"]) == ("0a1b", 2, 30)
+    ended = bench.ledger.entries()[-1]
+    assert (ended["op"], ended["snapshot"]) == (Op.BACKUP, "0a1b")
+
+
+def test_the_harness_own_files_are_not_counted_as_data(bench: Bench) -> None:
+    """The repository is told how many there are: a backup of nothing else is empty."""
+    bench.volumes = MORE
+    operations = bench.until(Stage.UPGRADE)
+    operations.perform(Stage.BACKUP)
+    assert "backup data cache more, 3 own" in bench.events
+    bench.meta = RecipeMeta(NO_WITNESS=dict.fromkeys(MORE, "it would hurt"))
+    bench.until(Stage.UPGRADE).perform(Stage.BACKUP)
+    assert "backup data cache more, 0 own" in bench.events
+
+
+def test_a_backup_reports_what_it_covered(bench: Bench) -> None:
+    """Each volume once, in order, and those that the labels leave out on purpose."""
+    bench.volumes = MORE
+    bench.labels = {**LABELS, "backupbot.backup.volumes.cache": "false"}
+    facts = bench.until(Stage.UPGRADE).perform(Stage.BACKUP)
+    assert facts["volumes"] == [DATA, f"{STACK}_more"]
+    assert facts["excluded"] == [f"{STACK}_cache"]
+
+
+@pytest.mark.parametrize("labels", [{}, {**LABELS, "backupbot.backup.volumes.data": "false"}])
+def test_a_backup_of_nothing_has_failed(bench: Bench, labels: Mapping[str, str]) -> None:
+    """An exit code of 0 and a snapshot without data would be a lie."""
+    bench.labels = labels
+    operations = bench.until(Stage.UPGRADE)
+    with pytest.raises(BackupError, match="no volume is backed up"):
+        operations.perform(Stage.BACKUP)
+    assert bench.events == ["settle", "seed backup"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "command", "last"),
+    [
+        (Stage.BACKUP, "dump", "begin backup"),
+        (Stage.BACKUP, "tidy", "backup data, 1 own"),
+        (Stage.RESTORE, "stop", "begin restore"),
+        (Stage.RESTORE, "load", "restore 0a1b data"),
+    ],
+)
+def test_a_hook_that_fails_ends_the_op(bench: Bench, stage: Stage, command: str, last: str) -> None:
+    """A dump that was not made is not in the snapshot, whatever restic says."""
+    operations = bench.until(Stage.BACKUP if stage is Stage.RESTORE else Stage.UPGRADE)
+    bench.failing = {f"hook {command}": BackupError("the hook failed")}
+    with pytest.raises(BackupError, match="the hook failed"):
+        operations.perform(stage)
+    assert bench.events[-1] == last
+
+
+def test_what_hooks_print_is_kept_up_to_a_limit(bench: Bench) -> None:
+    """In the report, by service and label, in the order in which they ran."""
+    operations = bench.until(Stage.UPGRADE)
+    for stage in (Stage.BACKUP, Stage.RESTORE):
+        assert operations.perform(stage)["hooks"] == [
+            {"service": "app", "label": f"{stage}.{when}-hook", "output": "x" * 2000}
+            for when in ("pre", "post")
+        ]
+
+
+def test_hooks_have_more_time_on_slow_hosts(bench: Bench) -> None:
+    """Their time-out is multiplied as every other one is."""
+    operations = bench.operations(factor=2.0)
+    for stage in Stage:
+        operations.perform(stage)
+    hooks = [f"{op}.{when}-hook" for op in ("backup", "restore") for when in ("pre", "post")]
+    assert bench.timeouts == dict.fromkeys(hooks, 1200.0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "event"), [(Stage.BACKUP, "hook tidy"), (Stage.RESTORE, "hook load")]
+)
+def test_an_app_that_its_hooks_restart_settles_again(
+    bench: Bench, stage: Stage, event: str
+) -> None:
+    """The wait knows the tasks of before the op, so that those of after it are told apart."""
+    operations = bench.until(previous(stage))
+    bench.then[event] = bench.replace_task
+    operations.perform(stage)
+    assert bench.befores[-1] == Before(
+        update_started={"app": "nginx:a"},
+        templates={"app": bench.stack.services[0].template},
+        task_ids=frozenset({"task-app-2"}),
+    )
+    assert bench.events[-2:] == ["settle", "answer"]
+
+
+# Restore
+
+
+def test_witnesses_are_changed_before_the_restore_begins(bench: Bench) -> None:
+    """Else "still there" would prove nothing; pre-hook, data and post-hook follow, in order."""
+    operations = bench.until(Stage.BACKUP)
+    operations.perform(Stage.RESTORE)
+    assert bench.events == [
+        "settle", "seed restore", "witness data", "begin restore", "hook stop",
+        "restore 0a1b data", "hook load", "end restore", "settle", "answer",
+    ]  # fmt: skip
+
+
+def test_a_restore_reports_what_has_to_be_back_and_what_has_to_be_gone(bench: Bench) -> None:
+    """The witnesses of the backup, and those that were written over them since."""
+    bench.volumes = {"data": "/data", "more": "/more"}
+    operations = bench.until(Stage.UPGRADE)
+    backup = operations.perform(Stage.BACKUP)
+    restore = operations.perform(Stage.RESTORE)
+    assert restore["snapshot"] == backup["snapshot"] == "0a1b"
+    assert restore["witnesses"] == backup["witnesses"]
+    assert sorted(restore["changed_witnesses"]) == [DATA, f"{STACK}_more"]
+    texts = [text.decode() for text in bench.written[-2:]]
+    assert list(restore["changed_witnesses"].values()) == texts
+    assert not set(texts) & set(backup["witnesses"].values())
+    begun = [entry for entry in bench.ledger.entries() if entry.get("op") == Op.RESTORE]
+    assert [entry["snapshot"] for entry in begun] == ["0a1b", "0a1b"]
+
+
+def test_a_restore_changes_no_witness_that_the_backup_did_not_have(bench: Bench) -> None:
+    """A volume that gets none is not written to here either."""
+    bench.meta = RecipeMeta(NO_WITNESS={"data": "it would hurt"})
+    facts = bench.until(Stage.BACKUP).perform(Stage.RESTORE)
+    assert (facts["witnesses"], facts["changed_witnesses"]) == ({}, {})
+    assert not witnesses(bench)

@@ -1,0 +1,381 @@
+"""Each stage's op: on a stack that has settled, with the wait and the facts that belong to it.
+
+What keeps an app's data (backup, restore, witnesses) has a file of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.docker.readiness import Before
+from harness.errors import (
+    ConvergenceError,
+    EngineError,
+    InternalError,
+    InvalidRecipeError,
+    RecipeError,
+)
+from harness.ledger import Op
+from harness.model import Stage
+from harness.recipes.meta import RecipeMeta
+from tests.unit.fake_run import BASE, HEAD, LABELS, NOTE, Bench, full, previous, set_up
+from tests.unit.fake_stack import ended, look, service, task
+
+LATER = list(Stage)[1:]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench on which everything goes well."""
+    return set_up(tmp_path, monkeypatch)
+
+
+# Before an op
+
+
+@pytest.mark.parametrize("stage", LATER)
+def test_the_stack_has_settled_before_anything_is_done_to_it(bench: Bench, stage: Stage) -> None:
+    """What an assertion, a kill or a slow host left under way must not meet the hook or the op."""
+    operations = bench.until(previous(stage))
+    assert operations.given is not None
+    given = operations.given.look
+    operations.perform(stage)
+    assert bench.events[:2] == ["settle", f"seed {stage}"]
+    assert bench.befores[0] == Before.of(given)
+
+
+def test_an_install_has_nothing_to_wait_for(bench: Bench) -> None:
+    """There is no stack, and so no seed hook either."""
+    bench.operations().perform(Stage.INSTALL)
+    assert bench.events[:3] == ["checkout b", "begin deploy", "deploy b pinned"]
+
+
+@pytest.mark.parametrize("stage", LATER)
+def test_a_task_that_broke_since_the_hand_over_ends_the_stage(bench: Bench, stage: Stage) -> None:
+    """The app broke by itself: nothing is seeded or done, and the reason names when it did."""
+    operations = bench.until(previous(stage))
+    bench.crash()
+    with pytest.raises(ConvergenceError) as caught:
+        operations.perform(stage)
+    assert caught.value.what == (
+        f"app broke after the {previous(stage)} had settled: non-zero exit (1)"
+    )
+    assert bench.events == ["settle"]
+
+
+@pytest.mark.parametrize("stage", LATER)
+def test_a_container_that_was_killed_from_outside_ends_nothing(bench: Bench, stage: Stage) -> None:
+    """Somebody else did that; the new container is waited for, and the run goes on."""
+    operations = bench.until(previous(stage))
+    bench.kill()
+    operations.perform(stage)
+    assert bench.events[:3] == ["settle", "answer", f"seed {stage}"]
+
+
+def test_what_broke_before_the_hand_over_is_not_held_against_a_later_stage(bench: Bench) -> None:
+    """An app may crash until its database is up; what settled in the end has settled."""
+    bench.then["deploy b pinned"] = bench.crash
+    operations = bench.until(Stage.INSTALL)
+    assert operations.broken_since() == ""
+    operations.perform(Stage.UPGRADE)
+
+
+def test_the_same_containers_are_not_asked_for_an_answer_again(bench: Bench) -> None:
+    """They answered at the hand-over; only those that came since may not listen yet."""
+    operations = bench.until(Stage.INSTALL)
+    operations.perform(Stage.UPGRADE)
+    assert bench.events.count("answer") == 1
+    bench.events.clear()
+    bench.replace_task()
+    bench.answers = [0, 502]
+    operations.perform(Stage.BACKUP)
+    assert bench.events[:5] == ["settle", "answer", "answer", "answer", "seed backup"]
+
+
+def test_a_hook_is_announced_where_there_is_one(bench: Bench) -> None:
+    """A step that says so while there is none would send a reader looking for it."""
+    bench.hooked = (Stage.INSTALL, Stage.BACKUP)
+    bench.until(Stage.CUSTOM)
+    assert [said for said in bench.steps_said if "hook" in said] == ["backup: seed hook"]
+    assert [said for said in bench.steps_said if said.endswith(": op")] == [
+        "install: op", "upgrade: op", "backup: op", "restore: op",
+    ]  # fmt: skip
+
+
+# The hand-over
+
+
+def test_a_hand_over_remembers_what_it_gave(bench: Bench) -> None:
+    """The look, the containers that ran in it, and how many ops there had been by then."""
+    given = bench.until(Stage.UPGRADE).given
+    assert given is not None
+    assert (given.stage, given.look) == (Stage.UPGRADE, bench.stack)
+    assert given.containers == ("c-app-2",)
+    assert given.ops == {**dict.fromkeys(map(str, Op), 0), "deploy": 1, "redeploy": 1}
+
+
+def test_what_was_replaced_while_it_was_asked_is_waited_for(bench: Bench) -> None:
+    """The assertions get the container that has settled, not the one that answered first."""
+    operations = bench.operations()
+    bench.then["answer"] = lambda: bench.replace_task(ready=False)
+    operations.perform(Stage.INSTALL)
+    assert bench.events[-2:] == ["answer", "settle"]
+    assert operations.given is not None
+    assert operations.given.look == bench.stack
+    assert operations.given.containers == ("c-app-2",)
+    assert bench.befores[-1].task_ids == {"task-app-1", "task-app-2"}
+
+
+def test_what_has_not_settled_is_never_handed_over(bench: Bench) -> None:
+    """A wait that ends too early is a fault of the harness; no assertion may run into it."""
+
+    def replaced_for_good() -> None:
+        bench.replace_task(ready=False)
+        del bench.then["settle"]
+
+    operations = bench.until(Stage.INSTALL)
+    given = operations.given
+    bench.then["answer"] = replaced_for_good
+    with pytest.raises(InternalError) as caught:
+        operations.perform(Stage.UPGRADE)
+    assert caught.value.what == (
+        "the upgrade would be handed over before it has settled: app: 0/1 running (starting)"
+    )
+    assert operations.given is given
+
+
+def test_a_settled_stack_is_not_waited_for_twice(bench: Bench) -> None:
+    """Each wait costs every run time."""
+    bench.operations().perform(Stage.INSTALL)
+    assert bench.events.count("settle") == 1
+
+
+def test_assertions_and_hooks_are_told_which_containers_had_settled(bench: Bench) -> None:
+    """A container that is not among them is new, and may not answer yet."""
+    operations = bench.operations()
+    assert operations.perform(Stage.INSTALL)["commit"] == BASE
+    assert operations.facts(Stage.INSTALL).handed_over == ("c-app-1",)
+    operations.perform(Stage.UPGRADE)
+    assert operations.facts(Stage.UPGRADE).handed_over == ("c-app-2",)
+    assert operations.app(Stage.UPGRADE).facts == operations.facts(Stage.UPGRADE)
+
+
+def test_what_became_of_the_app_since_then_can_be_asked(bench: Bench) -> None:
+    """By whoever judges the assertions: what was changed, and what broke by itself."""
+    operations = bench.until(Stage.BACKUP)
+    assert (operations.changed_since(), operations.broken_since()) == ("", "")
+    bench.ledger.begin(Op.RESTORE)
+    assert operations.changed_since() == "the ledger records 1 more restore"
+    bench.crash()
+    assert operations.broken_since().startswith("app broke after the backup had settled")
+    bench.change(replicas=0)
+    assert "service app was changed (replicas)" in operations.changed_since()
+
+
+def test_a_break_is_told_once(bench: Bench) -> None:
+    """A later stage is not held to it a second time, but to the next one."""
+    operations = bench.until(Stage.INSTALL)
+    bench.crash()
+    assert operations.broken_since() == "app broke after the install had settled: non-zero exit (1)"
+    assert operations.broken_since() == ""
+    operations.perform(Stage.UPGRADE)
+    bench.crash()
+    assert operations.broken_since().startswith("app broke after the upgrade")
+
+
+def test_before_any_hand_over_nothing_broke_since(bench: Bench) -> None:
+    """There is nothing to compare with, and the engine is not asked."""
+    app = service()
+    bench.stack = look(app, tasks=(ended(task(app)),))
+    assert bench.operations().broken_since() == ""
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_task_that_breaks_when_it_is_asked_fails_its_stage(bench: Bench, stage: Stage) -> None:
+    """It had settled, and broke before anything was handed over; Swarm has started another."""
+    operations = bench.operations()
+    for earlier in list(Stage)[: list(Stage).index(stage)]:
+        operations.perform(earlier)
+    bench.then["answer"] = bench.crash
+    with pytest.raises(ConvergenceError) as caught:
+        operations.perform(stage)
+    assert caught.value.what == f"app broke after the {stage} had settled: non-zero exit (1)"
+    assert operations.broken_since() == ""  # it is told once
+
+
+@pytest.mark.parametrize("status", [0, 502, 503, 504])
+def test_an_app_that_does_not_answer_yet_is_waited_for(bench: Bench, status: int) -> None:
+    """Without a health check a container is up before its program listens."""
+    bench.answers = [status, status]
+    bench.operations().perform(Stage.INSTALL)
+    assert bench.events[-4:] == ["end deploy", "answer", "answer", "answer"]
+
+
+@pytest.mark.parametrize("status", [0, 404, 500])
+def test_what_an_app_answers_is_for_the_assertions_to_judge(bench: Bench, status: int) -> None:
+    """Here it is only waited for, and not for ever; a wrong answer is an answer."""
+    bench.answers = [status] * 10_000
+    bench.until(Stage.INSTALL)
+    assert bench.answers
+    assert (len(bench.answers) == 9_999) == bool(status)
+
+
+# The install
+
+
+def test_install_steps_follow_a_deploy_that_has_settled(bench: Bench) -> None:
+    """They may change the app, so it has to settle again; what they printed is in the report."""
+    bench.scripts = (Path("/recipe/tests/install_steps.sh"),)
+    facts = bench.operations().perform(Stage.INSTALL)
+    assert bench.events[2:] == [
+        "deploy b pinned", "settle", "end deploy", "install steps", "settle", "answer",
+    ]  # fmt: skip
+    assert facts["install_steps"] == ["what they printed"]
+    assert bench.befores == [Before(), Before.of(bench.stack)]
+
+
+def test_the_wait_after_install_steps_knows_what_was_there_before_them(bench: Bench) -> None:
+    """Else the status of an update that a script began could not be told from an older one."""
+    bench.scripts = (Path("install_steps.sh"),)
+    changed = service(image="nginx:2", update_started="now")
+    bench.then["install steps"] = lambda: setattr(bench, "stack", look(changed))
+    bench.operations().perform(Stage.INSTALL)
+    assert bench.befores[1].update_started == {"app": "nginx:b"}
+    assert bench.befores[1].templates["app"] != changed.template
+
+
+def test_install_steps_that_fail_fail_the_install(bench: Bench) -> None:
+    """An app that cannot be set up is not handed to anybody."""
+    bench.scripts = (Path("install_steps.sh"),)
+    bench.failing = {"install steps": RecipeError("they failed")}
+    operations = bench.operations()
+    with pytest.raises(RecipeError, match="they failed"):
+        operations.perform(Stage.INSTALL)
+    assert operations.given is None
+    assert "answer" not in bench.events
+
+
+def test_without_install_steps_there_is_no_word_of_them(bench: Bench) -> None:
+    """Neither a wait nor a fact."""
+    facts = bench.operations().perform(Stage.INSTALL)
+    assert "install_steps" not in facts
+    assert not any("install steps" in said for said in bench.steps_said)
+
+
+def test_without_a_base_the_head_is_deployed_and_marked_as_such(bench: Bench) -> None:
+    """As chaos, since it is no release."""
+    bench.dirty_tree = True
+    operations = bench.operations(replace(full(), base=None))
+    operations.perform(Stage.INSTALL)
+    assert bench.events[:3] == ["checkout a", "begin deploy", "deploy a chaos"]
+    facts = operations.facts(Stage.INSTALL)
+    assert (facts.deployed, facts.chaos, facts.base_commit) == (HEAD, True, "")
+
+
+def test_a_reader_that_does_not_start_is_the_machines_fault(bench: Bench) -> None:
+    """It is started beside the deploy; where both fail, the recipe's own failure goes first."""
+    bench.failing = {"reader": EngineError("no network")}
+    with pytest.raises(EngineError):
+        bench.operations().perform(Stage.INSTALL)
+    bench.failing["deploy b pinned"] = RecipeError("refused")
+    with pytest.raises(RecipeError):
+        bench.operations().perform(Stage.INSTALL)
+
+
+# The upgrade
+
+
+def test_an_upgrade_reports_what_it_changed(bench: Bench) -> None:
+    """Before and after: without that, nobody could tell an upgrade from a no-op."""
+    facts = bench.until(Stage.INSTALL).perform(Stage.UPGRADE)
+    assert facts["changed_services"] == ["app"]
+    assert (facts["images_before"], facts["images"]) == ({"app": "nginx:b"}, {"app": "nginx:a"})
+    assert facts["update_started_before"] == {"app": "nginx:b"}
+    assert facts["labels_before"] == facts["labels_after"] == {"app": LABELS}
+
+
+def test_each_wait_of_a_deploy_knows_what_was_there_before(bench: Bench) -> None:
+    """The first has nothing to compare with; the upgrade's has the base, as the hook left it."""
+    operations = bench.until(Stage.INSTALL)
+    bench.then["seed upgrade"] = bench.replace_task
+    operations.perform(Stage.UPGRADE)
+    assert bench.befores[1].update_started == {"app": "nginx:b"}
+    assert bench.befores[1].task_ids == {"task-app-1", "task-app-2"}
+
+
+def test_each_adaptation_is_reported_once(bench: Bench) -> None:
+    """Both deploys made it."""
+    assert list(bench.until(Stage.UPGRADE).adaptations) == [NOTE]
+
+
+# Time-outs, and who is asked
+
+
+@pytest.mark.parametrize(
+    ("own", "deploy", "other"), [(None, 180.0, 600.0), (20, 40.0, 40.0)], ids=["label", "meta"]
+)
+def test_every_wait_is_as_long_as_the_recipe_and_the_host_need(
+    bench: Bench, own: int | None, deploy: float, other: float
+) -> None:
+    """A deploy's time is the recipe's label's unless its meta says another; the host's factor."""
+    bench.meta = RecipeMeta(DEPLOY_TIMEOUT=own)
+    bench.then["answer"] = lambda: bench.replace_task(ready=False)
+    operations = bench.operations(factor=2.0)
+    for stage in Stage:
+        operations.perform(stage)
+    # install, its hand-over; before the upgrade, upgrade; then before and after each other op
+    assert bench.waits == [deploy, other, other, deploy, *[other] * 5]
+
+
+@pytest.mark.parametrize(
+    ("services", "ports", "meta", "expected"),
+    [
+        (("db", "app"), {}, {}, ("app", 80)),
+        (("db", "app"), {"db": 1, "app": 8080}, {}, ("app", 8080)),
+        (("db", "web"), {"web": 3000}, {}, ("web", 3000)),
+        (("db", "web"), {}, {}, ("db", 80)),
+        (("app", "web"), {"web": 3000}, {"HEALTH_SERVICE": "web"}, ("web", 3000)),
+        (("app",), {"app": 3000}, {"HEALTH_PORT": 81}, ("app", 81)),
+    ],
+)
+def test_who_is_asked_for_a_page(
+    bench: Bench,
+    services: tuple[str, ...],
+    ports: Mapping[str, int],
+    meta: Mapping[str, Any],
+    expected: tuple[str, int],
+) -> None:
+    """What is deployed now decides, unless the recipe's meta does: `app`, or where Traefik goes."""
+    bench.services, bench.ports, bench.meta = services, ports, RecipeMeta(**meta)
+    health = bench.until(Stage.INSTALL).facts(Stage.INSTALL).health
+    assert (health.service, health.port) == expected
+
+
+def test_how_the_page_is_judged_is_the_metas(bench: Bench) -> None:
+    """Its path, its status, and the text that proves that it is this app."""
+    bench.meta = RecipeMeta(HEALTH_PATH="/x", HEALTH_STATUS=204, MARKER="it")
+    health = bench.until(Stage.INSTALL).facts(Stage.INSTALL).health
+    assert (health.path, health.status, health.marker) == ("/x", 204, "it")
+
+
+def test_a_service_that_is_not_deployed_cannot_be_asked(bench: Bench) -> None:
+    """The head dropped it, or the meta is wrong; the message names those that there are."""
+    bench.meta = RecipeMeta(HEALTH_SERVICE="web")
+    with pytest.raises(InvalidRecipeError, match="no service 'web'") as caught:
+        bench.operations().perform(Stage.INSTALL)
+    assert "one of app" in caught.value.hint
+
+
+def test_a_break_while_it_settles_again_is_told(bench: Bench) -> None:
+    """What was replaced while it was asked for an answer may break on its way up."""
+
+    def answer() -> None:
+        bench.replace_task(ready=False)
+        bench.then["settle"] = bench.crash
+
+    bench.then["answer"] = answer
+    with pytest.raises(ConvergenceError):
+        bench.operations().perform(Stage.INSTALL)

@@ -1,0 +1,351 @@
+"""The harness's own containers beside an app, and the repository that they share."""
+
+import io
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker.errors import APIError
+
+from harness.backups.labels import VolumePart
+from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, Repository, Snapshot
+from harness.errors import (
+    BackupError,
+    EngineError,
+    ExecFailedError,
+    ExecNotStartedError,
+    ExecTimeoutError,
+    HarnessError,
+    TestBedError,
+)
+from harness.model import Outcome
+from harness.tools import ATTEMPTS, ToolContainers
+from tests.unit.fake_engine import stop_the_clock
+from tests.unit.fake_vault import FakeVault
+
+LABELS = {"ccci.run": "run1"}
+FORGOTTEN = "attaching to network failed: could not find network s3cr"
+
+
+@dataclass
+class FakeContainer:
+    """A container that starts, unless its engine says otherwise."""
+
+    engine: "FakeEngine"
+    id: str
+    options: dict[str, Any]
+    files: bytes = field(default=b"", repr=False)
+
+    def put_archive(self, path: str, data: bytes) -> None:
+        """Unpack an archive in it; only before it has started is it there in time."""
+        assert path == "/"
+        assert self.id not in self.engine.running
+        self.files = data
+
+    def start(self) -> None:
+        """Start."""
+        if self.engine.refusals:
+            raise APIError("500", explanation=self.engine.refusals.pop(0))
+        self.engine.running[self.id] = self
+
+    def remove(self, *, force: bool) -> None:
+        """Remove it."""
+        assert force
+        self.engine.removed.append(self.id)
+
+
+@dataclass
+class FakeEngine:
+    """Makes containers and volumes; `refusals` are what it says to the next starts."""
+
+    refusals: list[str] = field(default_factory=list)
+    created: Counter[str] = field(default_factory=Counter)
+    running: dict[str, FakeContainer] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    volumes_made: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def containers(self) -> Any:  # noqa: ANN401  stands in for the client's collection
+        """The containers."""
+        return self
+
+    @property
+    def volumes(self) -> Any:  # noqa: ANN401  the same
+        """The volumes."""
+        return FakeVolumes(self)
+
+    def create(self, image: str, command: list[str], **options: Any) -> FakeContainer:  # noqa: ANN401
+        """Make a container."""
+        assert (image, command) == ("tool:1", ["sleep", "infinity"])
+        self.created[options["name"]] += 1
+        return FakeContainer(self, f"{options['name']}.{self.created.total()}", options)
+
+    def started(self) -> list[str]:
+        """Return the names of what runs, in order."""
+        return [identity.rpartition(".")[0] for identity in self.running]
+
+
+@dataclass
+class FakeVolumes:
+    """The engine's volumes."""
+
+    engine: FakeEngine
+
+    def create(self, name: str, *, labels: dict[str, str]) -> None:
+        """Make a volume."""
+        self.engine.volumes_made[name] = labels
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine that does what it is asked."""
+    return FakeEngine()
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    """What is noted of starts that had to be tried again."""
+    return []
+
+
+@pytest.fixture
+def tools(engine: FakeEngine, notes: list[str], monkeypatch: pytest.MonkeyPatch) -> ToolContainers:
+    """The containers of one run."""
+    stop_the_clock(monkeypatch)
+    monkeypatch.setattr(Repository, "init", lambda repository: notes.append(where(repository)))
+    client: Any = engine
+    return ToolContainers(
+        client=client, image="tool:1", stack="s_test", labels=LABELS, note=notes.append
+    )
+
+
+def where(repository: Repository) -> str:
+    """Return the id of the container that a repository is seen from."""
+    return str(repository.target.resolve())
+
+
+def mounts(container: FakeContainer) -> dict[str, dict[str, Any]]:
+    """Return what is mounted in a container, by target."""
+    return {mount["Target"]: mount for mount in container.options["mounts"]}
+
+
+# The reader
+
+
+def test_the_reader_has_the_repository_and_the_apps_network(
+    tools: ToolContainers, engine: FakeEngine, notes: list[str]
+) -> None:
+    """The repository is made in it, on a volume that the clean-up finds by the run's labels."""
+    identity = tools.start_reader()
+    reader = engine.running[identity]
+    assert notes == [identity]
+    assert engine.volumes_made == {"s_test_ccci-repository": LABELS}
+    assert mounts(reader).keys() == {"/repository"}
+    assert reader.options["network"] == "proxy"
+    assert reader.options["labels"] == {**LABELS, "ccci.role": "reader"}
+
+
+# The vault
+
+
+def test_a_vault_has_the_volumes_and_no_network(tools: ToolContainers, engine: FakeEngine) -> None:
+    """Those that a mount makes are found by the clean-up, and nothing of the image is in them."""
+    vault = engine.running[where(tools.vault(("s_test_a", "s_test_b")))]
+    found = mounts(vault)
+    assert {target: mount["Source"] for target, mount in found.items()} == {
+        "/repository": "s_test_ccci-repository",
+        "/volumes/s_test_a": "s_test_a",
+        "/volumes/s_test_b": "s_test_b",
+    }
+    for name in ("a", "b"):
+        options = found[f"/volumes/s_test_{name}"]["VolumeOptions"]
+        assert options == {"NoCopy": True, "Labels": LABELS}
+    assert vault.options["network"] == "none"
+    assert vault.options["labels"] == {**LABELS, "ccci.role": "vault-1"}
+
+
+@pytest.mark.parametrize("again", [("a", "b"), ("b", "a"), ("b",), ()])
+def test_a_vault_that_has_all_the_volumes_is_used_again(
+    tools: ToolContainers, engine: FakeEngine, again: tuple[str, ...]
+) -> None:
+    """Starting one costs time; upgrade, backup and restore mostly need the same."""
+    first = tools.vault(("a", "b"))
+    assert where(tools.vault(again)) == where(first)
+    assert engine.started() == ["s_test_ccci-vault-1"]
+
+
+def test_a_volume_that_no_vault_has_gets_another_one(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """The head backs up a volume that the base did not have; the first one stays as it is."""
+    first, second = tools.vault(("a",)), tools.vault(("a", "b"))
+    assert engine.started() == ["s_test_ccci-vault-1", "s_test_ccci-vault-2"]
+    assert mounts(engine.running[where(second)]).keys() == {
+        "/repository", "/volumes/a", "/volumes/b",
+    }  # fmt: skip
+    assert where(tools.vault(("a",))) == where(first)
+    assert where(tools.vault(("b",))) == where(second)
+    assert len(engine.running) == 2
+
+
+def test_a_vault_that_could_not_be_started_is_not_used_again(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """There is none, so the next one who needs it tries anew."""
+    engine.refusals = ["no room"]
+    with pytest.raises(APIError):
+        tools.vault(("a",))
+    assert engine.removed == ["s_test_ccci-vault-1.1"]
+    assert where(tools.vault(("a",))) in engine.running
+
+
+# Both
+
+
+def test_the_password_of_the_repository_is_a_file_of_root_alone(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """The same one in each container of a run, and never in an environment or an argument."""
+    tools.start_reader()
+    tools.vault(("a",))
+    found = set()
+    for container in engine.running.values():
+        with tarfile.open(fileobj=io.BytesIO(container.files)) as archive:
+            (entry,) = archive.getmembers()
+            stream = archive.extractfile(entry)
+            assert stream is not None
+            found.add(stream.read().decode())
+        assert (f"/{entry.name}", entry.mode, entry.uid) == (PASSWORD_FILE, 0o600, 0)
+        assert container.options["environment"] == ENVIRONMENT
+    (password,) = found
+    assert len(password) > 20
+    assert password not in repr(tools)
+    assert not any(password in str(one.options) for one in engine.running.values())
+
+
+def test_a_network_that_the_node_forgot_is_joined_once_it_is_back(
+    tools: ToolContainers, engine: FakeEngine, notes: list[str]
+) -> None:
+    """Nothing had started by then; each try leaves a trace, and no container behind."""
+    engine.refusals = [FORGOTTEN, "network s3cr not found"]
+    identity = tools.start_reader()
+    assert engine.removed == ["s_test_ccci-reader.1", "s_test_ccci-reader.2"]
+    assert list(engine.running) == [identity] == ["s_test_ccci-reader.3"]
+    assert [note.partition(":")[0] for note in notes[:2]] == [
+        "starting the reader, 1", "starting the reader, 2",
+    ]  # fmt: skip
+
+
+def test_a_network_that_never_comes_back_is_the_engines_fault(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """The tries are bounded, and what the engine said is in the message."""
+    engine.refusals = [FORGOTTEN] * 100
+    with pytest.raises(EngineError, match="could not find network"):
+        tools.start_reader()
+    assert len(engine.removed) == ATTEMPTS
+    assert not engine.running
+
+
+def test_any_other_refusal_is_told_at_once(tools: ToolContainers, engine: FakeEngine) -> None:
+    """It would only be refused again."""
+    engine.refusals = ["no such image"]
+    with pytest.raises(APIError):
+        tools.start_reader()
+    assert len(engine.removed) == 1
+
+
+# The repository
+
+
+def parts(*paths: str) -> tuple[VolumePart, ...]:
+    """Return what is backed up of one volume."""
+    return (VolumePart(volume="v", service="app", target="/data", paths=paths),)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """A repository in which restic finds two files in the volume."""
+    return reporting(tmp_path, files=2)
+
+
+def reporting(place: Path, *, files: int) -> Repository:
+    """Return a repository whose restic reports so many files."""
+
+    def restic(argv: Sequence[str]) -> str:
+        assert list(argv[:4]) == ["restic", "--quiet", "backup", "--json"]
+        (place / "repository/snapshots/0a1b2c").touch()
+        return (
+            '{"message_type":"summary","snapshot_id":"0a1b","total_bytes_processed":9,'
+            f'"total_files_processed":{files}}}\n'
+        )
+
+    vault = FakeVault(place, restic)
+    vault.volume("v")
+    (place / "repository/snapshots").mkdir()
+    return Repository(target=vault.target)
+
+
+def test_a_backup_names_its_snapshot_in_full(repository: Repository) -> None:
+    """With what restic reported of it."""
+    assert repository.backup(parts(), host="h") == Snapshot(id="0a1b2c", files=2, size=9)
+
+
+@pytest.mark.parametrize(("files", "own"), [(0, 0), (1, 1), (2, 2), (1, 2)])
+def test_a_backup_of_nothing_but_the_harness_own_files_is_empty(
+    tmp_path: Path, files: int, own: int
+) -> None:
+    """A witness is no data of the app: with it in every volume, no backup would ever be empty."""
+    with pytest.raises(BackupError, match="the backup is empty: no file below /volumes/v"):
+        reporting(tmp_path, files=files).backup(parts(), host="h", own_files=own)
+
+
+@pytest.mark.parametrize(("files", "own"), [(1, 0), (2, 1), (3, 1)])
+def test_one_file_of_the_app_is_enough(tmp_path: Path, files: int, own: int) -> None:
+    """What it has to be is for the recipe's own assertions to say."""
+    assert reporting(tmp_path, files=files).backup(parts(), host="h", own_files=own).files == files
+
+
+def test_a_declared_path_that_is_not_there_fails_the_backup(repository: Repository) -> None:
+    """It would be backed up as nothing, quietly."""
+    with pytest.raises(BackupError, match="what does not exist: /volumes/v/sub"):
+        repository.backup(parts("sub"), host="h")
+
+
+CALLS: Mapping[str, Callable[[Repository], object]] = {
+    "init": Repository.init,
+    "backup": lambda repository: repository.backup(parts(), host="h"),
+    "restore": lambda repository: repository.restore("0a1b", parts()),
+    "extract": lambda repository: repository.extract("0a1b"),
+    "files": lambda repository: repository.files("/extracted/0a1b"),
+    "holds": lambda repository: repository.holds("/extracted/0a1b", "/volumes/v"),
+    "read": lambda repository: repository.read("/extracted/0a1b", "/volumes/v/a"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    "kind", [ExecFailedError, ExecTimeoutError, ExecNotStartedError, EngineError]
+)
+def test_a_restic_that_does_not_work_says_nothing_of_the_recipe(
+    tmp_path: Path, kind: type[HarnessError], call: Callable[[Repository], object]
+) -> None:
+    """It fails, hangs, or cannot be started, in a container of our own: whatever was asked."""
+    broken = Repository(target=FakeVault(tmp_path, broken=kind("it hangs")).target)
+    with pytest.raises(TestBedError, match="it hangs") as caught:
+        call(broken)
+    assert caught.value.outcome is Outcome.ERROR
+
+
+def test_what_fails_in_our_own_container_is_not_the_recipes_fault(tmp_path: Path) -> None:
+    """A repository without the snapshot, or a tool that is not there."""
+    broken = reporting(tmp_path, files=2)
+    (tmp_path / "repository/snapshots/0a1bff").touch()
+    with pytest.raises(TestBedError, match="holds 2 snapshots 0a1b"):
+        broken.backup(parts(), host="h")
+    with pytest.raises(TestBedError):
+        broken.files("/volumes/none")
