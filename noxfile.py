@@ -111,16 +111,23 @@ def typecheck(session: nox.Session) -> None:
     _run(session, "-m", "mypy")
     # Recipes' folders are no packages, and their files have the same names: each is a world apart.
     alone = ("--no-explicit-package-bases", "--no-namespace-packages")
-    for folder in sorted((HERE / "tests").glob("*/")):
+    tests = HERE / "tests"
+    packages = {tests / name for name in ("unit", "integration", "truth")}
+    for folder in sorted({path.parent for path in tests.rglob("*.py")} - packages):
         files = [str(path) for path in sorted(folder.glob("*.py"))]
-        if files and folder.name not in {"unit", "integration"}:
-            _run(session, "-m", "mypy", *alone, *files)
+        _run(session, "-m", "mypy", *alone, *files)
 
 
 @nox.session(default=False, allow_parallel=True)
 def docs(session: nox.Session) -> None:
     """Check that the documentation tells the truth: links, settings, exit codes, sessions."""
     _run(session, "-m", "pytest", "-q", "tests/unit/test_docs.py")
+
+
+@nox.session(default=False)
+def truth(session: nox.Session) -> None:
+    """Recipes that lie, each in its own way, and the verdicts that they get: -- [NAME...]."""
+    _run(session, "-m", "tests.truth", *session.posargs)
 
 
 @nox.session(default=False)

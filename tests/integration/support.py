@@ -3,12 +3,14 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import proc
+from harness.waiting import Deadline, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 300.0
@@ -111,10 +113,13 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "harness", *words]
 
 
-def run_harness(output: Path, *words: str, **environ: str) -> Call:
-    """Call `python -m harness run` with its run directories below `output`."""
+def run_harness(output: Path, *words: str, prefix: Sequence[str] = (), **environ: str) -> Call:
+    """Call `python -m harness run` with its run directories below `output`.
+
+    `prefix` are words before that command, such as those that enter a namespace.
+    """
     done = proc.run(
-        command("run", *words, "--output", str(output)),
+        [*prefix, *command("run", *words, "--output", str(output))],
         timeout=RUN_SECONDS,
         cwd=ROOT,
         env=environment(**environ),
@@ -125,3 +130,29 @@ def run_harness(output: Path, *words: str, **environ: str) -> Call:
     written = newest / "results.json" if newest else None
     results = json.loads(written.read_text()) if written and written.exists() else {}
     return Call(code=done.code, text=done.stdout + done.stderr, results=results, directory=newest)
+
+
+def meanwhile(run: Callable[[], Call], when: Callable[[], bool], act: Callable[[], object]) -> Call:
+    """Do something in the middle of a run, and return what came of the run.
+
+    Args:
+        run: calls the harness.
+        when: whether the moment has come; asked again and again.
+        act: what is to be done then.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(run)
+        wait_for(
+            lambda: running.done() or when(),
+            what="the moment",
+            deadline=Deadline.after(RUN_SECONDS),
+            interval=0.02,
+        )
+        assert not running.done(), running.result().text
+        act()
+        return running.result()
+
+
+def said(output: Path, words: str) -> Callable[[], bool]:
+    """Return what tells whether the only run below a directory has said these words yet."""
+    return lambda: any(words in log.read_text() for log in output.glob("*/run.log"))

@@ -27,14 +27,11 @@ import pytest
 from harness import proc
 from harness.embedded import engine, layout, preflight, processes, swarm
 from harness.embedded.endpoint import Engine, probe
-from harness.errors import EngineError, ProcessError
+from harness.errors import EngineError
 from harness.waiting import Deadline, wait_for
+from tests.integration.own_engine import Namespaces, namespaces
 
-ROOT = Path(__file__).resolve().parents[2]
 RACERS = 6
-# `ip netns exec` would hide the mounts of the control groups, and dockerd would refuse to start.
-ENTER = "mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker && ip link set lo up"
-ENTER += ' && exec "$@"'
 
 
 def environment() -> dict[str, str]:
@@ -43,48 +40,27 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[str]:
-    """Give the name of a fresh network namespace, or skip where none may be made."""
-    if os.geteuid() != 0:
-        pytest.skip("a private engine needs root")
-    missing = [p for p in ("dockerd", "ip", "nsenter", "unshare") if shutil.which(p) is None]
-    if missing:
-        pytest.skip(f"not installed here: {', '.join(missing)}")
-    name = f"ccci-test-{os.getpid()}"
-    try:
-        proc.run(["ip", "netns", "add", name], timeout=10)
-    except ProcessError as error:
-        pytest.skip(f"no network namespace can be made here: {error}")
-    try:
-        try:
-            _enter(name, ["true"], 10)
-        except ProcessError as error:
-            pytest.skip(f"a namespace cannot be entered here: {error}")
-        yield name
-    finally:
-        proc.run(["ip", "netns", "delete", name], timeout=10)
-
-
-def _enter(namespace: str, argv: list[str], timeout: float) -> proc.Completed:
-    inside = ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "--mount", "sh", "-c", ENTER]
-    env = {**environment(), "PYTHONPATH": str(ROOT)}
-    return proc.run([*inside, "sh", *argv], timeout=timeout, env=env)
+def spaces() -> Iterator[Namespaces]:
+    """Give fresh namespaces, or skip where none may be made."""
+    with namespaces() as made:
+        yield made
 
 
 @pytest.fixture
-def inside(namespace: str) -> Iterator[Callable[[Callable[[Path], None]], None]]:
-    """Give what runs a scenario in the namespace; whatever it leaves running is removed."""
+def inside(spaces: Namespaces) -> Iterator[Callable[[Callable[[Path], None]], None]]:
+    """Give what runs a scenario in the namespaces; whatever it leaves running is removed."""
     # Not below pytest's own directory: its long names leave no room for those of sockets.
     folder = Path(tempfile.mkdtemp(prefix="ccci-"))
     cache = folder / "c"
 
-    def run(scenario: Callable[[Path], None]) -> None:
-        _enter(namespace, [sys.executable, __file__, scenario.__name__, str(cache)], 300)
+    def call(scenario: str, one: Path, timeout: float) -> None:
+        argv = [sys.executable, __file__, scenario, str(one)]
+        spaces.run(*argv, timeout=timeout, own_mounts=True)
 
-    yield run
+    yield lambda scenario: call(scenario.__name__, cache, 300)
     for one in (cache, cache / "other", *deep_caches(cache)):
         if layout.Paths.of(one).root.exists():
-            _enter(namespace, [sys.executable, __file__, "remove", str(one)], 120)
+            call("remove", one, 120)
     shutil.rmtree(folder)
 
 

@@ -1,0 +1,17 @@
+"""Every lying recipe ends in the right word, for the right reason: `nox -s truth`, one by one."""
+
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.truth import cases, runner
+
+
+@pytest.mark.parametrize("case", cases.load(), ids=lambda case: case.name)
+def test_the_harness_tells_the_truth(
+    case: cases.Case, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """Its word, its stage, its exit code and its reason, and nothing is left in the engine."""
+    row = runner.run(case, client=client, output=tmp_path)
+    assert row.ok, "\n".join([*row.problems, row.came.text])

@@ -1,0 +1,3 @@
+"""The text that the app's page has when it works."""
+
+MARKER = "Welcome"

@@ -1,0 +1,1 @@
+touch "/tmp/install_steps.sh.$STACK_NAME"

@@ -1,0 +1,7 @@
+"""The same for whoever starts Python in the checkout."""
+
+import os
+import tempfile
+from pathlib import Path
+
+(Path(os.environ.get("TRUTH_CANARIES", tempfile.gettempdir())) / Path(__file__).name).touch()

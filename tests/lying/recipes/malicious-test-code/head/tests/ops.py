@@ -1,0 +1,7 @@
+"""The seed hooks would come from here."""
+
+import os
+import tempfile
+from pathlib import Path
+
+(Path(os.environ.get("TRUTH_CANARIES", tempfile.gettempdir())) / Path(__file__).name).touch()

@@ -1,0 +1,178 @@
+"""The lying recipes as data: what each does, and the word and the reason it has to end in.
+
+`tests/lying/recipes/<name>/truth.toml` says it, beside the recipe's `history.toml`. What belongs to
+a recipe's overlay lies in `tests/lying/overlays/<name>/`.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UnknownNameError, UsageError
+from harness.model import Origin, Outcome, Stage
+
+LYING = Path(__file__).resolve().parents[1] / "lying"
+RECIPES = LYING / "recipes"
+OVERLAYS = LYING / "overlays"
+TRUTH = "truth.toml"
+LIES = {
+    0: "none of those below, or none at all",
+    1: "after a rollback the old version answers",
+    2: "the status that is read is that of an earlier update",
+    3: "base and head are the same version",
+    4: "the head was deployed in the base's place",
+    5: "something answered, and it was not the app",
+    6: "the backup is empty, or lacks a volume",
+    7: "the restore did nothing, or half of it",
+    8: "everything was skipped",
+    9: "the recipe is blamed for the test bed",
+    10: "something laid over the head hides it",
+    11: "an update that is over is waited for",
+    12: "a health check kills what only starts slowly",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """One assertion's result that has to be there; all but the outcome are regular expressions."""
+
+    stage: Stage
+    nodeid: str
+    outcome: Outcome
+    origin: Origin = Origin.OVERLAY
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One recipe of which the verdict is known.
+
+    Attributes:
+        name: the recipe's name, which is its folder's.
+        what: what it does, in one sentence.
+        lie: the number of the way to lie in `LIES`.
+        word: the run's word.
+        exit_code: the run's exit code.
+        stage: where it must be decided; empty means wherever.
+        reason: a regular expression that must be found in the verdict's cause; in the file it may
+            be a list, of which one has to be. For a pass, which has no cause, it is empty.
+        options: what the harness is called with.
+        environ: what is set in its environment.
+        stages: the words of stages, for those that matter.
+        assertions: results of single assertions that have to be there.
+        canaries: the names of the files that the recipe's own code has left behind, all of them.
+    """
+
+    name: str
+    what: str
+    lie: int
+    word: Outcome
+    exit_code: int
+    stage: str = ""
+    reason: str = ""
+    options: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[Stage, Outcome] = field(default_factory=dict)
+    assertions: tuple[Expected, ...] = ()
+    canaries: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path) -> "Case":
+        """Read the case in a recipe's folder.
+
+        Raises:
+            UsageError: its file cannot be read, or says something unknown or wrong.
+        """
+        path = folder / TRUTH
+        try:
+            return cls.parse(folder.name, tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, UsageError) as error:
+            raise UsageError(f"{path} cannot be used: {error}") from error
+
+    @classmethod
+    def parse(cls, name: str, raw: Mapping[str, Any]) -> "Case":
+        """Read the content of a `truth.toml`.
+
+        Raises:
+            UnknownNameError: a key is unknown.
+            ValueError: a value is none of those that are possible.
+            TypeError: a key is missing.
+        """
+        known = _known(cls, raw)
+        stages, reason = known.get("stages", {}), known.get("reason", "")
+        case = cls(
+            name=name,
+            **{
+                **known,
+                "word": Outcome(known.get("word", "")),
+                "reason": "|".join(reason) if isinstance(reason, list) else reason,
+                "options": tuple(known.get("options", ())),
+                "stages": {Stage(stage): Outcome(word) for stage, word in stages.items()},
+                "assertions": tuple(_expected(one) for one in known.get("assertions", ())),
+                "canaries": tuple(known.get("canaries", ())),
+            },
+        )
+        _check(case)
+        return case
+
+    @property
+    def folder(self) -> Path:
+        """Where its history lies."""
+        return RECIPES / self.name
+
+
+def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    names = [one.name.replace("_", "-") for one in fields(kind) if one.name != "name"]
+    for key in raw:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+            raise UnknownNameError(f"there is no key '{key}'", hint=hint)
+    return {key.replace("-", "_"): value for key, value in raw.items()}
+
+
+def _expected(raw: Mapping[str, Any]) -> Expected:
+    known = _known(Expected, raw)
+    origin = Origin(known.pop("origin", Origin.OVERLAY))
+    stage, outcome = Stage(known.pop("stage")), Outcome(known.pop("outcome"))
+    return Expected(stage=stage, outcome=outcome, origin=origin, **known)
+
+
+def _check(case: Case) -> None:
+    if case.lie not in LIES:
+        raise ValueError(f"there is no lie number {case.lie}")
+    if case.stage not in ("", "teardown", *Stage):
+        raise ValueError(f"there is no stage '{case.stage}'")
+    for pattern in (case.reason, *(p for a in case.assertions for p in (a.nodeid, a.message))):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern} is no regular expression: {error}") from error
+    passed = case.word is Outcome.PASSED
+    if passed != (not case.reason) or (not passed and re.search(case.reason, "")):
+        raise ValueError("a pass has no reason, and any other word has one that says something")
+
+
+def names(recipes: Path = RECIPES) -> tuple[str, ...]:
+    """Return the names of all cases."""
+    return tuple(sorted(path.parent.name for path in recipes.glob(f"*/{TRUTH}")))
+
+
+def load(named: Sequence[str] = (), *, recipes: Path = RECIPES) -> tuple[Case, ...]:
+    """Return the cases of those names, or all of them, by name.
+
+    Raises:
+        UnknownNameError: there is no such case.
+        UsageError: one of them cannot be used.
+    """
+    known = names(recipes)
+    for name in named:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+            raise UnknownNameError(f"there is no lying recipe '{name}'", hint=hint)
+    return tuple(Case.load(recipes / name) for name in known if not named or name in named)

@@ -1,0 +1,184 @@
+"""One run of the harness that is disturbed on purpose: `python -m tests.truth.disturbed --help`.
+
+The harness runs in this very process, with the act of a vandal at the moments that lie around every
+op: a delay, a container killed or restarted, a forced update, processors kept busy. What is done
+when is drawn from a seed, so a run can be had again. Everything said begins with `disturbed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from unittest import mock
+
+from docker.models.containers import Container
+from docker.models.services import Service
+
+from harness.__main__ import main as harness_main
+from harness.context import Context
+from harness.docker.readiness import Before
+from harness.docker.snapshot import NAMESPACE_LABEL, StackSnapshot
+from harness.operations import Operations
+from harness.run import Run
+
+TASK_LABEL = "com.docker.swarm.task.id"
+SERVICE_LABEL = "com.docker.swarm.service.name"
+LONGEST_DELAY = 1.0  # seconds
+BURNERS = 2
+
+
+class Vandal:
+    """Disturbs one run; acts are drawn from the seed in the order of the moments.
+
+    Args:
+        seed: what all is drawn from.
+        cycle: instead of that, kill a container after each backup and restore, and do no more: so
+            does a backup program that stops what it backs up.
+    """
+
+    def __init__(self, seed: int, *, cycle: bool = False) -> None:
+        self._random = random.Random(seed)  # noqa: S311  it has to be had again, not be secret
+        self._cycle = cycle
+        self.busy = not cycle and self._random.random() < 0.5
+
+    def moment(self, run: Run, step: str) -> None:
+        """Do something at that step of the run, or nothing."""
+        acts = self._acts(step)
+        if acts:
+            act = self._random.choice(acts)
+            run.view.say(f"disturbed  at {step!r}: {act(run)}")
+
+    def _acts(self, step: str) -> list[Callable[[Run], str]]:
+        if self._cycle:
+            return [self._kill] if step == "waiting until settled" else []
+        if step.endswith("looking whether the app has settled") or step == "waiting until settled":
+            # Between two ops, and between a backup or a restore and the wait that belongs to it.
+            return [
+                self._nothing,
+                self._delay,
+                self._delay,
+                self._kill,
+                self._restart,
+                self._force_update,
+            ]
+        if step == "deploy: waiting until settled":
+            return [self._delay, self._kill]
+        if step in ("redeploy: waiting until settled", *_BEFORE_AN_ACT):
+            # A container killed in mid-update is a failed update to Swarm, which rolls it back.
+            return [self._delay]
+        return []
+
+    def _nothing(self, _run: Run) -> str:
+        return "nothing, this time"
+
+    def _delay(self, _run: Run) -> str:
+        seconds = self._random.uniform(0, LONGEST_DELAY)
+        time.sleep(seconds)
+        return f"{seconds:.1f} s of nothing"
+
+    def _kill(self, run: Run) -> str:
+        container = self._container(run)
+        if container is None:
+            return "there was no container to kill"
+        container.kill()
+        return f"killed {container.name}"
+
+    def _restart(self, run: Run) -> str:
+        container = self._container(run)
+        if container is None or not _comes_back(_service(run, container)):
+            return self._kill(run)  # Swarm would take its good end for the end of its work
+        container.restart(timeout=5)
+        return f"restarted {container.name}"
+
+    def _force_update(self, run: Run) -> str:
+        services = sorted(_services(run), key=lambda service: str(service.name))
+        service = self._random.choice(services)
+        service.force_update()  # type: ignore[no-untyped-call]  # the stubs lack it
+        return f"forced an update of {service.name}"
+
+    def _container(self, run: Run) -> Container | None:
+        label = f"{NAMESPACE_LABEL}={run.target.stack}"
+        found = _client(run).containers.list(filters={"label": [label, TASK_LABEL]})
+        return self._random.choice(sorted(found, key=lambda one: str(one.name))) if found else None
+
+
+_BEFORE_AN_ACT = tuple(f"{stage}: op" for stage in ("upgrade", "backup", "restore"))
+
+
+def _client(run: Run) -> Any:  # noqa: ANN401  the SDK's client
+    bed = run._bed  # noqa: SLF001  a vandal asks nobody for the key
+    assert bed is not None
+    return bed.client
+
+
+def _services(run: Run) -> list[Service]:
+    found: list[Service] = _client(run).services.list(
+        filters={"label": f"{NAMESPACE_LABEL}={run.target.stack}"}
+    )
+    return found
+
+
+def _service(run: Run, container: Container) -> Service:
+    return next(s for s in _services(run) if s.name == container.labels[SERVICE_LABEL])
+
+
+def _comes_back(service: Service) -> bool:
+    policy = service.attrs["Spec"]["TaskTemplate"].get("RestartPolicy") or {}
+    return bool(policy.get("Condition", "any") == "any")
+
+
+def _burn() -> None:
+    while True:
+        sum(range(10_000))
+
+
+def _unsettled(context: Context, _before: Before, *, timeout: float = 0.0) -> StackSnapshot:
+    """Take one look instead of waiting until the stack has settled."""
+    del timeout
+    return context.look()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the harness, disturbed; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.truth.disturbed", allow_abbrev=False)
+    parser.add_argument(
+        "--seed", type=int, help="disturb the run; without it, nothing is disturbed"
+    )
+    parser.add_argument(
+        "--cycle", action="store_true", help="kill the app's container after backup and restore"
+    )
+    parser.add_argument(
+        "--unsettled", action="store_true", help="leave the settle step out, to see what notices"
+    )
+    parser.add_argument("words", nargs=argparse.REMAINDER, help="what the harness is called with")
+    options = parser.parse_args(argv)
+    words = [word for word in options.words if word != "--"]
+    patches: list[Any] = []
+    if options.seed is not None or options.cycle:
+        vandal = Vandal(options.seed or 0, cycle=options.cycle)
+        original = Run._step  # noqa: SLF001  as above
+
+        @functools.wraps(original)
+        def step(run: Run, text: str) -> None:
+            original(run, text)
+            vandal.moment(run, text)
+
+        patches.append(mock.patch.object(Run, "_step", step))
+        for _ in range(BURNERS if vandal.busy else 0):
+            multiprocessing.Process(target=_burn, daemon=True).start()
+    if options.unsettled:
+        patches.append(mock.patch.object(Context, "settle", _unsettled))
+        patches.append(mock.patch.object(Operations, "_await_answer"))
+    for patch in patches:
+        patch.start()
+    return harness_main(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
