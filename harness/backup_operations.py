@@ -53,10 +53,13 @@ class BackupOperations:
         with suppress(BackupError):
             spec = self._spec(look)
         stack, exempt = self.context.target.stack, self.context.meta.NO_WITNESS
-        volumes = {part.volume for part in spec.parts}
         return {
             "witnesses": self._sow(spec),
-            "backed_up_before": sorted(v for v in volumes if short_name(v, stack) not in exempt),
+            "backed_up_before": {
+                volume: paths
+                for volume, paths in spec.by_volume().items()
+                if short_name(volume, stack) not in exempt
+            },
         }
 
     def backup(self) -> dict[str, Any]:

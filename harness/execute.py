@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import docker
+
 from harness.assertions import runner
 from harness.assertions.protocol import Order
-from harness.docker.faults import as_harness_error
+from harness.docker.faults import as_harness_error, believed, spoiled
 from harness.errors import (
     AbortedError,
     ContainerUnavailableError,
@@ -147,6 +149,8 @@ class Execution:
         )
         try:
             outcome, reason = self._judge(stage, asserted)
+            if outcome is Outcome.FAILED and (fault := spoiled(self._client)):
+                outcome, reason = fault.outcome, f"{fault}\n{reason}"
         except AbortedError:
             raise
         except Exception as error:  # noqa: BLE001  what was asserted is kept all the same
@@ -176,7 +180,12 @@ class Execution:
             return Outcome.FAILED, f"{broken}\n{asserted.reason}".strip()
         return asserted.outcome, asserted.reason
 
+    @property
+    def _client(self) -> docker.DockerClient:
+        return self.operations.context.client
+
     def _broken(self, stage: Stage, error: HarnessError, began: float) -> StageResult:
+        error = believed(error, self._client)
         return StageResult(
             stage=stage,
             outcome=error.outcome,

@@ -247,6 +247,7 @@ class Operations:
             base_version=str(plan.base.version) if plan.base else "",
             head_commit=plan.head.commit,
             head_version=str(plan.head.version or ""),
+            head_release=plan.head.release,
             ledger=str(self.context.ledger.path),
             health=self._health(deployed),
             handed_over=self.given.containers if self.given else (),

@@ -124,6 +124,7 @@ def study(
             ref=ref or "default branch",
             version=declared_version(compose, target.stack),
             has_backup=revisions.has_backup(compose, older),
+            release=_release_of(repo, commit),
         ),
         older=older,
         version=settings.version or about.UPGRADE_BASE,
@@ -189,6 +190,12 @@ def _local(entry: Entry, repo: Repo, commit: str, settings: Settings, places: Pl
     )
     laid_out = gate.admit(shipped, repo, places.work / "repo-local")
     return _Local(shipped=shipped, gate=gate, laid_out=laid_out, approvals=approvals.path)
+
+
+def _release_of(repo: Repo, commit: str) -> str:
+    """Return the version of the release that the commit is, or empty."""
+    found = newest([release for release in repo.releases() if release.commit == commit])
+    return str(found.version) if found else ""
 
 
 def _check_witnesses(about: meta.RecipeMeta, head: Compose, base: Compose | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +61,11 @@ class Teardown:
         ledger = Ledger(self.directory / "ledger.jsonl")
         timeout = REMOVE_SECONDS * self.settings.timeout_factor
         try:
-            ledger.begin(Op.UNDEPLOY)
+            with suppress(OSError):  # a full disk keeps no run from being removed
+                ledger.begin(Op.UNDEPLOY)
             swept = sweep(self.bed.client, self.target.run, timeout=timeout)
-            ledger.end(Op.UNDEPLOY, removed=dict(swept.removed), left=list(swept.left))
+            with suppress(OSError):
+                ledger.end(Op.UNDEPLOY, removed=dict(swept.removed), left=list(swept.left))
         except Exception as error:  # noqa: BLE001  a teardown has its own verdict
             swept = Swept(removed={}, left=("what could not be looked at",))
             reason = f"the teardown failed: {as_harness_error(error)}"

@@ -15,7 +15,7 @@ from harness.backups.restic import Repository, snapshot_path
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
-from harness.errors import UnknownNameError
+from harness.errors import RecipeError, UnknownNameError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +88,21 @@ class App:
         )
         return next((task.container_id for task in running), None)
 
+    def _serving(self, service: str) -> str | None:
+        found = self.snapshot().service(service)
+        if found is not None and found.replicas == 0 and not found.job:
+            raise RecipeError(
+                f"service {service} is scaled to nothing, and has to be asked something",
+                hint="raise its replicas, or name another one as HEALTH_SERVICE in recipe_meta.py",
+            )
+        return self.container(service)
+
     def target(self, service: str = "app") -> ExecTarget:
         """Return where commands for that service are run."""
         return ExecTarget(
             client=self.client,
             name=service,
-            resolve=lambda: self.container(service),
+            resolve=lambda: self._serving(service),
             patience=self.patience * self.factor,
             note=self.note,
         )

@@ -58,6 +58,7 @@ class Facts:
     head_version: str
     ledger: str  # a path
     health: Health
+    head_release: str = ""  # the version that the head's tag says, when it is a release itself
     handed_over: tuple[str, ...] = ()  # ids of the containers that ran when the op had settled
     seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)

@@ -88,6 +88,13 @@ class BackupSpec:
             hooks=tuple(Hooks.of(service) for service in asking),
         )
 
+    def by_volume(self) -> dict[str, list[str]]:
+        """Return which paths of each volume are backed up, sorted; none means all of it."""
+        found: dict[str, set[str]] = {}
+        for part in self.parts:
+            found.setdefault(part.volume, set()).update(part.paths or ("",))
+        return {v: [] if "" in paths else sorted(paths) for v, paths in sorted(found.items())}
+
 
 def short_name(volume: str, stack: str) -> str:
     """Return a volume's name as the compose file has it."""

@@ -22,10 +22,12 @@ def killed_from_outside(client: docker.DockerClient, task: TaskState) -> bool:
     if task.exit_code != KILLED or "unhealthy" in task.error or not task.container_id:
         return False
     try:
-        state = client.api.inspect_container(task.container_id)["State"]
+        inspected = client.api.inspect_container(task.container_id)
     except NotFound:
         return False
-    return not state.get("OOMKilled", False)
+    # Without a limit of its own, it was the host that had no memory left.
+    limited = bool(inspected["HostConfig"].get("Memory"))
+    return not (inspected["State"].get("OOMKilled", False) and limited)
 
 
 def broken_since(

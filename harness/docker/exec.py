@@ -197,11 +197,13 @@ class ExecTarget:
                 what=f"a usable container of {self.name}",
                 deadline=deadline or Deadline.after(self.patience, self.clock),
                 ready=lambda state: state is not None and state.usable,
+                describe=lambda state: str(state) if state else "there was none",
             )
         except WaitTimeoutError as error:
             raise ContainerUnavailableError(
                 f"no usable container of {self.name} came up within {self.patience:g} s",
                 cause="the service crashes, is being replaced, or its health check fails",
+                hint=f"look at the log of {self.name} in the run's directory",
                 detail=error.detail,
             ) from error
         assert found is not None  # noqa: S101  `ready` says so; the type checker cannot see it

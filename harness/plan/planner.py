@@ -30,6 +30,7 @@ class Head:
     ref: str
     version: Version | None
     has_backup: bool
+    release: str = ""  # the version that its tag says, when it is a release itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,12 +42,19 @@ def test_no_excluded_volume_is_in_the_snapshot(backup: BackupView) -> None:
 
 
 def test_what_the_base_backed_up_is_backed_up_still(backup: BackupView, facts: Facts) -> None:
-    """A volume that the head's labels leave out, or forget, is lost with the next disk."""
-    before = set(facts.seen.get("upgrade", {}).get("backed_up_before", ()))
-    left_out = sorted(before - {part.volume for part in backup.spec.parts})
+    """A volume or a path that the head's labels leave out, or forget, is lost with the disk."""
+    before = facts.seen.get("upgrade", {}).get("backed_up_before", {})
+    now = backup.spec.by_volume()
+    left_out = sorted(before.keys() - now.keys())
     assert not left_out, f"the base backs up a volume that the head does not back up: {left_out}"
+    for volume, paths in before.items():
+        narrowed = now[volume] and not (paths and set(paths) <= set(now[volume]))
+        assert not narrowed, (
+            f"the head backs up only {now[volume]} of volume {volume}, "
+            f"and the base {paths or 'all of it'}"
+        )
 
 
 def test_the_app_still_answers(app: App) -> None:
     """A backup leaves the app as it found it."""
-    assert app.health_problem() == ""
+    assert not (problem := app.health_problem()), problem

@@ -17,10 +17,14 @@ def test_every_service_has_converged(app: App) -> None:
 
 
 def test_the_version_label_is_that_of_what_was_deployed(app: App, facts: Facts) -> None:
-    """The tag of the base, or what the head declares: so it was really that and not another one."""
-    labels, expected = app.labels("version"), facts.base_version or facts.deployed_version
+    """The tag of a release, or what the head declares: so it was that and not another one."""
+    labels = app.labels("version")
+    expected = facts.base_version or facts.head_release or facts.deployed_version
     assert labels, f"no service has the label coop-cloud.{facts.stack}.version"
-    assert set(labels.values()) == {expected}
+    said = sorted(set(labels.values()))
+    assert said == [expected], (
+        f"the version label says {said}, and what was deployed is {expected!r}"
+    )
 
 
 def test_it_was_deployed_pinned_when_it_is_a_release(app: App, facts: Facts) -> None:
@@ -31,4 +35,4 @@ def test_it_was_deployed_pinned_when_it_is_a_release(app: App, facts: Facts) -> 
 
 def test_the_app_itself_answers(app: App) -> None:
     """The app's own container is asked, so no proxy can answer in its place."""
-    assert app.health_problem() == ""
+    assert not (problem := app.health_problem()), problem

@@ -29,4 +29,4 @@ def test_every_service_has_converged(app: App) -> None:
 
 def test_the_app_itself_answers(app: App) -> None:
     """The app works on the restored data."""
-    assert app.health_problem() == ""
+    assert not (problem := app.health_problem()), problem

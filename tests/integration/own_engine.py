@@ -227,9 +227,19 @@ def own_engine(layers: Path) -> Iterator[OwnEngine]:
                 own.make_swarm()
                 yield own
             finally:
-                own.harness("engine", "purge")
+                try:
+                    own.harness("engine", "purge")
+                finally:
+                    _end_all(own.paths)
     finally:
         shutil.rmtree(folder)
+
+
+def _end_all(paths: layout.Paths) -> None:
+    """End what is left of an engine that could not be removed in a friendly way."""
+    left = {process.pid for process in processes.belonging_to(paths.owned)}
+    for pid in left | processes.descendants(left):
+        _end(pid)
 
 
 def _mount_disk(spaces: Namespaces, disk: Path, cache: Path) -> str:

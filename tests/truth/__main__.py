@@ -17,7 +17,7 @@ from rich.text import Text
 from harness import testbed
 from harness.errors import EXIT_FAILED, EXIT_PASSED, HarnessError
 from harness.settings import Settings
-from tests.truth import cases, runner, table
+from tests.truth import cases, perturb, runner, table
 
 LOG_WIDTH = 160
 OUTPUT = Path("runs") / "truth"
@@ -30,6 +30,23 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=_count, default=2, help="how many at a time (default: 2)")
     made.add_argument(
         "--output", type=Path, default=OUTPUT, help=f"where runs are kept (default: {OUTPUT})"
+    )
+    disturbed = made.add_argument_group("healthy recipes under disturbance, instead of the table")
+    disturbed.add_argument(
+        "--perturb", type=_count, metavar="N", help="make N disturbed runs, in pairs of one seed"
+    )
+    disturbed.add_argument("--seed", type=int, default=1, help="the first pair's (default: 1)")
+    disturbed.add_argument(
+        "--reproduce",
+        type=_count,
+        metavar="N",
+        help="run custom-html without its generic assertions N times alone, and N beside another",
+    )
+    disturbed.add_argument(
+        "--cycle", action="store_true", help="with --reproduce: kill its container at each backup"
+    )
+    disturbed.add_argument(
+        "--unsettled", action="store_true", help="with --reproduce: without the settle step"
     )
     return made
 
@@ -48,10 +65,31 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if not console.is_terminal:
         console.width = LOG_WIDTH  # a log has no edge to fold at
     try:
+        if given.perturb or given.reproduce:
+            return disturbed(given, console)
         return truth(given, environ, console)
     except HarnessError as error:
         Console(stderr=True, highlight=False).print(Text(f"truth: {error}"), soft_wrap=True)
         return error.exit_code
+
+
+def disturbed(given: argparse.Namespace, console: Console) -> int:
+    """Run healthy recipes under disturbance, say what came, and return the exit code."""
+
+    def say(line: str) -> None:
+        _say(console, line)
+
+    came = (
+        perturb.perturb(given.perturb, seed=given.seed, say=say)
+        if given.perturb
+        else perturb.reproduce(
+            given.reproduce, cycle=given.cycle, unsettled=given.unsettled, say=say
+        )
+    )
+    well, lines = perturb.summary(came)
+    for line in lines:
+        say(line)
+    return EXIT_PASSED if well else EXIT_FAILED
 
 
 def truth(given: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 900.0
 SKIP = {"CCCI_SKIP_GENERIC": "1"}
 DISTURBED = "disturbed  at "
+HEALTHY = (("custom-html",), ("radicale",))
 REPRODUCTION = ("custom-html", "--stages", "install,backup,restore")
 
 
@@ -115,13 +116,10 @@ def _environment() -> dict[str, str]:
     }
 
 
-def perturb(
-    recipes: Sequence[tuple[str, ...]], runs: int, *, seed: int, say: Callable[[str], None]
-) -> tuple[Came, ...]:
-    """Make that many disturbed runs, in pairs, and return what came of each.
+def perturb(runs: int, *, seed: int, say: Callable[[str], None]) -> tuple[Came, ...]:
+    """Make that many disturbed runs, in pairs, and return what came of each; recipes take turns.
 
     Args:
-        recipes: what the harness is called with for each healthy recipe; they take turns.
         runs: how many runs; an odd number is rounded up.
         seed: the first pair's; each later pair's is one higher.
         say: is told of each run as it ends.
@@ -129,7 +127,7 @@ def perturb(
     pairs = (runs + 1) // 2
     came: list[Came] = []
     for number in range(pairs):
-        words, beside = recipes[number % len(recipes)], number >= pairs // 2
+        words, beside = HEALTHY[number % len(HEALTHY)], number >= pairs // 2
         trials = [
             Trial(words=words, seed=seed + number, generic=generic, beside=beside)
             for generic in (True, False)

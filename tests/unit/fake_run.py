@@ -87,6 +87,7 @@ class Bench:
     answers: list[int] = field(default_factory=list)  # before it answers 200
     stack: StackSnapshot = field(default_factory=look)
     killed_by_memory: set[str] = field(default_factory=set)  # containers that their limit ended
+    spoiled: bool = False  # whether the machine is not fit for a verdict any more
     asserted: dict[Stage, Outcome] = field(default_factory=dict)
     results: tuple[AssertionResult, ...] = ()  # of each stage's assertions
     # what the run is told
@@ -155,9 +156,15 @@ class Bench:
         def inspect(identity: str) -> dict[str, Any]:
             if identity not in {one.container_id for one in self.stack.tasks}:
                 raise NotFound(identity)
-            return {"State": {"OOMKilled": identity in self.killed_by_memory}}
+            state = {"OOMKilled": identity in self.killed_by_memory}
+            return {"State": state, "HostConfig": {"Memory": 1 << 30}}
 
-        return SimpleNamespace(inspect_container=inspect)
+        return SimpleNamespace(inspect_container=inspect, base_url="http://elsewhere")
+
+    def info(self) -> Mapping[str, Any]:
+        """The engine, which is well, or has left its Swarm."""
+        state = "inactive" if self.spoiled else "active"
+        return {"Swarm": {"LocalNodeState": state, "ControlAvailable": True}}
 
     def _task(self, owner: ServiceState) -> TaskState:
         self.tasks_made += 1

@@ -40,14 +40,14 @@ def test_a_witness_is_put_in_before_the_upgrade(bench: Bench) -> None:
         "deploy a chaos",
     ]  # fmt: skip
     assert facts["witnesses"] == {DATA: bench.written[-1].decode()}
-    assert facts["backed_up_before"] == [DATA]
+    assert facts["backed_up_before"] == {DATA: []}
 
 
 def test_a_volume_that_is_backed_up_in_part_may_not_be_dropped_either(bench: Bench) -> None:
     """It gets no witness, which would not be in the snapshot; its data are data all the same."""
     bench.labels = PART
     facts = bench.until(Stage.INSTALL).perform(Stage.UPGRADE)
-    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, [DATA])
+    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, {DATA: ["sub"]})
     assert not any(event.startswith("vault") for event in bench.events)
 
 
@@ -58,7 +58,7 @@ def test_volumes_that_the_meta_names_get_no_witness_and_may_be_dropped(bench: Be
     operations = bench.until(Stage.INSTALL)
     facts = operations.perform(Stage.UPGRADE)
     kept = [DATA, f"{STACK}_more"]
-    assert (sorted(facts["witnesses"]), facts["backed_up_before"]) == (kept, kept)
+    assert (sorted(facts["witnesses"]), list(facts["backed_up_before"])) == (kept, kept)
     facts = operations.perform(Stage.BACKUP)
     assert sorted(facts["witnesses"]) == kept
     assert facts["volumes"] == sorted(f"{STACK}_{name}" for name in MORE)
@@ -72,7 +72,7 @@ def test_labels_of_the_base_that_make_no_sense_are_not_the_heads_fault(bench: Be
     operations = bench.until(Stage.INSTALL)
     bench.labels = LABELS
     facts = operations.perform(Stage.UPGRADE)
-    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, [])
+    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, {})
     assert operations.vault == ""
     assert operations.perform(Stage.BACKUP)["volumes"] == [DATA]
     assert operations.vault == "vault1"
@@ -92,7 +92,7 @@ def test_a_base_that_backs_nothing_up_has_nothing_to_lose(bench: Bench) -> None:
     bench.labels = {}
     operations = bench.until(Stage.INSTALL)
     facts = operations.perform(Stage.UPGRADE)
-    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, [])
+    assert (facts["witnesses"], facts["backed_up_before"]) == ({}, {})
     assert not any(event.startswith(("vault", "witness")) for event in bench.events)
     assert operations.vault == ""
 

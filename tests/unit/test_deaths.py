@@ -12,14 +12,14 @@ from tests.unit.fake_stack import ended, look, service, task
 APP = service()
 
 
-def client(state: dict[str, Any] | Exception) -> Any:  # noqa: ANN401  stands in for a client
+def client(state: dict[str, Any] | Exception, *, limit: int = 1 << 30) -> Any:  # noqa: ANN401  a stand-in
     """Return a client of an engine that says this of every container."""
 
     def inspect(identity: str) -> dict[str, Any]:
         assert identity
         if isinstance(state, Exception):
             raise state
-        return {"State": state}
+        return {"State": state, "HostConfig": {"Memory": limit}}
 
     return SimpleNamespace(api=SimpleNamespace(inspect_container=inspect))
 
@@ -37,6 +37,11 @@ def test_a_kill_that_is_not_its_own_limits_comes_from_outside(state: dict[str, A
 def test_a_memory_limit_is_the_apps_own_affair() -> None:
     """It asked for more than it said that it needs."""
     assert not killed_from_outside(client({"OOMKilled": True}), ended(task(APP), 137))
+
+
+def test_a_host_without_memory_is_not_the_apps_affair() -> None:
+    """An app without a limit is killed for the memory that others took."""
+    assert killed_from_outside(client({"OOMKilled": True}, limit=0), ended(task(APP), 137))
 
 
 def test_a_health_check_that_fails_is_the_apps_own_affair() -> None:

@@ -460,3 +460,18 @@ def test_a_break_is_told_once(bench: Bench, moment: str) -> None:
     event = "settle" if moment == "assert backup" else "answer"
     bench.then[moment] = lambda: bench.then.update({event: bench.crash})
     assert bench.performed()["custom"] == "passed"
+
+
+@pytest.mark.parametrize("moment", ["settle", "assert backup"])
+def test_nothing_is_a_verdict_on_a_machine_that_is_not_fit_for_one(
+    bench: Bench, moment: str
+) -> None:
+    """An app that fails where the disk is full, or the Swarm gone, fails in words of its own."""
+    bench.spoiled = True
+    if moment == "settle":
+        bench.failing = {"settle": ConvergenceError("the app did not come up")}
+    else:
+        bench.asserted = {Stage.BACKUP: Outcome.FAILED}
+    words = set(bench.performed().values())
+    assert "error" in words
+    assert "failed" not in words

@@ -15,7 +15,9 @@ from tests.unit.fake_stack import container, ended, look, service, task
 APP, DB = service(labels={"a": "b"}), service("db")
 OPS = {"deploy": 1, "backup": 0}
 CLIENT: Any = SimpleNamespace(
-    api=SimpleNamespace(inspect_container=lambda _identity: {"State": {"OOMKilled": False}})
+    api=SimpleNamespace(
+        inspect_container=lambda _identity: {"State": {"OOMKilled": False}, "HostConfig": {}}
+    )
 )
 
 

@@ -24,7 +24,7 @@ def order() -> Order:
     facts = Facts(
         run="run1", recipe="made", stack="s", domain="d.test", stage=Stage.RESTORE,
         deployed="a" * 40, deployed_version="1.0.0+1", chaos=True, base_commit="b" * 40,
-        base_version="0.9.0+1", head_commit="a" * 40, head_version="",
+        base_version="0.9.0+1", head_commit="a" * 40, head_version="", head_release="1.0.0+1",
         services=("app", "db"), ledger="/l",
         health=Health(service="web", port=8080, path="/x", status=204, marker="it\nis"),
         handed_over=("0a1b", "2c3d"),

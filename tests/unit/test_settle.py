@@ -102,7 +102,7 @@ class Bench:
         """Return a container, as the engine does."""
         if identity not in self.states:
             raise NotFound(identity)
-        return {"State": self.states[identity]}
+        return {"State": self.states[identity], "HostConfig": {"Memory": 1 << 30}}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness import proc
 from harness.embedded import samples
 from harness.errors import UnknownNameError, UsageError
 from harness.model import Origin, Outcome, Stage
@@ -24,7 +25,7 @@ RAW: Mapping[str, Any] = {
     "lie": 1,
     "word": "failed",
     "stage": "upgrade",
-    "reason": "rolled? back",
+    "reason": "was.rolled? back",
     "exit-code": 1,
     "options": ["--stages", "upgrade"],
     "stages": {"install": "passed"},
@@ -191,9 +192,9 @@ def test_the_table_shows_each_case_and_every_problem() -> None:
     table.show(console, rows)
     shown = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
     assert "Nothing good. (lie 1)" in shown
-    assert "failed in upgrade: rolled? back" in shown
+    assert "failed in upgrade: was.rolled? back" in shown
     assert "failed in upgrade: it was slow" in shown
-    assert "liar: reason: ['it was slow'] instead of what matches rolled? back" in shown
+    assert "liar: reason: ['it was slow'] instead of what matches was.rolled? back" in shown
     assert "1 of 2 recipes" in shown
     assert shown.count("WRONG") == 1
 
@@ -215,6 +216,24 @@ def test_a_lying_recipe_is_complete(case: Case) -> None:
     history = samples.read_history(case.folder)
     missing = [folder for commit in history for folder in commit.folders if not folder.is_dir()]
     assert missing == []
+
+
+def test_a_commit_of_several_folders_has_the_last_ones_word(tmp_path: Path) -> None:
+    """A lying recipe is the common one, with just its lie laid over it."""
+    for folder, files in {"one": ("a", "b"), "two": ("b", "dot-c")}.items():
+        (tmp_path / folder).mkdir()
+        for name in files:
+            (tmp_path / folder / name).write_text(f"{name} of {folder}")
+    (tmp_path / samples.HISTORY).write_text(
+        '[[commit]]\nfolder = ["one", "two"]\ndate = 2025-01-01T00:00:00Z\nmessage = "x"\n'
+    )
+    made = tmp_path / "made.git"
+    samples.build(tmp_path, made)
+
+    def shown(name: str) -> str:
+        return proc.run(["git", "show", f"main:{name}"], timeout=30, cwd=made).stdout
+
+    assert [shown(name) for name in ("a", "b", ".c")] == ["a of one", "b of two", "dot-c of two"]
 
 
 def test_every_overlay_and_approval_belongs_to_a_case() -> None:
