@@ -18,9 +18,10 @@ def rows_fixture(
 ) -> Mapping[str, runner.Row]:
     """What came of the recipes that are asked about: they run two at a time, as in a CI."""
     asked = [
-        item.callspec.params["case"]
+        case
         for item in request.session.items
-        if item.fspath == request.fspath and isinstance(item, pytest.Function)
+        if isinstance(item, pytest.Function) and item.path == request.path
+        if isinstance(case := item.callspec.params["case"], cases.Case)
     ]
     output = tmp_path_factory.mktemp("truth")
     came = runner.run_all(
