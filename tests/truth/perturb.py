@@ -1,8 +1,8 @@
 """Healthy recipes under disturbance: every run has to be green, with and without the generic tests.
 
 Runs come in pairs of one seed: the same disturbances, once with the generic assertions and once
-without. In the first half of the pairs the two run one after the other, in the second half beside
-each other.
+without. In the first third of the pairs the two run one after the other, in the rest
+beside each other.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def perturb(runs: int, *, seed: int, say: Callable[[str], None]) -> tuple[Came, 
     pairs = (runs + 1) // 2
     came: list[Came] = []
     for number in range(pairs):
-        words, beside = HEALTHY[number % len(HEALTHY)], number >= pairs // 2
+        words, beside = HEALTHY[number % len(HEALTHY)], number >= pairs // 3
         trials = [
             Trial(words=words, seed=seed + number, generic=generic, beside=beside)
             for generic in (True, False)
