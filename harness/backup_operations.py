@@ -60,6 +60,7 @@ class BackupOperations:
                 for volume, paths in spec.by_volume().items()
                 if short_name(volume, stack) not in exempt
             },
+            "mounts_before": {s.name: dict(s.volumes) for s in look.services},
         }
 
     def backup(self) -> dict[str, Any]:

@@ -58,11 +58,16 @@ class InstallSteps:
                     cwd=script.parent,
                     env=self._environment(target),
                     secrets=secrets,
+                    check=False,
                 )
             except ProcessError as error:
-                client.ping()  # a script that finds no engine fails too, and that is another matter
+                client.ping()
                 raise _explained(error, script) from error
-            done.append({"script": script.name, "output": (ended.stdout + ended.stderr)[-SHOWN:]})
+            said = (ended.stdout + ended.stderr)[-SHOWN:]
+            if ended.code != 0:
+                client.ping()  # a script that finds no engine fails too, and that is another matter
+                raise _failed(ended.code, said, script)
+            done.append({"script": script.name, "output": said})
         return done
 
     def _environment(self, target: Target) -> dict[str, str]:
@@ -82,18 +87,20 @@ def _bash() -> str:
     return found
 
 
-def _explained(error: ProcessError, script: Path) -> RecipeError | TestBedError:
-    if error.code is None and "could not be started" in error.what:
-        return TestBedError(error.what, hint=f"look at {script}")
-    if error.code is None:
-        return TestBedError(
-            f"the install steps {script} did not come to an end: {error.what}",
-            cause="it waits for something, or the host is slow: CCCI_TIMEOUT_FACTOR=2 allows more",
-            detail=error.stderr,
-        )
+def _failed(code: int, said: str, script: Path) -> RecipeError:
     return RecipeError(
-        f"the install steps failed: {script.name} ended with code {error.code}",
+        f"the install steps failed: {script.name} ended with code {code}",
         cause="the app does not do what an operator expects of it, or the script is wrong",
         hint=f"look at {script}",
+        detail=said,
+    )
+
+
+def _explained(error: ProcessError, script: Path) -> TestBedError:
+    if "could not be started" in error.what:
+        return TestBedError(error.what, hint=f"look at {script}")
+    return TestBedError(
+        f"the install steps {script} did not come to an end: {error.what}",
+        cause="it waits for something, or the host is slow: CCCI_TIMEOUT_FACTOR=2 allows more",
         detail=error.stderr,
     )

@@ -7,7 +7,7 @@ import secrets
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
-from harness.model import TeardownResult
+from harness.model import Outcome, Stage, StageResult, TeardownResult
 from harness.operations import Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
@@ -37,7 +37,7 @@ from harness.report import junit
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import View, show_result
 from harness.report.verdict import BAD, conclude
-from harness.settings import OPTIONS, Settings
+from harness.settings import OPTIONS, Settings, skip_variables
 from harness.signals import Stopper, stop_on_signals
 from harness.subject import Places, Subject, study
 from harness.teardown import Teardown
@@ -297,7 +297,10 @@ class Run:
             seconds=time.monotonic() - self._began,
             verdict=verdict,
             repeat=repeat_command(
-                self.entry, self.settings, verdict.stage, nox=self.environ.get(LAUNCHER, "nox")
+                self.entry,
+                self.settings,
+                needed_for(verdict.stage, stages, upgrades=bool(base)),
+                nox=self.environ.get(LAUNCHER, "nox"),
             ),
             head=Revision(commit=head.commit, ref=head.ref, version=str(head.version or ""))
             if head
@@ -311,6 +314,10 @@ class Run:
             settings={
                 name: f"{_shown(getattr(self.settings, name))} ({origin})"
                 for name, origin in self.settings.origins.items()
+            }
+            | {
+                variable.removesuffix("=1"): "1 (environment)"
+                for variable in skip_variables(self.settings.skip_generic)
             },
             plan=plan.lines() if plan else (),
             adaptations=tuple(execution.operations.adaptations) if execution else (),
@@ -348,22 +355,37 @@ def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
         )
 
 
-def repeat_command(entry: Entry, settings: Settings, stage: str, *, nox: str = "nox") -> str:
-    """Return the exact command that runs the recipe's stage, or all that was asked for, again."""
+def needed_for(stage: str, results: Sequence[StageResult], *, upgrades: bool) -> tuple[str, ...]:
+    """Return the stages that lead to one as this run had it; empty where there is none to repeat.
+
+    The stages before it decide what it meets: without the upgrade, the head is what is installed.
+    """
+    names = [str(result.stage) for result in results]
+    if stage not in names:
+        return ()
+    performed = (Outcome.SKIPPED, Outcome.ABORTED)
+    led = [str(r.stage) for r in results[: names.index(stage)] if r.outcome not in performed]
+    upgrade = [str(Stage.UPGRADE)] if upgrades and stage == Stage.INSTALL else []
+    return (*led, stage, *upgrade)
+
+
+def repeat_command(
+    entry: Entry, settings: Settings, stages: Sequence[str], *, nox: str = "nox"
+) -> str:
+    """Return the exact command that runs those stages again, or all that was asked for."""
     name = entry.name if entry.line else entry.source
     ref = "" if settings.ref else entry.ref
     words = ["-s", "e2e", "--", f"{name}#{ref}" if ref else name]
-    alone = stage and stage != "teardown"
     for option in OPTIONS:
         if option.name in settings.origins and option.name not in NOT_REPEATED:
             value = getattr(settings, option.name)
             if option.name != "stages":
                 words += [option.flag, str(value)]
-            elif not alone:
+            elif not stages:
                 words += [option.flag, ",".join(value)]
-    if alone:
-        words += ["--stages", stage, "--keep"]
-    return " ".join([nox, *map(_quoted, words)])
+    if stages:
+        words += ["--stages", ",".join(stages), "--keep"]
+    return " ".join([*skip_variables(settings.skip_generic), nox, *map(_quoted, words)])
 
 
 def _quoted(word: str) -> str:

@@ -315,3 +315,10 @@ def _skip_generic(environ: Mapping[str, str]) -> frozenset[Stage]:
     if asked(SKIP_GENERIC):
         return frozenset(Stage)
     return frozenset(stage for stage in Stage if asked(f"{SKIP_GENERIC}_{stage.upper()}"))
+
+
+def skip_variables(skipped: frozenset[Stage]) -> tuple[str, ...]:
+    """Return what stands before a command that leaves these stages' generic tests out."""
+    if skipped == frozenset(Stage):
+        return (f"{SKIP_GENERIC}=1",)
+    return tuple(f"{SKIP_GENERIC}_{stage.upper()}=1" for stage in Stage if stage in skipped)

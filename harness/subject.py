@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.backups.labels import is_enabled
+from harness.backups.labels import KNOWN, VOLUME, is_enabled, unknown_labels
 from harness.errors import UsageError
 from harness.model import Stage
 from harness.plan.planner import Head, Plan, make, newest
@@ -18,6 +19,7 @@ from harness.recipes.compose import Compose
 from harness.recipes.discovery import Discovery
 from harness.recipes.repo import Release, Repo
 from harness.recipes.shipped import LaidOut, Shipped
+from harness.recipes.versions import Version
 from harness.seeding import SeedHooks
 from harness.settings import Settings
 
@@ -68,7 +70,7 @@ class _Local:
         if self.laid_out or not self.shipped.found:
             return ""
         todo = f"; after reading it, add to {self.approvals}: {self.gate.line}"
-        return f"the recipe's own tests are not run: {self.gate.reason}" + (
+        return f"the tests that the recipe ships: {self.gate.reason}" + (
             todo if self.gate.line else ""
         )
 
@@ -117,12 +119,13 @@ def study(
     revisions = _Revisions(repo=repo, target=target, about=about)
     compose, older = revisions.compose(commit), repo.releases_before(commit)
     _check_witnesses(about, compose, revisions.newest_of(older))
+    declared = declared_version(compose, target.stack)
     plan = make(
         recipe=entry.name,
         head=Head(
             commit=commit,
             ref=ref or "default branch",
-            version=declared_version(compose, target.stack),
+            version=declared,
             has_backup=revisions.has_backup(compose, older),
             release=_release_of(repo, commit),
         ),
@@ -131,8 +134,8 @@ def study(
         asked=_stages(settings, entry),
         files={stage: files.resolve_op(stage) for stage in Stage},
         denied={stage: files.denied_in(stage) for stage in Stage},
-        notes=_notes(repo, about, local),
-        left_out=_left_out(about, skip, local),
+        notes=[*_notes(repo, about, local), *_older(declared, newest(older))],
+        left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
         repo_local=local.why,
     )
     images = set(compose.images())
@@ -236,13 +239,36 @@ def _notes(repo: Repo, about: meta.RecipeMeta, local: _Local) -> list[str]:
     return [note for note in notes if note]
 
 
+def _older(head: Version | None, release: Release | None) -> list[str]:
+    if head is None or release is None or head >= release.version:
+        return []
+    return [f"the head declares version {head}, which is older than its last release {release.tag}"]
+
+
 def _left_out(about: meta.RecipeMeta, skip: frozenset[Stage], local: _Local) -> list[str]:
     """Return what the verdict will not rest on, for whoever reads it."""
     found = []
     if skip:
-        stages = ", ".join(stage for stage in Stage if stage in skip)
+        stages = ", ".join(s for s in Stage if s in skip and s is not Stage.CUSTOM)
         found.append(f"generic assertions of {stages}")
     found += [
         f"the witness in volume {volume}: {reason}" for volume, reason in about.NO_WITNESS.items()
     ]
     return [*found, local.why] if local.why else found
+
+
+def _left_out_of_backup(head: Compose) -> list[str]:
+    """Return what the head's labels ask for and nothing is asserted about."""
+    found = []
+    for name, service in head.services.items():
+        if not is_enabled(service.labels):
+            continue
+        for label in service.labels:
+            if label.startswith(VOLUME) and label.endswith(".path"):
+                volume = label.removeprefix(VOLUME).removesuffix(".path")
+                found.append(f"a witness in volume {volume}: only paths of it are backed up")
+        for label in unknown_labels(service.labels):
+            near = difflib.get_close_matches(label, KNOWN, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            found.append(f"label {label} of service {name}: nothing is known of it{meant}")
+    return found

@@ -173,12 +173,13 @@ class App:
         """
         answer, health = self.http_get(), self.facts.health
         if not health.accepts(answer.status):
-            said = answer.error or answer.text[:500]
+            said = answer.error or " ".join(answer.text.split())[:500]
             wanted = health.status or "one below 400, 401 or 403"
             return f"{answer.url}: status {answer.status} instead of {wanted}: {said}"
         headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
         if health.marker not in f"{headers}\n\n{answer.text}":
-            return f"{answer.url}: the marker '{health.marker}' is not in it: {answer.text[:500]}"
+            said = " ".join(answer.text.split())[:500]
+            return f"{answer.url}: the marker '{health.marker}' is not in it: {said}"
         return ""
 
     @cached_property

@@ -6,6 +6,7 @@ count, since those are the ones on the Swarm service.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +17,8 @@ from harness.errors import BackupError
 ENABLED = "backupbot.backup"
 OLD_PATH = "backupbot.backup.path"
 VOLUME = "backupbot.backup.volumes."
+HOOKS = tuple(f"{op}.{when}-hook" for op in ("backup", "restore") for when in ("pre", "post"))
+KNOWN = frozenset({ENABLED, OLD_PATH, *(f"backupbot.{hook}" for hook in HOOKS)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +46,7 @@ class Hooks:
     @classmethod
     def of(cls, service: ServiceState) -> Hooks:
         """Read a service's hook labels."""
-        labels = (f"{op}.{when}-hook" for op in ("backup", "restore") for when in ("pre", "post"))
-        found = {label: service.labels.get(f"backupbot.{label}", "") for label in labels}
+        found = {label: service.labels.get(f"backupbot.{label}", "") for label in HOOKS}
         return cls(service=service.name, commands={k: v for k, v in found.items() if v.strip()})
 
     def command(self, label: str) -> str:
@@ -76,6 +78,7 @@ class BackupSpec:
         for service in asking:
             mounted = service.volumes
             _refuse_unknown_volumes(service, stack, mounted)
+            _refuse_paths_on_no_volume(service, mounted)
             for volume, target in mounted.items():
                 if _setting(service, stack, volume) == "false":
                     excluded.add(volume)
@@ -99,6 +102,15 @@ class BackupSpec:
 def short_name(volume: str, stack: str) -> str:
     """Return a volume's name as the compose file has it."""
     return volume.removeprefix(f"{stack}_")
+
+
+def unknown_labels(labels: Mapping[str, str]) -> list[str]:
+    """Return the labels of a service that look like those of a backup and are none that is known."""
+    return sorted(
+        name
+        for name in labels
+        if name.startswith("backupbot.") and name not in KNOWN and not name.startswith(VOLUME)
+    )
 
 
 def is_enabled(labels: Mapping[str, str]) -> bool:
@@ -125,14 +137,38 @@ def _refuse_unknown_volumes(service: ServiceState, stack: str, mounted: Mapping[
 def _part(service: ServiceState, stack: str, volume: str, target: str) -> VolumePart | None:
     named = service.labels.get(f"{VOLUME}{short_name(volume, stack)}.path", "")
     paths = tuple(path.strip().strip("/") for path in named.split(",") if path.strip().strip("/"))
-    old = service.labels.get(OLD_PATH, "")
+    old = _old_paths(service)
     if not paths and old:
-        inside = [
-            str(PurePosixPath(path.strip()).relative_to(target))
-            for path in old.split(",")
-            if PurePosixPath(path.strip()).is_relative_to(target)
-        ]
+        inside = [found for path in old if (found := _inside(path, target)) is not None]
         if not inside:
             return None  # the old label names other places only
         paths = () if "." in inside else tuple(inside)
     return VolumePart(volume=volume, service=service.name, target=target, paths=paths)
+
+
+def _old_paths(service: ServiceState) -> list[str]:
+    named = (path.strip() for path in service.labels.get(OLD_PATH, "").split(","))
+    return [posixpath.normpath(path) for path in named if path]
+
+
+def _inside(path: str, target: str) -> str | None:
+    """Return where a path of the container lies in the volume mounted there, or None.
+
+    A path above the mount has all of the volume in it: `.`.
+    """
+    if PurePosixPath(target).is_relative_to(path):
+        return "."
+    if PurePosixPath(path).is_relative_to(target):
+        return str(PurePosixPath(path).relative_to(target))
+    return None
+
+
+def _refuse_paths_on_no_volume(service: ServiceState, mounted: Mapping[str, str]) -> None:
+    for path in _old_paths(service):
+        if all(_inside(path, target) is None for target in mounted.values()):
+            raise BackupError(
+                f"the label {OLD_PATH} of service {service.name} names {path}, "
+                "which is on no volume",
+                cause="what a container keeps outside of its volumes is gone when it is replaced",
+                hint="put it on a volume, or take it out of the label",
+            )

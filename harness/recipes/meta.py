@@ -95,7 +95,13 @@ def load(path: Path | None) -> RecipeMeta:
     """
     if path is None:
         return RecipeMeta()
-    names = {name: value for name, value in _run(path).items() if name.isupper()}
+    found = _run(path)
+    for name in found:
+        if name.upper() in _KINDS and not name.isupper():
+            raise UsageError(
+                f"{path} sets {name}, and only capital names count", hint=f"write {name.upper()}"
+            )
+    names = {name: value for name, value in found.items() if name.isupper()}
     values = {name: _checked(path, name, value) for name, value in names.items() if name[0] != "_"}
     return RecipeMeta(**values)
 

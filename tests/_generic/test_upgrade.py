@@ -68,6 +68,20 @@ def test_no_volume_that_was_backed_up_was_dropped(app: App, facts: Facts) -> Non
     assert not dropped, f"the base backs up a volume that the head does not mount: {dropped}"
 
 
+def test_no_volume_that_was_backed_up_is_mounted_elsewhere(app: App, facts: Facts) -> None:
+    """At another place the program finds an empty folder, and writes where nothing is kept."""
+    upgrade = facts.seen["upgrade"]
+    moved = [
+        f"the head mounts volume {volume} of service {service.name} at {service.volumes[volume]}, "
+        f"and the base at {target}"
+        for service in app.snapshot().services
+        for volume, target in upgrade["mounts_before"].get(service.name, {}).items()
+        if volume in upgrade["backed_up_before"]
+        if service.volumes.get(volume, target) != target
+    ]
+    assert not moved, "; ".join(moved)
+
+
 def test_the_app_itself_answers(app: App) -> None:
     """The app's own container is asked, so no proxy can answer in its place."""
     assert not (problem := app.health_problem()), problem

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from harness.model import LEFT_OUT, Stage
 from tests.integration.conftest import Harness
 from tests.integration.support import RecipeRepo, recipe_files
 
@@ -92,4 +93,8 @@ def test_generic_assertions_can_be_left_out(harness: Harness) -> None:
     assert call.code == 0, call.text
     origins = {a["origin"] for stage in call.results["stages"] for a in stage["assertions"]}
     assert origins == {"overlay"}
-    assert any("generic assertions are left out" in line for line in call.results["plan"])
+    left_out = [line for line in call.results["plan"] if line.startswith(LEFT_OUT)]
+    assert left_out == [
+        f"{LEFT_OUT} generic assertions of {', '.join(s for s in Stage if s is not Stage.CUSTOM)}"
+    ]
+    assert left_out[0] in call.text.partition("teardown  ")[2]  # after the last table, too

@@ -186,7 +186,7 @@ def test_secrets_of_the_app_are_masked_in_what_it_prints(tmp_path: Path) -> None
     said.write_text(said.read_text().replace("${1:-0}", "4"))
     with pytest.raises(RecipeError) as caught:
         run([said], secrets=("hunter22",))
-    assert caught.value.detail == "****"
+    assert caught.value.detail == "****\n****\n"
     assert "hunter22" not in str(caught.value)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.backups.labels import BackupSpec, short_name
+from harness.backups.labels import BackupSpec, short_name, unknown_labels
 from harness.backups.restic import Snapshot, paths_of, snapshot_path
 from harness.docker.snapshot import ServiceState
 from harness.errors import BackupError
@@ -107,3 +107,33 @@ def test_a_snapshot_is_named_by_the_last_message_of_restic() -> None:
     assert Snapshot.parse(output) == Snapshot(id="abc", files=2, size=9)
     with pytest.raises(BackupError):
         Snapshot.parse("done\n")
+
+
+@pytest.mark.parametrize("path", ["/tmp/dump.sql", "/database", "/data/../etc"])  # noqa: S108  in a container
+def test_a_place_on_no_volume_is_in_no_backup(path: str) -> None:
+    """A dump beside the volumes is gone with its container, and nobody would notice."""
+    with pytest.raises(BackupError, match="which is on no volume"):
+        spec({"backupbot.backup.path": f"/data,{path}"}, data="/data")
+
+
+@pytest.mark.parametrize("path", ["/srv", "/", "/srv/data/.", "/srv/x/../data"])
+def test_a_place_above_a_volume_has_all_of_it(path: str) -> None:
+    """However it is written."""
+    (part,) = spec({"backupbot.backup.path": path}, data="/srv/data").parts
+    assert part.whole
+
+
+def test_which_paths_of_a_volume_are_backed_up_is_known_by_volume() -> None:
+    """A volume that one service backs up whole is, whatever another one says of it."""
+    app = service("app", {**ON, "backupbot.backup.volumes.data.path": "b, a"}, data="/d", x="/x")
+    assert BackupSpec.of((app,), "s").by_volume() == {"s_data": ["a", "b"], "s_x": []}
+    db = service("db", ON, data="/d")
+    assert BackupSpec.of((app, db), "s").by_volume()["s_data"] == []
+
+
+def test_a_label_that_nobody_knows_is_named() -> None:
+    """A hook that is misspelt is never run, and nothing fails."""
+    known = {**ON, "backupbot.restore.post-hook": "x", "backupbot.backup.volumes.d": "false"}
+    assert unknown_labels({**known, "backupbot.backup.prehook": "x", "traefik.enable": "1"}) == [
+        "backupbot.backup.prehook"
+    ]

@@ -208,3 +208,10 @@ def test_loading_leaves_nothing_behind(load: Load, tmp_path: Path) -> None:
     assert load("MARKER = 'a'").MARKER == "a"
     assert load("HEALTH_PORT = 1").MARKER == ""
     assert [path.name for path in tmp_path.iterdir()] == ["recipe_meta.py"]
+
+
+def test_a_field_in_small_letters_is_refused(load: Load) -> None:
+    """It would count for nothing, and nobody would be told."""
+    with pytest.raises(UsageError, match="only capital names count") as caught:
+        load("Marker = 'x'")
+    assert caught.value.hint == "write MARKER"

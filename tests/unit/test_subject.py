@@ -334,3 +334,42 @@ def test_a_weak_approval_does_not_speak_for_a_pull_request(tests: Path, tmp_path
     assert "is weak" in told
     approvals.write_text(f"made\n{told.rpartition('txt: ')[2]}\n")
     assert studied(enrolled, pr="8").plan.left_out == ()
+
+
+LABELS = """
+services:
+  app:
+    image: nginx:1
+    volumes: ["data:/d"]
+    deploy:
+      labels:
+        - "coop-cloud.${STACK_NAME}.version=0.9.0+1"
+        - "backupbot.backup=true"
+        - "backupbot.backup.volumes.data.path=a"
+        - "backupbot.backup.prehook=dump"
+volumes: {data: {}}
+"""
+
+
+def test_what_a_backup_is_not_held_to_is_said(tests: Path, tmp_path: Path) -> None:
+    """Paths get no witness, a misspelt hook is never run, and versions should not go backwards."""
+    head = {"compose.yml": LABELS, ".env.sample": ""}
+    stream = [
+        commit("refs/heads/main", 1, files("1.0.0+1")),
+        release("1.0.0+1", 1),
+        commit("refs/heads/main", 2, head, parent=1),
+    ]
+    import_history(tmp_path / "o.git", "".join(stream).encode(), branch="main")
+    plan = Studies(clone(str(tmp_path / "o.git"), tmp_path / "c", timeout=60), tests)().plan
+    misspelt, meant = "backupbot.backup.prehook", "backupbot.backup.pre-hook"
+    assert plan.left_out == (
+        "a witness in volume data: only paths of it are backed up",
+        f"label {misspelt} of service app: nothing is known of it; did you mean {meant}?",
+    )
+    assert [note for note in plan.notes if "0.9.0+1, which is older than" in note]
+
+
+def test_a_head_that_is_a_release_has_the_version_of_its_tag(studied: Studies) -> None:
+    """Whatever its label says: the upgrade stage compares the two."""
+    assert studied(ref="1.1.0+2").plan.head.release == "1.1.0+2"
+    assert studied().plan.head.release == ""
