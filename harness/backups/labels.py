@@ -105,7 +105,7 @@ def short_name(volume: str, stack: str) -> str:
 
 
 def unknown_labels(labels: Mapping[str, str]) -> list[str]:
-    """Return the labels of a service that look like those of a backup and are none that is known."""
+    """Return the labels of a service that look like a backup's, and are none that is known."""
     return sorted(
         name
         for name in labels
