@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,9 +50,14 @@ class Ledger:
             return ()
         return tuple(json.loads(line) for line in self.path.read_text().splitlines())
 
+    def counts(self) -> Mapping[str, int]:
+        """Return how many ops of each kind were begun, by the kind's word; none is 0."""
+        begun = Counter(e.get("op") for e in self.entries() if e["event"] == "begin")
+        return {str(op): begun[str(op)] for op in Op}
+
     def count(self, op: Op) -> int:
         """Return how many ops of that kind were begun."""
-        return sum(entry.get("op") == op and entry["event"] == "begin" for entry in self.entries())
+        return self.counts()[str(op)]
 
     def _append(self, entry: Mapping[str, object]) -> None:
         line = json.dumps({"at": datetime.now(UTC).isoformat(), **entry}) + "\n"

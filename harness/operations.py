@@ -16,6 +16,7 @@ from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health
 from harness.backup_operations import BackupOperations
 from harness.context import Context
+from harness.docker.http import NOT_YET
 from harness.docker.readiness import Before, unsettled
 from harness.docker.snapshot import StackSnapshot
 from harness.errors import (
@@ -33,7 +34,6 @@ from harness.seeding import SeedContext
 from harness.waiting import Deadline, wait_for
 
 ANSWER_SECONDS = 60.0
-NOT_YET = (0, 502, 503, 504)  # no answer, or that of a server whose other half is not there yet
 
 
 @dataclass(kw_only=True)
@@ -103,15 +103,12 @@ class Operations:
 
     def changed_since(self) -> str:
         """Return what somebody changed of the deployment since then; empty if nothing."""
-        return self._given.changed(self.context.look(), self._ops())
+        return self._given.changed(self.context.look(), self.context.ledger.counts())
 
     @property
     def _given(self) -> HandOver:
         assert self.given is not None  # noqa: S101  every stage follows an install
         return self.given
-
-    def _ops(self) -> Mapping[str, int]:
-        return {str(op): self.context.ledger.count(op) for op in Op}
 
     def _require_settled(self, stage: Stage) -> None:
         """Wait until whatever happened since the last stage has settled, before anything is done.
@@ -136,7 +133,7 @@ class Operations:
         settled = self.context.look()
         self._await_answer(stage)
         look = self.context.look()
-        given = HandOver(stage=stage, look=settled, ops=self._ops())
+        given = HandOver(stage=stage, look=settled, ops=self.context.ledger.counts())
         self._refuse_broken(given, look)
         if unsettled(look, Before()):  # something was replaced while it was asked for an answer
             look = self.context.settle(Before.of(look))
@@ -167,7 +164,7 @@ class Operations:
                 lambda: app.http_get().status,
                 what="an answer of the app",
                 deadline=Deadline.after(ANSWER_SECONDS * self.context.factor),
-                ready=lambda status: status not in NOT_YET,
+                ready=lambda status: status not in (0, *NOT_YET),
                 interval=0.2,
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.backups.labels import KNOWN, VOLUME, is_enabled, unknown_labels
@@ -118,7 +118,8 @@ def study(
     seeds = SeedHooks.load(files.seed_hooks())
     revisions = _Revisions(repo=repo, target=target, about=about)
     compose, older = revisions.compose(commit), repo.releases_before(commit)
-    _check_witnesses(about, compose, revisions.newest_of(older))
+    if about.NO_WITNESS:
+        _check_witnesses(about, compose, revisions.newest_of(older))
     declared = declared_version(compose, target.stack)
     plan = make(
         recipe=entry.name,
@@ -153,16 +154,19 @@ def study(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Revisions:
-    """Commits of the recipe, as compose files."""
+    """Commits of the recipe, as compose files; each is checked out and read once."""
 
     repo: Repo
     target: Target
     about: meta.RecipeMeta
+    _read: dict[str, Compose] = field(default_factory=dict)
 
     def compose(self, commit: str) -> Compose:
-        self.repo.checkout(commit)
-        environment = AppEnvironment.of(self.repo.path, self.target, self.about.EXTRA_ENV)
-        return environment.compose(self.repo.path)
+        if commit not in self._read:
+            self.repo.checkout(commit)
+            environment = AppEnvironment.of(self.repo.path, self.target, self.about.EXTRA_ENV)
+            self._read[commit] = environment.compose(self.repo.path)
+        return self._read[commit]
 
     def newest_of(self, releases: tuple[Release, ...]) -> Compose | None:
         found = newest(releases)

@@ -8,7 +8,6 @@ beside each other.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,10 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness import proc
+from harness.settings import SKIP_GENERIC
+from tests.integration.support import ROOT, environment
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 900.0
-SKIP = {"CCCI_SKIP_GENERIC": "1"}
+SKIP = {SKIP_GENERIC: "1"}
 DISTURBED = "disturbed  at "
 HEALTHY = (("custom-html",), ("radicale",))
 REPRODUCTION = ("custom-html", "--stages", "install,backup,restore")
@@ -108,12 +108,7 @@ def attempt(trial: Trial) -> Came:
 
 
 def _environment() -> dict[str, str]:
-    steering = {"RECIPE", "REF", "SRC", "PR", "VERSION", "STAGES", "CC_CI_NOX"}
-    return {
-        key: value
-        for key, value in os.environ.items()
-        if key not in steering and not key.startswith("CCCI_SKIP_GENERIC")
-    }
+    return {k: v for k, v in environment().items() if not k.startswith(SKIP_GENERIC)}
 
 
 def perturb(runs: int, *, seed: int, say: Callable[[str], None]) -> tuple[Came, ...]:
