@@ -137,6 +137,21 @@ def one_of_each(prefix: str, labels: Mapping[str, str]) -> list[Thing]:
     return [Thing(kind=kind, name=f"{prefix}-{kind}", labels=labels) for kind in KINDS]
 
 
+@dataclass
+class FakeClock:
+    """Time that passes only while somebody sleeps."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
 def stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every wait pass at once: a second is over when it was slept."""
     now = [0.0]

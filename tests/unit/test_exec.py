@@ -21,6 +21,7 @@ from harness.errors import (
     ExecNotStartedError,
     ExecTimeoutError,
 )
+from tests.unit.fake_engine import FakeClock
 
 Make = Callable[..., tuple[ExecTarget, "FakeApi"]]
 LONG = 30.0  # seconds that no test waits for
@@ -29,21 +30,6 @@ LONG = 30.0  # seconds that no test waits for
 def frame(number: int, data: bytes) -> bytes:
     """Return one piece of a multiplexed stream."""
     return struct.pack(">BxxxL", number, len(data)) + data
-
-
-@dataclass
-class FakeClock:
-    """Time that passes only while somebody sleeps."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
 
 
 @dataclass

@@ -10,6 +10,7 @@ from docker.errors import NotFound
 from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.errors import ContainerUnavailableError, RecipeError
+from tests.unit.fake_engine import FakeClock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App:  it: self \r\n\r\n"
 
@@ -171,21 +172,6 @@ def test_a_container_on_another_network_is_not_asked(networks: dict[str, Any]) -
         prober(tool, networks).send("c1", Request(), port=80, host="h")
     assert ("other" in caught.value.cause) == ("other" in networks)
     assert tool.argv == []
-
-
-@dataclass
-class FakeClock:
-    """Time that passes only while somebody sleeps."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
 
 
 @dataclass
