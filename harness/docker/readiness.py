@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 
 STEADY_SECONDS = 5.0  # how long a container without a health check has to run to count as up
+OUTLIVE = 1.5  # how many times as long as the crashed one before it a container has to run
+OUTLIVE_SECONDS = 30.0  # and that is long enough: rarer crashes are not waited for
 UPDATE_UNDER_WAY = ("updating", "rollback_started")
 UPDATE_LOST = ("paused", "rollback_started", "rollback_paused", "rollback_completed")
 CRASHES_BEFORE_GIVING_UP = 4  # an engine keeps five tasks a slot: more could not be counted
@@ -68,7 +70,12 @@ def _unsettled_service(snapshot: StackSnapshot, service: ServiceState, before: B
     if len(running) + len(finished) < wanted:
         states = ", ".join(sorted(task.state for task in current)) or "no task"
         reasons.append(f"{len(running)}/{wanted} running ({states})")
-    reasons += [problem for task in running if (problem := _container_problem(snapshot, task))]
+    for task in running:
+        reasons += [
+            problem
+            for problem in (_container_problem(snapshot, task), _unproven(snapshot, task, tasks))
+            if problem
+        ]
     return reasons
 
 
@@ -117,6 +124,36 @@ def _container_problem(snapshot: StackSnapshot, task: TaskState) -> str:
     if not container.checked and container.age < STEADY_SECONDS:
         return f"its container runs for {container.age:.0f} s and has no health check"
     return ""
+
+
+def _unproven(snapshot: StackSnapshot, task: TaskState, tasks: tuple[TaskState, ...]) -> str:
+    """Return that the task's container may be the next to crash in a loop, or nothing.
+
+    A loop looks fine between two crashes. One that came while an op changed things may be excused,
+    but only once the container that followed has outlived it by far.
+    """
+    container = snapshot.containers.get(task.container_id)
+    crashed = next(
+        (
+            other
+            for other in tasks  # newest first
+            if other.state == "failed"
+            and other.slot == task.slot
+            and other.spec == task.spec
+            and other.created_at < task.created_at
+        ),
+        None,
+    )
+    if container is None or crashed is None:
+        return ""
+    enough = min(crashed.lived * OUTLIVE, OUTLIVE_SECONDS)
+    if container.age >= enough:
+        return ""
+    said = crashed.error or f"exit code {crashed.exit_code}"
+    return (
+        f"the container before crashed after {crashed.lived:.0f} s ({said}); "
+        f"this one has to last for {enough:.0f} s"
+    )
 
 
 def lost(snapshot: StackSnapshot, before: Before) -> str:

@@ -57,13 +57,18 @@ class ContainerState:
 
 
 def _age(started_at: str) -> float:
-    """Return how long ago a moment was; the engine writes nine digits after the second's point."""
-    whole = started_at.partition(".")[0].removesuffix("Z")
+    """Return how long ago a moment was, in seconds; 0 if it is none."""
+    started = _moment(started_at)
+    return (datetime.now(UTC) - started).total_seconds() if started else 0.0
+
+
+def _moment(text: str) -> datetime | None:
+    """Read an engine's time, to the second; it writes nine digits after the second's point."""
+    whole = text.partition(".")[0].removesuffix("Z")
     try:
-        started = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+        return datetime.fromisoformat(whole).replace(tzinfo=UTC)
     except ValueError:
-        return 0.0
-    return (datetime.now(UTC) - started).total_seconds()
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,7 @@ class TaskState:
     node_id: str
     created_at: str
     spec: Mapping[str, Any]
+    state_since: str = ""
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> TaskState:
@@ -100,6 +106,7 @@ class TaskState:
             node_id=raw.get("NodeID", ""),
             created_at=raw["CreatedAt"],
             spec=_comparable(raw["Spec"]),
+            state_since=status.get("Timestamp", ""),
         )
 
     @property
@@ -111,6 +118,12 @@ class TaskState:
     def broken(self) -> bool:
         """Whether it ended badly."""
         return self.state in ("failed", "rejected", "orphaned")
+
+    @property
+    def lived(self) -> float:
+        """How many seconds there were from its creation until it got into its present state."""
+        created, changed = _moment(self.created_at), _moment(self.state_since)
+        return (changed - created).total_seconds() if created and changed else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

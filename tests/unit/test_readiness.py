@@ -230,6 +230,38 @@ def test_a_container_without_a_health_check_has_to_run_for_a_while() -> None:
     assert unsettled(look([service()], [task()], [replace(young, age=6.0)]), Before()) == []
 
 
+def crash(number: int, *, seconds: int, **changes: Any) -> TaskState:  # noqa: ANN401  any field
+    """Return a task that crashed so long after it was made."""
+    since = f"2026-01-01T00:00:{number + seconds:02}.123456789Z"
+    ended = task(number=number, state="failed", desired="shutdown", exit_code=1, state_since=since)
+    return replace(ended, **changes)
+
+
+@pytest.mark.parametrize(("age", "reasons"), [(6.0, 1), (8.0, 0)])
+def test_a_container_has_to_outlive_the_one_that_crashed(age: float, reasons: int) -> None:
+    """Five seconds each: between two crashes, a loop looks like an app that is well."""
+    now = look([service()], [task(number=2), crash(1, seconds=5)], [container("c-app-2", age=age)])
+    assert len(unsettled(now, Before())) == reasons
+
+
+def test_it_is_not_waited_for_ever() -> None:
+    """An app that crashed after most of a minute is given half a minute, not more."""
+    crashed = crash(1, seconds=50)
+    now = look([service()], [task(number=2), crashed], [container("c-app-2", age=31.0)])
+    assert unsettled(now, Before()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"spec": V2}, {"slot": "2"}, {"state": "shutdown"}, {"created_at": "2026-01-01T00:00:09Z"}],
+)
+def test_what_has_nothing_to_do_with_that_crash_is_not_held_up(changes: dict[str, Any]) -> None:
+    """Another version, another slot, one that was told to stop, one that came later."""
+    crashed = crash(1, seconds=5, **changes)
+    now = look([service()], [task(number=2), crashed], [container("c-app-2", age=2.0)])
+    assert unsettled(now, Before()) == []
+
+
 def test_a_changed_service_that_wants_no_replicas_has_no_update_to_wait_for() -> None:
     """Swarm replaces nothing and writes no status."""
     before = Before(update_started={"app": "t1"}, templates={"app": V1})
