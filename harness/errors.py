@@ -25,6 +25,7 @@ The tree::
     ├── InternalError         3    the harness itself is wrong
     ├── WaitTimeoutError      3    a condition did not come true in time
     └── AbortedError          130  the run was told to stop
+        └── RunTimeoutError   3    it was not over in the time that a run has
 
 A run that ends with nothing asserted raises nothing: its exit code is `EXIT_NOTHING_ASSERTED`.
 """
@@ -200,3 +201,10 @@ class AbortedError(HarnessError):
 
     exit_code = EXIT_ABORTED
     outcome = Outcome.ABORTED
+
+
+class RunTimeoutError(AbortedError):
+    """The run was not over in its time. It is stopped like any other, and proves nothing."""
+
+    exit_code = EXIT_ERROR
+    outcome = Outcome.ERROR

@@ -161,6 +161,7 @@ class Run:
                 say=say,
             )
         )
+        stopper.allow(settings.run_timeout * settings.timeout_factor)
         reaper.reap(
             bed.client, cache=settings.cache, held=target.stack, timeout=REAP_SECONDS,
             say=lambda line: say(f"left over  {line}"),

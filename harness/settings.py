@@ -121,6 +121,9 @@ OPTIONS = (
            help="where recipes' overlays and approvals lie (default: tests, beside the harness)"),
     Option(name="lock_timeout", env="CCCI_LOCK_TIMEOUT", parse=_seconds, default=900.0,
            metavar="SECONDS", help="how long to wait for a lock that another run holds"),
+    Option(name="run_timeout", env="CCCI_RUN_TIMEOUT", parse=_seconds, default=3600.0,
+           metavar="SECONDS", help="how long a run may take, without waiting for its lock and "
+           "being removed; 0 for no limit"),
     Option(name="timeout_factor", env="CCCI_TIMEOUT_FACTOR", parse=_factor, default=1.0,
            metavar="FACTOR", help="multiplies every time-out, for slow hosts"),
     Option(name="endpoint_mode", env="CCCI_ENDPOINT_MODE", parse=_choice("auto", "vip", "dnsrr"),
@@ -146,6 +149,7 @@ class Settings:
     cache: Path = Path("cc-ci")
     overlays: Path | None = None  # None means the project's own `tests`
     lock_timeout: float = 900.0
+    run_timeout: float = 3600.0
     timeout_factor: float = 1.0
     endpoint_mode: str = "auto"
     skip_generic: frozenset[Stage] = frozenset()

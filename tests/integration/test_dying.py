@@ -96,6 +96,18 @@ def test_a_run_that_is_told_to_stop_cleans_up(
     assert left(client, run_of(tmp_path)) == []
 
 
+def test_a_run_that_takes_too_long_is_an_error_and_is_removed(
+    harness: Harness, client: docker.DockerClient
+) -> None:
+    """Its own deadline stops it in the middle of a stage, and says how to allow more."""
+    call = harness("custom-html", "--run-timeout", "6")
+    assert call.code == 3, call.text
+    assert "custom-html: error" in call.text
+    assert "the run was not over after 6 s" in call.text
+    assert "--run-timeout SECONDS" in call.text
+    assert left(client, call.results["run"]) == []
+
+
 def test_a_second_run_of_a_stack_waits_and_gives_up(harness: Harness, tmp_path: Path) -> None:
     """It shows who holds the lock, and has its own exit code."""
     output = tmp_path / "first"

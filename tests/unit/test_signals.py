@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import AbortedError
+from harness.errors import AbortedError, RunTimeoutError
 from harness.signals import SIGNALS, stop_on_signals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,3 +111,35 @@ def test_a_second_signal_leaves_a_clean_up_too(monkeypatch: pytest.MonkeyPatch) 
         assert left == []
         signal.raise_signal(signal.SIGINT)
         assert left == [130]
+
+
+def _hang(seconds: float) -> None:
+    with stop_on_signals(lambda _text: None) as stopper:
+        stopper.allow(seconds)
+        while True:
+            signal.pause()
+
+
+def test_a_run_whose_time_is_over_stops_as_an_error() -> None:
+    """Whatever it hangs in; nobody told it to stop, and nothing can be said of the recipe."""
+    with pytest.raises(RunTimeoutError, match=r"not over after 0\.01 s") as caught:
+        _hang(0.01)
+    assert (caught.value.exit_code, caught.value.outcome) == (3, "error")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_the_time_of_a_run_does_not_stop_its_clean_up() -> None:
+    """A removal has its own time."""
+    with stop_on_signals(lambda _text: None) as stopper:
+        stopper.allow(60)
+        stopper.hold()
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        signal.raise_signal(signal.SIGALRM)  # it was on its way already
+        stopper.release()
+
+
+def test_a_run_without_a_limit_is_never_out_of_time() -> None:
+    """0 sets no timer at all."""
+    with stop_on_signals(lambda _text: None) as stopper:
+        stopper.allow(0)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
