@@ -4,7 +4,9 @@ Sessions only: what they do lives in the package `harness`. All of them share on
 is made on first use. Everything after `--` goes to the harness (or to pytest, for `tests`).
 """
 
+import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -19,31 +21,58 @@ from harness.errors import HarnessError  # noqa: E402  the same
 from harness.model import Stage  # noqa: E402  the same
 from harness.recipes.catalogue import Catalogue  # noqa: E402  the same
 
+nox.needs_version = ">=2026.8.10"  # the first one that knows `allow_parallel`
 nox.options.default_venv_backend = "none"
 
 CLEAN_UP_SECONDS = 300.0  # what a run may take to clean up after Ctrl-C before nox ends it
 CHECKED = ("harness", "tests", "benchmarks", "noxfile.py")
 
 
-def _recipes() -> tuple[str, ...]:
-    """Return the recipes to parametrize over.
+def _line() -> tuple[list[str], list[str]]:
+    """Return nox's own words on the command line, and those after `--`."""
+    line = [*sys.argv[1:], "--"]
+    return line[: line.index("--")], line[line.index("--") + 1 : -1]
+
+
+def _recipes() -> tuple[tuple[str, ...], int]:
+    """Return the recipes to parametrize over, and how many of them to test at a time.
 
     Those named after `--`, else those in RECIPE, else all of recipes.txt.
     """
-    line = [*sys.argv[1:], "--"]
-    before, after = line[: line.index("--")], line[line.index("--") + 1 : -1]
+    before, after = _line()
     try:
         if any(word.startswith(("e2e", "stage")) for word in before):
-            named = settings.split(after)[0] or tuple(os.environ.get("RECIPE", "").split())
-            if named:
-                return named
-        return Catalogue.load(HERE / "recipes.txt").names
+            asked = settings.Settings.load(after, os.environ, directory=HERE)
+            if asked.selectors:
+                return asked.selectors, asked.jobs
+            return Catalogue.load(HERE / "recipes.txt").names, asked.jobs
+        return Catalogue.load(HERE / "recipes.txt").names, 1
     except HarnessError as error:
         sys.stderr.write(f"cc-ci: {error}\n")
         sys.exit(error.exit_code)
 
 
-RECIPES = _recipes()
+def _hand_on_parallel() -> None:
+    """Make nox's own `-j N` the harness's `--jobs N`.
+
+    nox would start a process for each session, each with a hidden output and without a guard on
+    memory, and on Ctrl-C it would kill them after two seconds, in the middle of their clean-up.
+    """
+    words = _line()[0]
+    found = re.search(r"(?:^|\s)(?:-j\s*|--parallel[ =])(\d+|auto)(?=\s|$)", " ".join(words))
+    jobs = found[1] if found else os.environ.get("NOX_PARALLEL", "")
+    if ALL_OF_E2E and jobs:
+        os.environ["CCCI_JOBS"] = str(os.cpu_count() or 1) if jobs == "auto" else jobs
+        # It says that -j is ignored for e2e. It is not, and the harness says what it does.
+        ignored = "No selected session allows parallel execution"
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(lambda record: not record.getMessage().startswith(ignored))
+
+
+ALL_OF_E2E = "e2e" in _line()[0]  # and not one of its sessions, by its parameter
+_hand_on_parallel()
+RECIPES, JOBS = _recipes()
+TOGETHER = ALL_OF_E2E and JOBS > 1 and len(RECIPES) > 1
 
 
 def _run(session: nox.Session, *words: str) -> None:
@@ -56,11 +85,11 @@ def _run(session: nox.Session, *words: str) -> None:
 
 
 def _harness(session: nox.Session, *words: str) -> None:
-    """Run the harness. nox only knows 0 and 1, so a lone recipe's exit code is handed on here."""
+    """Run the harness. nox only knows 0 and 1, so a lone call's exit code is handed on here."""
     try:
         _run(session, "-m", "harness", *words)
     except CommandFailed as error:
-        if len(RECIPES) == 1:
+        if len(RECIPES) == 1 or TOGETHER:
             sys.exit(error.return_code)
         raise
 
@@ -77,11 +106,12 @@ def stage(session: nox.Session, recipe: str, stage: str) -> None:
     _harness(session, "run", recipe, *_options(session), "--stages", stage)
 
 
-@nox.session(default=False, allow_parallel=True)
-@nox.parametrize("recipe", RECIPES)
+@nox.session(default=False, allow_parallel=False)
+@nox.parametrize("recipe", [" ".join(RECIPES)] if TOGETHER else RECIPES)
 def e2e(session: nox.Session, recipe: str) -> None:
     """Test a recipe, all stages on one real deployment: -- NAME|PATH|URL[#REF] [--option]."""
-    _harness(session, "run", recipe, *_options(session))
+    recipes = RECIPES if TOGETHER else (recipe,)
+    _harness(session, "run", *recipes, *_options(session))
 
 
 @nox.session
@@ -112,7 +142,7 @@ def typecheck(session: nox.Session) -> None:
     # Recipes' folders are no packages, and their files have the same names: each is a world apart.
     alone = ("--no-explicit-package-bases", "--no-namespace-packages")
     tests = HERE / "tests"
-    packages = {tests / name for name in ("unit", "integration", "truth")}
+    packages = {tests / name for name in ("unit", "integration", "truth", "crash")}
     for folder in sorted({path.parent for path in tests.rglob("*.py")} - packages):
         files = [str(path) for path in sorted(folder.glob("*.py"))]
         _run(session, "-m", "mypy", *alone, *files)
@@ -131,9 +161,18 @@ def truth(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def crash(session: nox.Session) -> None:
+    """Kill runs at every step and in between, and look what is left: -- [--kills N] [--seed S]."""
+    _run(session, "-m", "tests.crash", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """A whole run beside its bare operations, as a ratio: -- [PAIRS]."""
-    _run(session, "benchmarks/overhead.py", *session.posargs)
+    """A whole run beside its bare operations, as a ratio: -- [PAIRS]; or many at once: -- scale."""
+    if session.posargs == ["scale"]:
+        _run(session, "-m", "benchmarks.scale")
+    else:
+        _run(session, "benchmarks/overhead.py", *session.posargs)
 
 
 @nox.session(default=False)

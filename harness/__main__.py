@@ -50,7 +50,10 @@ def _as_harness_error(error: Exception) -> HarnessError:
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    """Test each recipe in turn; the exit code is that of the first one that did not pass."""
+    """Test the recipes; the exit code is that of the first one that did not pass, as named.
+
+    One after another, each once; with `--jobs N`, N at a time, and each as often as it is named.
+    """
     from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
     from harness.run import run_one  # noqa: PLC0415  the same
     from harness.settings import Settings  # noqa: PLC0415  the same
@@ -59,6 +62,11 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
     catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
     if not settings.selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
+    if settings.jobs > 1 and len(settings.selectors) > 1:
+        from harness import fleet  # noqa: PLC0415  the same
+
+        entries = select(catalogue, settings.selectors, each=True)
+        return fleet.run(entries, argv, settings, environ, console)
     worst = EXIT_PASSED
     for entry in select(catalogue, settings.selectors):
         code = run_one(entry, settings, environ, console).verdict.exit_code
@@ -101,6 +109,7 @@ def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
 def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness import reaper  # noqa: PLC0415  a fast `--help`
     from harness.embedded import engine  # noqa: PLC0415  the same
+    from harness.embedded.node_endpoints import Finder  # noqa: PLC0415  the same
     from harness.settings import Settings  # noqa: PLC0415  the same
 
     dry_run = "--dry-run" in argv
@@ -110,9 +119,15 @@ def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
         console.print(Text(text), soft_wrap=True)
 
     found = engine.resolve(mode=settings.engine, cache=settings.cache, environment=environ, say=say)
+    client = found.client()
+    nodes = Finder(
+        client=client, engine=found, given=settings.nodes, environment=environ
+    ).reachable(say)
     reaped = reaper.reap(
-        found.client(),
+        client,
         cache=settings.cache,
+        shared=reaper.Shared.of(client, settings.cache, patient=True),
+        nodes=nodes,
         dry_run=dry_run,
         kept_too=frozenset(settings.selectors),
         say=say,

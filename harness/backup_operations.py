@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.backups import witness
-from harness.backups.labels import BackupSpec, short_name
-from harness.backups.restic import Repository, run_hook
+from harness.backups.labels import BackupSpec, VolumePart, short_name
+from harness.backups.placing import places, require_in_place
+from harness.backups.restic import Repository, Snapshot, require_data, run_hook
 from harness.backups.witness import Witnesses
 from harness.context import Context
 from harness.docker.exec import ExecTarget
@@ -30,8 +31,8 @@ SHOWN = 2000  # characters of what a hook printed that are kept
 class BackupOperations:
     """The backup, the restore and the witnesses of one run.
 
-    `vault` is the repository as seen from the container that has the app's volumes, once there is
-    one.
+    `vaults` are the repositories as seen from the containers that have the app's volumes, by their
+    node's id, once there are any. Volumes that lie on several nodes have one on each.
 
     Args:
         context: what all ops of the run share.
@@ -40,8 +41,10 @@ class BackupOperations:
 
     context: Context
     target: Callable[[str], ExecTarget]
-    vault: Repository | None = None
-    _snapshot: str = ""
+    vaults: dict[str, Repository] = field(default_factory=dict)
+    _snapshots: Mapping[str, str] = field(default_factory=dict)  # by node
+    _parts: tuple[VolumePart, ...] = ()
+    _places: Mapping[str, str] = field(default_factory=dict)  # volume to node
     _witnesses: Mapping[str, str] = field(default_factory=dict)
 
     def before_upgrade(self, look: StackSnapshot) -> dict[str, Any]:
@@ -54,7 +57,8 @@ class BackupOperations:
             spec = self._spec(look)
         stack, exempt = self.context.target.stack, self.context.meta.NO_WITNESS
         return {
-            "witnesses": self._sow(spec),
+            "witnesses": self._sow(spec, look),
+            "places": dict(self._places),
             "backed_up_before": {
                 volume: paths
                 for volume, paths in spec.by_volume().items()
@@ -77,24 +81,24 @@ class BackupOperations:
                 cause="no service has the label backupbot.backup=true, or all volumes are left out",
                 hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
             )
-        vault = self._open(spec)
-        self._witnesses = self._sow(spec)
+        self._open(spec, look)
+        self._witnesses = self._sow(spec, look)
         self.context.ledger.begin(Op.BACKUP)
         hooks = self._hooks(spec, "backup.pre-hook")
-        made = vault.backup(
-            spec.parts, host=self.context.target.stack, own_files=len(self._witnesses)
-        )
+        made = self._back_up(spec)
         hooks += self._hooks(spec, "backup.post-hook")
-        self.context.ledger.end(Op.BACKUP, snapshot=made.id)
-        self._snapshot = made.id
+        self._snapshots = {node: snapshot.id for node, snapshot in made.items()}
+        self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
         self._settle_again(look)
         return {
-            "snapshot": made.id,
-            "files": made.files,
-            "bytes": made.size,
+            "snapshot": self._snapshot,
+            "snapshots": dict(self._snapshots),
+            "files": sum(snapshot.files for snapshot in made.values()),
+            "bytes": sum(snapshot.size for snapshot in made.values()),
             "volumes": sorted({part.volume for part in spec.parts}),
             "excluded": list(spec.excluded),
             "witnesses": self._witnesses,
+            "places": dict(self._places),
             "hooks": hooks,
         }
 
@@ -106,11 +110,12 @@ class BackupOperations:
         """
         look = self.context.look()
         spec = self._spec(look)
-        vault = self._open(spec)
-        changed = self._write(tuple(self._witnesses), vault)
+        self._open(spec, look)
+        changed = self._write(tuple(self._witnesses))
         self.context.ledger.begin(Op.RESTORE, snapshot=self._snapshot)
         hooks = self._hooks(spec, "restore.pre-hook")
-        vault.restore(self._snapshot, spec.parts)
+        for node, parts in self._by_node(spec).items():
+            self.vaults[node].restore(self._snapshots[node], parts)
         hooks += self._hooks(spec, "restore.post-hook")
         self.context.ledger.end(Op.RESTORE, snapshot=self._snapshot)
         self._settle_again(look)
@@ -118,26 +123,81 @@ class BackupOperations:
             "snapshot": self._snapshot,
             "witnesses": self._witnesses,
             "changed_witnesses": changed,
+            "places": dict(self._places),
             "hooks": hooks,
         }
 
     def _spec(self, look: StackSnapshot) -> BackupSpec:
         return BackupSpec.of(look.services, self.context.target.stack)
 
-    def _open(self, spec: BackupSpec) -> Repository:
-        volumes = tuple(sorted({part.volume for part in spec.parts}))
-        self.vault = self.context.tools.vault(volumes)
-        return self.vault
+    def require_in_place(self, look: StackSnapshot) -> None:
+        """Refuse to go on when a volume stayed behind on a node that its service has left.
 
-    def _sow(self, spec: BackupSpec) -> Mapping[str, str]:
+        Raises:
+            TestBedError: one did; what is not in it now says nothing of the recipe.
+        """
+        now = places(look, self._parts, name=self.context.nodes.name)
+        require_in_place(self._places, now, name=self.context.nodes.name)
+
+    @property
+    def _snapshot(self) -> str:
+        """The id of the snapshot; the first one's where there are several."""
+        return next(iter(self._snapshots.values()), "")
+
+    def _open(self, spec: BackupSpec, look: StackSnapshot) -> None:
+        """Start what has the volumes mounted, on each node that some of them lie on.
+
+        Raises:
+            TestBedError: a volume lies on several nodes, or its service was moved to another one.
+        """
+        now = places(look, spec.parts, name=self.context.nodes.name)
+        require_in_place(self._places, now, name=self.context.nodes.name)
+        self._parts, self._places = spec.parts, {**self._places, **now}
+        for node, parts in self._by_node(spec).items():
+            volumes = tuple(sorted({part.volume for part in parts}))
+            other = "" if node == self.context.nodes.own else node
+            self.vaults[node] = self.context.tools.vault(volumes, node=other)
+
+    def _by_node(self, spec: BackupSpec) -> Mapping[str, tuple[VolumePart, ...]]:
+        """Return what is backed up of each node, in order."""
+        found: dict[str, tuple[VolumePart, ...]] = {}
+        for part in spec.parts:
+            node = self._places[part.volume]
+            found[node] = (*found.get(node, ()), part)
+        return found
+
+    def _back_up(self, spec: BackupSpec) -> Mapping[str, Snapshot]:
+        """Make a snapshot on each node, and return them by node.
+
+        Raises:
+            BackupError: a declared path does not exist, or not a single file of the app was found.
+        """
+        stack, own, by_node = self.context.target.stack, len(self._witnesses), self._by_node(spec)
+        several = len(by_node) > 1
+        made = {
+            node: self.vaults[node].backup(parts, host=stack, own_files=None if several else own)
+            for node, parts in by_node.items()
+        }
+        if several:  # that one of them is empty may be as it should
+            require_data(sum(snapshot.files for snapshot in made.values()) - own, spec.parts)
+        return made
+
+    def _sow(self, spec: BackupSpec, look: StackSnapshot) -> Mapping[str, str]:
         """Put a fresh witness into each volume that gets one, and return the texts by volume."""
         left_out = self.context.meta.NO_WITNESS
         volumes = witness.volumes_for(spec, self.context.target.stack, left_out)
-        return self._write(volumes, self._open(spec)) if volumes else {}
+        if not volumes:
+            return {}
+        self._open(spec, look)
+        return self._write(volumes)
 
-    def _write(self, volumes: tuple[str, ...], vault: Repository) -> Mapping[str, str]:
+    def _write(self, volumes: tuple[str, ...]) -> Mapping[str, str]:
         stack = self.context.target.stack
-        return Witnesses(vault=vault.target, stack=stack).write(volumes)
+        texts: dict[str, str] = {}
+        for node in dict.fromkeys(self._places[volume] for volume in volumes):
+            there = [volume for volume in volumes if self._places[volume] == node]
+            texts |= Witnesses(vault=self.vaults[node].target, stack=stack).write(there)
+        return texts
 
     def _hooks(self, spec: BackupSpec, label: str) -> list[dict[str, str]]:
         """Run every service's hook of that label, and return what each printed."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import docker
 
 from harness.backups.restic import Repository
+from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
@@ -29,8 +30,11 @@ class Tools(Protocol):
     def start_reader(self) -> str:
         """Start the container that asks apps for pages, make the repository, return its id."""
 
-    def vault(self, volumes: tuple[str, ...]) -> Repository:
-        """Return the repository as seen from a container that has those volumes mounted."""
+    def vault(self, volumes: tuple[str, ...], *, node: str) -> Repository:
+        """Return the repository as seen from a container on a node with those volumes mounted.
+
+        The node is the other one that they lie on, by its id; empty for the manager's.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +44,10 @@ class Context:
     Args:
         factor: multiplies every time-out.
         step: is told what is being done.
+        fence: raises what keeps the run from doing anything more, because its lock was lost.
     """
 
-    client: docker.DockerClient
+    nodes: Nodes
     plan: Plan
     target: Target
     platform: Platform
@@ -52,13 +57,18 @@ class Context:
     steps: InstallSteps
     ledger: Ledger
     meta: RecipeMeta
-    node_id: str
     factor: float = 1.0
     step: Callable[[str], None] = field(default=lambda _: None)
+    fence: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """A client of the manager's engine."""
+        return self.nodes.client
 
     def look(self) -> StackSnapshot:
         """Take one look at the stack."""
-        return read_stack(self.client, self.target.stack, node_id=self.node_id)
+        return read_stack(self.nodes, self.target.stack)
 
     def settle(self, before: Before, *, timeout: float = SETTLE_SECONDS) -> StackSnapshot:
         """Wait until the stack has settled, and return the last look at it.
@@ -71,9 +81,8 @@ class Context:
             ConvergenceError: it will never settle, or has not in time.
         """
         return settle(
-            self.client,
+            self.nodes,
             self.target.stack,
-            node_id=self.node_id,
             before=before,
             timeout=(self.meta.DEPLOY_TIMEOUT or timeout) * self.factor,
         )

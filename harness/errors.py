@@ -15,6 +15,7 @@ The tree::
     │   ├── ImageError             an image can be neither pulled nor built
     │   └── DiskFullError          no room left
     ├── LockTimeoutError      5    somebody else held the lock for too long
+    ├── LockLostError         3    somebody else took the lock over while the run stood still
     ├── ExecError                  see `harness.docker.exec`
     │   ├── ContainerUnavailableError  3  no container came up in time
     │   ├── ExecNotStartedError    1  the command could not be started in the container
@@ -139,6 +140,10 @@ class LockTimeoutError(HarnessError):
     """Somebody else held a lock for longer than we were told to wait."""
 
     exit_code = EXIT_LOCKED
+
+
+class LockLostError(HarnessError):
+    """A lock was taken over, or could not be renewed for so long that it may have been."""
 
 
 class ExecError(HarnessError):

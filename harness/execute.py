@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import docker
-
 from harness.assertions import runner
 from harness.assertions.protocol import Order
 from harness.docker.faults import as_harness_error, believed, spoiled
+from harness.docker.nodes import Nodes
 from harness.errors import (
     AbortedError,
     ContainerUnavailableError,
@@ -149,7 +148,7 @@ class Execution:
         )
         try:
             outcome, reason = self._judge(stage, asserted)
-            if outcome is Outcome.FAILED and (fault := spoiled(self._client)):
+            if outcome is Outcome.FAILED and (fault := spoiled(self._nodes)):
                 outcome, reason = fault.outcome, f"{fault}\n{reason}"
         except AbortedError:
             raise
@@ -181,11 +180,11 @@ class Execution:
         return asserted.outcome, asserted.reason
 
     @property
-    def _client(self) -> docker.DockerClient:
-        return self.operations.context.client
+    def _nodes(self) -> Nodes:
+        return self.operations.context.nodes
 
     def _broken(self, stage: Stage, error: HarnessError, began: float) -> StageResult:
-        error = believed(error, self._client)
+        error = believed(error, self._nodes)
         return StageResult(
             stage=stage,
             outcome=error.outcome,
@@ -200,9 +199,10 @@ class Execution:
             root=str(self.tests),
             results=str(self.directory / f"assertions.{planned.stage}.jsonl"),
             engine=self.engine,
-            node_id=self.operations.context.node_id,
+            node_id=self._nodes.own,
+            others=self._nodes.others,
             reader=self.operations.reader,
-            vault=self.operations.vault,
+            vaults=self.operations.vaults,
             patience=CONTAINER_SECONDS,
             timeout_factor=self.factor,
         )

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import docker
-
 from harness.docker.deaths import broken_since
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.model import Stage
 
@@ -36,7 +35,7 @@ class HandOver:
         """The ids of the containers that ran then."""
         return tuple(sorted(i for i, state in self.look.containers.items() if state.running))
 
-    def broken(self, client: docker.DockerClient, now: StackSnapshot) -> str:
+    def broken(self, nodes: Nodes, now: StackSnapshot) -> str:
         """Return which tasks broke by themselves since then, in a sentence; empty if none.
 
         A service that crashes every few seconds looks fine in between.
@@ -45,7 +44,7 @@ class HandOver:
         return "; ".join(
             f"{names.get(task.service_id, '?')} broke after the {self.stage} had settled: "
             f"{task.error or f'exit code {task.exit_code}'}"
-            for task in broken_since(client, self.look, now)
+            for task in broken_since(nodes, self.look, now)
         )
 
     def changed(self, now: StackSnapshot, ops: Mapping[str, int]) -> str:

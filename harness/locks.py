@@ -1,12 +1,15 @@
 """File locks with a holder that can be seen and a wait that ends.
 
-Each lock is a file that is never deleted, held by one open file description until the block ends,
-so the kernel frees it however the process dies. Beside it stands a note about the holder; the note
-is for people and decides nothing.
+Each lock is a file, held by one open file description until the block ends, so the kernel frees it
+however the process dies. Only its holder ever deletes it: whoever waits for a file that is gone
+opens the new one. Should somebody else delete it, the holder notices before it goes on. Beside the
+file stands a note about the holder; the note is for people and decides nothing.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -18,10 +21,11 @@ from pathlib import Path
 
 from filelock import Timeout, UnixFileLock
 
-from harness.errors import LockTimeoutError, TestBedError
+from harness.errors import LockLostError, LockTimeoutError, TestBedError
 
 POLL_SECONDS = 0.1
 REPEAT_NOTICE_SECONDS = 30.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,42 @@ class Holder:
             return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A lock while it is held: the name, its file, and which file that was when it was taken."""
+
+    name: str
+    path: Path
+    identity: tuple[int, int]  # device and inode
+
+    @property
+    def ours(self) -> bool:
+        """Whether the file that others look at is the one that we hold."""
+        return _identity(self.path) == self.identity
+
+    def check(self) -> None:
+        """Make sure that the lock is ours still.
+
+        Raises:
+            LockLostError: its file was deleted or replaced, so that others can hold it as well.
+        """
+        if not self.ours:
+            raise LockLostError(
+                f"the lock '{self.name}' is not ours any more: its file was deleted or replaced",
+                cause=f"somebody cleaned up {self.path.parent}, so another run may be at work here",
+                hint="never delete lock files; run again: it removes what this run left",
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what tells this file from any other; zeroes where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_dev, facts.st_ino
+
+
 def lock_path(directory: Path, name: str) -> Path:
     """Return where the lock of that name lies."""
     return directory / f"{name}.lock"
@@ -65,7 +105,8 @@ def hold(
     purpose: str,
     timeout: float,
     say: Callable[[str], None],
-) -> Iterator[None]:
+    forget: bool = False,
+) -> Iterator[Held]:
     """Hold the lock of that name for the length of the block.
 
     Args:
@@ -74,6 +115,7 @@ def hold(
         purpose: what it is held for, shown to whoever waits.
         timeout: seconds to wait for it.
         say: is told who holds it, at first and then every 30 seconds.
+        forget: delete the file at the end, for a name that never comes back.
 
     Raises:
         LockTimeoutError: it was not free in time.
@@ -81,53 +123,121 @@ def hold(
     """
     lock = _open(directory, name)
     _acquire(lock, directory, name, timeout=timeout, say=say)
-    note = holder_path(directory, name)
+    note, path = holder_path(directory, name), lock_path(directory, name)
+    held = Held(name=name, path=path, identity=_identity(path))
     try:
         holder = Holder(
             pid=os.getpid(), host=socket.gethostname(), purpose=purpose, since=time.time()
         )
         note.write_text(json.dumps(asdict(holder)))
-        yield
+        yield held
     finally:
         with suppress(OSError):
-            note.unlink()
+            if held.ours:  # else the note is that of whoever holds the other file
+                note.unlink(missing_ok=True)
+                if forget:
+                    path.unlink()
         lock.release()
 
 
-def forget(directory: Path, name: str) -> None:
-    """Delete a lock that nobody will ever take again, because its name holds a random part.
+def forget_dead(directory: Path, pattern: str, *, never_again: Callable[[str], bool]) -> None:
+    """Remove the notes that killed holders left, and the files of locks that nobody takes again.
 
-    Any other lock's file stays for ever: deleting it would let two processes hold two locks of one
-    name.
+    Args:
+        directory: where the lock files live.
+        pattern: which locks: a glob of their names.
+        never_again: whether a name was made for one holder, and will not come back.
     """
-    lock_path(directory, name).unlink(missing_ok=True)
-    holder_path(directory, name).unlink(missing_ok=True)
+    suffix = lock_path(Path(), "").name
+    for path in sorted(directory.glob(f"{pattern}{suffix}")):
+        name = path.name.removesuffix(suffix)
+        over = never_again(name)
+        if not over and not holder_path(directory, name).exists():
+            continue
+        lock = hold(
+            directory, name, purpose="cleaning up", timeout=0, say=lambda _: None, forget=over
+        )
+        with suppress(LockTimeoutError, TestBedError), lock:  # not free, or not ours to take
+            pass
 
 
 def is_free(directory: Path, name: str) -> bool:
     """Return whether nobody holds the lock right now. A lock that was never made is free."""
-    if not lock_path(directory, name).exists():
-        return True
-    lock = _open(directory, name)
+    path = lock_path(directory, name)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    lock.release()
+    except OSError as error:
+        raise _unlockable(directory, name, error) from error
+    finally:
+        os.close(file)
     return True
 
 
-def _open(directory: Path, name: str) -> UnixFileLock:
+def place_of(directory: Path) -> str:
+    """Return what tells a directory of locks from every other one, on any host: 12 hex digits.
+
+    Whoever holds a lock in it knows that whatever says "held by somebody of this place" is out of
+    date: the kernel frees a lock only when its holder is gone.
+
+    Raises:
+        TestBedError: the directory cannot be made.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        path = lock_path(directory, name)
-        path.touch()
+        facts = directory.stat()
     except OSError as error:
-        raise TestBedError(
-            f"the lock directory {directory} cannot be written: {error.strerror}",
-            cause="it belongs to another user, or the disk is full or read-only",
-            hint="set CCCI_CACHE to a directory of your own",
-        ) from error
+        raise _unwritable(directory, error) from error
+    text = f"{boot_id()}\0{facts.st_dev}\0{facts.st_ino}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def boot_id() -> str:
+    """Return what names this host since it was started; the host's name where there is no such."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def _unwritable(directory: Path, error: OSError) -> TestBedError:
+    return TestBedError(
+        f"the lock directory {directory} cannot be written: {error.strerror}",
+        cause="it belongs to another user, or the disk is full or read-only",
+        hint="set CCCI_CACHE to a directory of your own",
+    )
+
+
+def _unlockable(directory: Path, name: str, error: OSError) -> TestBedError:
+    return TestBedError(
+        f"the lock '{name}' in {directory} cannot be taken: {error.strerror}",
+        cause="the file system there has no file locks",
+        hint="set CCCI_CACHE to a directory on a local disk",
+    )
+
+
+def _open(directory: Path, name: str) -> UnixFileLock:
+    path = lock_path(directory, name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    try:
+        # Giving back what is not held asks the file system and disturbs nobody. Without it,
+        # filelock would fall back to a file's mere existence where there are no locks.
+        fcntl.flock(file, fcntl.LOCK_UN)
+    except OSError as error:
+        raise _unlockable(directory, name, error) from error
+    finally:
+        os.close(file)
     return UnixFileLock(path, is_singleton=False)
 
 
@@ -156,10 +266,6 @@ def _acquire(
             say(f"waiting for the lock '{name}', held by {who}")
             patience = min(max(0.0, give_up - time.monotonic()), REPEAT_NOTICE_SECONDS)
         except OSError as error:
-            raise TestBedError(
-                f"the lock '{name}' in {directory} cannot be taken: {error.strerror}",
-                cause="the file system there has no file locks",
-                hint="set CCCI_CACHE to a directory on a local disk",
-            ) from error
+            raise _unlockable(directory, name, error) from error
         else:
             return

@@ -61,10 +61,10 @@ class Operations:
         )
 
     @property
-    def vault(self) -> str:
-        """The id of the container that has the app's volumes mounted, or empty."""
-        vault = self._backups.vault
-        return str(vault.target.resolve()) if vault else ""
+    def vaults(self) -> Mapping[str, str]:
+        """The ids of the containers that have the app's volumes mounted, by their node's id."""
+        found = self._backups.vaults
+        return {node: str(vault.target.resolve()) for node, vault in found.items()}
 
     def perform(self, stage: Stage) -> Mapping[str, Any]:
         """Run the stage's seed hook and its op, wait until the app has settled, return the facts.
@@ -82,11 +82,13 @@ class Operations:
         self._stage = stage
         if stage is not Stage.INSTALL:
             self._require_settled(stage)
+            self.context.fence()
             if self.context.seeds.has(stage):
                 self.context.step(f"{stage}: seed hook")
             self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
         if stage is not Stage.CUSTOM:
             self.context.step(f"{stage}: op")
+            self.context.fence()
         self._seen[stage] = ops[stage]()
         self._hand_over(stage)
         return self._seen[stage]
@@ -96,7 +98,7 @@ class Operations:
         if self.given is None:
             return ""
         now = self.context.look()
-        broken = self.given.broken(self.context.client, now)
+        broken = self.given.broken(self.context.nodes, now)
         if broken:
             self.given = replace(self.given, look=now)
         return broken
@@ -147,7 +149,7 @@ class Operations:
 
     def _refuse_broken(self, given: HandOver, look: StackSnapshot) -> None:
         """Raise what broke by itself since then, once: it is known from now on."""
-        if broken := given.broken(self.context.client, look):
+        if broken := given.broken(self.context.nodes, look):
             self.given = replace(given, look=look)
             raise ConvergenceError(broken)
 
@@ -192,7 +194,9 @@ class Operations:
         facts = self._deploy(
             Op.REDEPLOY, self.context.plan.head.commit, chaos=True, before=Before.of(before)
         )
-        return {**facts, **kept, **self._compared(before, self.context.look())}
+        after = self.context.look()
+        self._backups.require_in_place(after)
+        return {**facts, **kept, **self._compared(before, after)}
 
     def _compared(self, before: StackSnapshot, after: StackSnapshot) -> dict[str, Any]:
         """Return what an upgrade changed, as facts."""
@@ -277,10 +281,10 @@ class Operations:
     def app(self, stage: Stage) -> App:
         """Return the handle to the app that is up."""
         return App(
-            client=self.context.client,
+            nodes=self.context.nodes,
             facts=self.facts(stage),
-            node_id=self.context.node_id,
             reader=self.reader,
+            vaults=self.vaults,
             factor=self.context.factor,
             note=self.context.ledger.note,
         )

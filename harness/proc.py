@@ -166,6 +166,17 @@ class Worker:
             self.close()
         return self._process.returncode
 
+    def poll(self) -> int | None:
+        """Return the worker's exit code, or the negative number of the signal that ended it.
+
+        None means that it still runs.
+        """
+        return self._process.poll()
+
+    def send(self, number: int) -> None:
+        """Send the worker a signal; one that has ended is left alone."""
+        self._process.send_signal(number)
+
     def close(self) -> None:
         """End the worker if it still runs; calling it twice is fine."""
         if self._process.poll() is None:

@@ -9,13 +9,13 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from harness import locks, proc, reaper, requirements, testbed
+from harness import locks, proc, reaper, requirements, swarm_lock, testbed
 from harness.context import Context
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
@@ -35,7 +35,7 @@ from harness.recipes.git_access import passwords
 from harness.recipes.repo import clone
 from harness.report import junit
 from harness.report.results import Revision, RunResult
-from harness.report.terminal import View, show_result
+from harness.report.terminal import RUN_LINE, View, show_result
 from harness.report.verdict import BAD, conclude
 from harness.settings import OPTIONS, Settings, skip_variables
 from harness.signals import Stopper, stop_on_signals
@@ -46,7 +46,7 @@ from harness.tools import ToolContainers
 
 CLONE_SECONDS = 300.0
 LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox
-NOT_REPEATED = frozenset({"keep", "output", "cache", "lock_timeout", "domain"})
+NOT_REPEATED = frozenset({"keep", "jobs", "output", "cache", "lock_timeout", "domain"})
 REAP_SECONDS = 15.0  # for each dead run: what cannot be removed must not hold up the living
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
@@ -92,6 +92,7 @@ def run_one(
     view.scrub = run.scrub
     try:
         with view:
+            view.say(f"{RUN_LINE}{directory}")
             result = run.to_the_end()
     except UsageError:
         shutil.rmtree(directory)
@@ -119,6 +120,8 @@ class Run:
     _platform: SwarmPlatform | None = None
     _execution: Execution | None = None
     _teardown: TeardownResult | None = None
+    _lock: locks.Held | None = None
+    _lease: swarm_lock.Lease | None = None
     _diagnosis: tuple[str, ...] = ()
     _began: float = field(default_factory=time.monotonic)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -150,21 +153,22 @@ class Run:
         rows = [f"{row.name} {row.value}" for row in bed.preflight.rows]
         say(f"preflight  all well: {'; '.join(rows)}")
         directory, name = settings.cache / "locks", reaper.stack_lock(target.stack)
-        if target.random:
-            stack.callback(locks.forget, directory, name)
-        stack.enter_context(
+        self._lock = stack.enter_context(
             locks.hold(
                 directory,
                 name,
                 purpose=f"running {target.run}",
                 timeout=settings.lock_timeout,
                 say=say,
+                forget=target.random,
             )
         )
+        shared = self._share(stack, bed)
+        target = self.target
         stopper.allow(settings.run_timeout * settings.timeout_factor)
         reaper.reap(
-            bed.client, cache=settings.cache, held=target.stack, timeout=REAP_SECONDS,
-            say=lambda line: say(f"left over  {line}"),
+            bed.client, cache=settings.cache, held=target.stack, shared=shared,
+            nodes=bed.nodes, timeout=REAP_SECONDS, say=lambda line: say(f"left over  {line}"),
         )  # fmt: skip
         refuse_foreign_stack(bed, target)
         work = reaper.make_work(settings.cache, target)
@@ -185,6 +189,33 @@ class Run:
         stack.callback(self._tear_down, bed)
         stack.callback(stopper.hold)  # the first to be called: a clean-up is not interrupted
         self._execute(bed, subject, work)
+
+    def _share(self, stack: ExitStack, bed: TestBed) -> reaper.Shared:
+        """Take the Swarm's lock of the stack, too, if other hosts can deploy there.
+
+        The order is the same for every run: first the file lock, then the Swarm's.
+        """
+        settings, target = self.settings, self.target
+        shared = reaper.Shared.of(bed.client, settings.cache)
+        if swarm_lock.wanted(settings.lock, bed.client, local=bed.engine.local):
+            self.target = target = replace(target, scope=shared.scope)
+            self._lease = stack.enter_context(
+                swarm_lock.hold(
+                    shared.configs, reaper.stack_lock(target.stack), run=target.run,
+                    purpose=f"running {target.run}", timeout=settings.lock_timeout,
+                    say=self.view.say, place=shared.place, watch=shared.watch,
+                )
+            )  # fmt: skip
+            shared.held = True
+            self.view.say(f"lock  {target.stack} is locked for all hosts of its Swarm")
+        return shared
+
+    def _fence(self) -> None:
+        """Raise when somebody else may be at work on the stack by now."""
+        if self._lock:
+            self._lock.check()
+        if self._lease:
+            self._lease.check()
 
     def _step(self, text: str) -> None:
         self.view.step(f"{self.target.recipe}: {text}")
@@ -218,6 +249,7 @@ class Run:
             images=bed.images,
             extra_env=subject.meta.EXTRA_ENV,
             deploy_flags=bed.deploy_flags,
+            nodes=bed.nodes,
         )
         tools = ToolContainers(
             client=bed.client,
@@ -225,10 +257,11 @@ class Run:
             stack=self.target.stack,
             labels=own_labels(self.target),
             note=ledger.note,
+            nodes=bed.nodes,
         )
         operations = Operations(
             context=Context(
-                client=bed.client,
+                nodes=bed.nodes,
                 plan=subject.plan,
                 target=self.target,
                 platform=self._platform,
@@ -242,9 +275,9 @@ class Run:
                 ),
                 ledger=ledger,
                 meta=subject.meta,
-                node_id=bed.node_id,
                 factor=settings.timeout_factor,
                 step=self._step,
+                fence=self._fence,
             )
         )
         self._execution = Execution(
@@ -263,8 +296,9 @@ class Run:
     def _tear_down(self, bed: TestBed) -> None:
         values = self._platform.secret_values if self._platform else ()
         teardown = Teardown(
-            bed=bed, target=self.target, settings=self.settings, directory=self.directory
-        )
+            bed=bed, target=self.target, settings=self.settings, directory=self.directory,
+            shared=self._lease is not None,
+        )  # fmt: skip
         self._step("collecting logs")
         self._diagnosis = teardown.diagnose(secrets=values)
         self._step("keeping the app" if self.settings.keep else "teardown")
@@ -347,7 +381,7 @@ def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
     Raises:
         UsageError: there is a stack of that name.
     """
-    there = find(bed.client, f"{NAMESPACE_LABEL}={target.stack}")
+    there = find(bed.client, f"{NAMESPACE_LABEL}={target.stack}", nodes=bed.nodes)
     if there:
         raise UsageError(
             f"there is already a stack {target.stack}: {', '.join(str(item) for item in there)}",

@@ -20,6 +20,8 @@ from harness.model import Stage
 SETTINGS_FILE = "cc-ci.toml"
 PREFIX = "CCCI_"
 SKIP_GENERIC = "CCCI_SKIP_GENERIC"
+NODE = "CCCI_NODE_"  # and the name of a Swarm's node: how its engine is reached
+NODE_SCHEMES = ("ssh://", "unix://", "tcp://")
 # A file in the working directory may be anybody's; this one would say whose code is run.
 NOT_IN_A_FILE = frozenset({"overlays"})
 
@@ -56,6 +58,13 @@ def _factor(value: str) -> float:
     number = float(value)
     if not 0.1 <= number <= 100:  # noqa: PLR2004  outside it is a typing error, not a slow host
         raise ValueError("a factor lies between 0.1 and 100")
+    return number
+
+
+def _count(value: str) -> int:
+    number = int(value)
+    if not 1 <= number <= 1000:  # noqa: PLR2004  outside it is a typing error
+        raise ValueError("a whole number from 1 to 1000 is expected")
     return number
 
 
@@ -110,6 +119,8 @@ OPTIONS = (
            help="deploy under this domain (default: a short random one for each run)"),
     Option(name="keep", env="CCCI_KEEP", parse=_yes, default=False,
            help="leave the app running after the run, and say how to remove it"),
+    Option(name="jobs", env="CCCI_JOBS", parse=_count, default=1, metavar="N",
+           help="how many recipes to test at a time, each in a process of its own (default: 1)"),
     Option(name="output", env="CCCI_OUTPUT", parse=_path, default=Path("runs"), metavar="DIR",
            help="where each run makes its directory (default: runs)"),
     Option(name="engine", env="CCCI_ENGINE", parse=_choice("auto", "external", "private"),
@@ -119,6 +130,9 @@ OPTIONS = (
            help="engine, images, samples and locks (default: cc-ci in the user's cache directory)"),
     Option(name="overlays", env="CCCI_OVERLAYS", parse=_path, default=None, metavar="DIR",
            help="where recipes' overlays and approvals lie (default: tests, beside the harness)"),
+    Option(name="lock", env="CCCI_LOCK", parse=_choice("auto", "local", "swarm"),
+           default="auto", metavar="MODE",
+           help="auto: swarm where other hosts can deploy to the same Swarm, else local"),
     Option(name="lock_timeout", env="CCCI_LOCK_TIMEOUT", parse=_seconds, default=900.0,
            metavar="SECONDS", help="how long to wait for a lock that another run holds"),
     Option(name="run_timeout", env="CCCI_RUN_TIMEOUT", parse=_seconds, default=3600.0,
@@ -144,15 +158,18 @@ class Settings:
     stages: tuple[Stage, ...] = tuple(Stage)
     domain: str = ""
     keep: bool = False
+    jobs: int = 1
     output: Path = Path("runs")
     engine: str = "auto"
     cache: Path = Path("cc-ci")
     overlays: Path | None = None  # None means the project's own `tests`
+    lock: str = "auto"
     lock_timeout: float = 900.0
     run_timeout: float = 3600.0
     timeout_factor: float = 1.0
     endpoint_mode: str = "auto"
     skip_generic: frozenset[Stage] = frozenset()
+    nodes: Mapping[str, str] = field(default_factory=dict)  # by NAME: what CCCI_NODE_<NAME> says
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -185,7 +202,9 @@ class Settings:
         values.setdefault("cache", default_cache(environ))
         values.setdefault("output", Path("runs").absolute())
         skip = _skip_generic(environ)
-        return cls(selectors=selectors, skip_generic=skip, origins=origins, **values)
+        return cls(
+            selectors=selectors, skip_generic=skip, nodes=_nodes(environ), origins=origins, **values
+        )
 
 
 def default_cache(environ: Mapping[str, str]) -> Path:
@@ -280,7 +299,7 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     known = [option.env for option in OPTIONS if option.env.startswith(PREFIX)]
     known += [SKIP_GENERIC, *(f"{SKIP_GENERIC}_{stage.upper()}" for stage in Stage)]
     for name in environ:
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in known and not name.startswith(NODE):
             raise UnknownNameError(
                 f"there is no setting '{name}', which the environment sets",
                 hint=_nearest(name, known),
@@ -319,6 +338,23 @@ def _skip_generic(environ: Mapping[str, str]) -> frozenset[Stage]:
     if asked(SKIP_GENERIC):
         return frozenset(Stage)
     return frozenset(stage for stage in Stage if asked(f"{SKIP_GENERIC}_{stage.upper()}"))
+
+
+def _nodes(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the endpoint that each `CCCI_NODE_<NAME>` names, by NAME; an empty one is unset."""
+    found = {
+        key.removeprefix(NODE): value
+        for key, value in environ.items()
+        if key.startswith(NODE) and value
+    }
+    for name, value in found.items():
+        if not name or not value.startswith(NODE_SCHEMES):
+            raise UsageError(
+                f"'{value}' is no endpoint for a node, from {NODE}{name} in the environment",
+                cause=f"it has to begin with {', '.join(NODE_SCHEMES)}, after a node's name",
+                hint=f"{NODE}worker1=ssh://worker1",
+            )
+    return found
 
 
 def skip_variables(skipped: frozenset[Stage]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from types import FrameType
 from harness.errors import EXIT_ABORTED, AbortedError, RunTimeoutError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
 
 
 @dataclass(kw_only=True)
@@ -23,9 +25,13 @@ class Stopper:
 
     Args:
         say: is told what is going to happen.
+        doing: what a stopped run does, for that message.
+        pass_on: is given the number of each signal that counts.
     """
 
     say: Callable[[str], None]
+    doing: str = "the app is being removed"
+    pass_on: Callable[[int], None] = lambda _number: None
     _seen: list[str] = field(default_factory=list)
     _held: bool = False
     _allowed: float = 0.0
@@ -60,27 +66,44 @@ class Stopper:
         if self._seen:
             raise AbortedError(f"the run was stopped by {self._seen[0]}")
 
+    @property
+    def stopped_by(self) -> str:
+        """The name of the first signal, or empty while none has come."""
+        return self._seen[0] if self._seen else ""
+
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal: the first stops the run, the second ends the process."""
+        """Handle a signal: the first stops the run, the second ends the process.
+
+        A closed terminal, or the death of whoever started this run, is nobody's wish to leave at
+        once: it is never the second.
+        """
         name = signal.Signals(number).name
+        if self._seen and number == signal.SIGHUP:
+            return
+        self.pass_on(number)
         if self._seen:
+            if os.isatty(2):
+                os.write(2, SHOW_CURSOR)
             os.write(2, b"\nleaving at once; `nox -s reap` removes what is left\n")
             os._exit(EXIT_ABORTED)
         self._seen.append(name)
         # It may have come in the middle of a write to the same stream, or the disk be full.
         with suppress(OSError, RuntimeError):
-            self.say(f"{name}: stopping; the app is being removed (once more to leave at once)")
+            self.say(f"{name}: stopping; {self.doing} (once more to leave at once)")
         if not self._held:
             raise AbortedError(f"the run was stopped by {name}")
 
 
 @contextmanager
-def stop_on_signals(say: Callable[[str], None]) -> Iterator[Stopper]:
+def stop_on_signals(
+    say: Callable[[str], None], *, stopper: Stopper | None = None
+) -> Iterator[Stopper]:
     """Raise `AbortedError` where the program is when the first signal arrives in the block.
 
-    The second one ends the process at once; what it leaves is removed by the next run.
+    The second one ends the process at once; what it leaves is removed by the next run. `stopper`
+    handles the signals, if it is given.
     """
-    stopper = Stopper(say=say)
+    stopper = stopper or Stopper(say=say)
     before = {number: signal.signal(number, stopper.on_signal) for number in SIGNALS}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, stopper.on_alarm)
     try:
@@ -89,3 +112,24 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[Stopper]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def follow(stream: int) -> None:
+    """Stop this process as a closed terminal would when the other end of a stream is gone.
+
+    Whoever started this process holds the other end, so the kernel closes it however they die.
+
+    Args:
+        stream: the descriptor of the stream's reading end.
+    """
+    main = threading.main_thread().ident
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # of `nohup`, which our parent was told
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    def wait() -> None:
+        while os.read(stream, 1024):
+            pass
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGHUP)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -36,22 +36,24 @@ class Teardown:
         target: where it was deployed.
         settings: what was asked for.
         directory: the run's directory.
+        shared: whether other hosts clean up after this run, so that they have to be told.
     """
 
     bed: TestBed
     target: Target
     settings: Settings
     directory: Path
+    shared: bool = False
 
     def diagnose(self, *, secrets: Sequence[str]) -> tuple[str, ...]:
         """Write the services' logs down, and return what a person wants to see of a failure."""
         try:
-            look = read_stack(self.bed.client, self.target.stack, node_id=self.bed.node_id)
+            look = read_stack(self.bed.nodes, self.target.stack, patient=True)
             logs = collect_logs(
-                self.bed.client, look, self.directory / "logs",
+                self.bed.nodes, look, self.directory / "logs",
                 scrub=lambda text: proc.scrub(text, secrets),
             )  # fmt: skip
-            return (*failed_checks(self.bed.client, look), *diagnosis(look, logs))
+            return (*failed_checks(self.bed.nodes, look), *diagnosis(look, logs))
         except Exception as error:  # noqa: BLE001  nothing may keep the removal from happening
             return (f"the logs could not be collected: {as_harness_error(error).what}",)
 
@@ -63,7 +65,7 @@ class Teardown:
         try:
             with suppress(OSError):  # a full disk keeps no run from being removed
                 ledger.begin(Op.UNDEPLOY)
-            swept = sweep(self.bed.client, self.target.run, timeout=timeout)
+            swept = sweep(self.bed.client, self.target.run, timeout=timeout, nodes=self.bed.nodes)
             with suppress(OSError):
                 ledger.end(Op.UNDEPLOY, removed=dict(swept.removed), left=list(swept.left))
         except Exception as error:  # noqa: BLE001  a teardown has its own verdict
@@ -82,7 +84,10 @@ class Teardown:
     def keep(self) -> TeardownResult:
         """Leave the app up for a while, noted down so that no clean-up takes it."""
         keep = reaper.Keep(run=self.target.run, until=time.time() + KEEP_SECONDS)
-        keep.write(self.settings.cache)
+        if self.shared:
+            keep.share(self.bed.client, self.target)
+        else:
+            keep.write(self.settings.cache)
         hours = KEEP_SECONDS / 3600
         reason = f"kept for {hours:g} hours; `nox -s reap -- {self.target.run}` removes it"
         return TeardownResult(outcome=Outcome.SKIPPED, reason=reason)

@@ -7,16 +7,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 
+from harness.docker.nodes import Nodes
 from harness.embedded import engine as engines
 from harness.embedded import images, preflight, swarm
 from harness.embedded.endpoint import Engine
+from harness.embedded.node_endpoints import Finder
+from harness.embedded.node_images import spread
 from harness.embedded.provider import ImageProvider
-from harness.errors import EngineError
 from harness.settings import Settings
 
+ANSWER_SECONDS = 60.0  # an engine that is silent for longer has gone away
 DETACH_SINCE = 26  # the major version of the docker command that knows `stack deploy --detach`
 
 
@@ -33,7 +37,7 @@ class TestBed:
     engine: Engine
     client: docker.DockerClient
     preflight: preflight.Preflight
-    node_id: str
+    nodes: Nodes
     images: ImageProvider
     toolbox_built: Future[str]
     dnsrr: bool
@@ -70,34 +74,50 @@ def prepare(
     cache = settings.cache
     cache.mkdir(parents=True, exist_ok=True)
     engine = engines.resolve(mode=settings.engine, cache=cache, environment=environ, say=say)
-    client = engine.client()
+    client = engine.client(timeout=ANSWER_SECONDS * settings.timeout_factor)
     checked = preflight.check(client, engine, cache=cache, environment=environ)
     checked.require()
     swarm.ensure_swarm(client, engine=engine, cache=cache, say=say)
     swarm.ensure_proxy(client, engine=engine, cache=cache, say=say)
-    node = client.info()["Swarm"]
-    refuse_many_nodes(int(node.get("Nodes", 1)))
+    nodes = Finder(client=client, engine=engine, given=settings.nodes, environment=environ).nodes()
+    for other in nodes.others:
+        say(f"node {other.name} is reached at {other.environ['DOCKER_HOST']}")
     provider = ImageProvider(
         client=client,
         cache=cache,
         lock_timeout=settings.lock_timeout,
         say=say,
         factor=settings.timeout_factor,
+        nodes=nodes,
     )
     return TestBed(
         engine=engine,
         client=client,
         preflight=checked,
-        node_id=str(node["NodeID"]),
+        nodes=nodes,
         images=provider,
         toolbox_built=_in_background(
-            lambda: images.ensure_toolbox(
-                client, cache=cache, lock_timeout=settings.lock_timeout, say=say
-            )
+            lambda: _toolbox(client, nodes, cache=cache, settings=settings, say=say)
         ),
         dnsrr=needs_dnsrr(settings.endpoint_mode, ipvs=checked.ipvs),
         deploy_flags=_deploy_flags(checked),
     )
+
+
+def _toolbox(
+    client: docker.DockerClient,
+    nodes: Nodes,
+    *,
+    cache: Path,
+    settings: Settings,
+    say: Callable[[str], None],
+) -> str:
+    """Make sure of the tool image on every node, and return its reference."""
+    reference = images.ensure_toolbox(
+        client, cache=cache, lock_timeout=settings.lock_timeout, say=say
+    )
+    spread(nodes, reference, say=say)
+    return reference
 
 
 def _in_background(call: Callable[[], str]) -> Future[str]:
@@ -112,20 +132,6 @@ def _in_background(call: Callable[[], str]) -> Future[str]:
 
     threading.Thread(target=work, daemon=True).start()
     return future
-
-
-def refuse_many_nodes(nodes: int) -> None:
-    """Refuse a Swarm of several nodes: containers on the others are out of reach from here.
-
-    Raises:
-        EngineError: there is more than one node.
-    """
-    if nodes > 1:
-        raise EngineError(
-            f"the Swarm has {nodes} nodes, and apps can only be tested on one",
-            cause="commands, pages, logs and volumes of a task on another node are out of reach",
-            hint="use a Swarm of one node: CCCI_ENGINE=private",
-        )
 
 
 def needs_dnsrr(mode: str, *, ipvs: bool | None) -> bool:

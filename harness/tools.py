@@ -3,6 +3,9 @@
 The *reader* is on the network that apps are on, and asks them for pages; the backup repository is
 made in it while the app comes up, so that no stage waits for that. The *vault* is started for the
 backup, once the app's volumes exist: mounting a volume that does not exist yet would make it.
+
+Volumes are local to a node. Where some lie on other nodes, each of these has a vault and a
+repository of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from docker.types import Mount
 
 from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, REPOSITORY, VOLUMES, Repository
 from harness.docker.exec import ExecTarget
+from harness.docker.nodes import Nodes
 from harness.errors import EngineError
 from harness.waiting import Deadline, retry
 
@@ -41,6 +45,7 @@ class ToolContainers:
         labels: the run's labels.
         network: the network that apps are on.
         note: is told of every start that had to be tried again.
+        nodes: where there are other nodes: their engines.
     """
 
     client: docker.DockerClient
@@ -49,33 +54,48 @@ class ToolContainers:
     labels: Mapping[str, str]
     network: str = "proxy"
     note: Callable[[str], None] = field(default=lambda _: None)
-    _vaults: dict[str, frozenset[str]] = field(default_factory=dict)
+    nodes: Nodes | None = None
+    _vaults: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    _others: set[str] = field(default_factory=set)  # the other nodes that have a repository
     _password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     def start_reader(self) -> str:
         """Start the reader, make the repository in it, and return the container's id."""
         self.client.volumes.create(self._volume, labels=dict(self.labels))
-        identity = self._start("reader", [self._repository_mount()], network=self.network)
-        self._repository(identity).init()
+        mounts = [self._repository_mount()]
+        identity = self._start("reader", mounts, network=self.network, client=self.client)
+        self._repository(identity, self.client).init()
         return identity
 
-    def vault(self, volumes: tuple[str, ...]) -> Repository:
+    def vault(self, volumes: tuple[str, ...], *, node: str = "") -> Repository:
         """Return the repository as seen from a container that has those volumes mounted.
 
         One that was started before and has them all is used again.
+
+        Args:
+            volumes: their full names.
+            node: the id of the other node that they lie on; empty means the manager's.
         """
-        for identity, mounted in self._vaults.items():
-            if mounted >= set(volumes):
-                return self._repository(identity)
+        client = self.nodes.client_of(node) if self.nodes and node else self.client
+        for identity, (place, mounted) in self._vaults.items():
+            if place == node and mounted >= set(volumes):
+                return self._repository(identity, client)
         role = f"vault-{len(self._vaults) + 1}"
         # A volume that no task has needed yet is made here, and must be found by the clean-up too.
         mounts = [
             Mount(f"{VOLUMES}/{name}", name, type="volume", no_copy=True, labels=dict(self.labels))
             for name in volumes
         ]
-        identity = self._start(role, [self._repository_mount(), *mounts], network="none")
-        self._vaults[identity] = frozenset(volumes)
-        return self._repository(identity)
+        mounts = [self._repository_mount(), *mounts]
+        if node and node not in self._others:
+            client.volumes.create(self._volume, labels=dict(self.labels))
+        identity = self._start(role, mounts, network="none", client=client)
+        repository = self._repository(identity, client)
+        if node and node not in self._others:
+            repository.init()
+            self._others.add(node)
+        self._vaults[identity] = (node, frozenset(volumes))
+        return repository
 
     @property
     def _volume(self) -> str:
@@ -84,11 +104,13 @@ class ToolContainers:
     def _repository_mount(self) -> Mount:
         return Mount(REPOSITORY, self._volume, type="volume")
 
-    def _repository(self, identity: str) -> Repository:
-        target = ExecTarget(client=self.client, name="the tool container", resolve=lambda: identity)
+    def _repository(self, identity: str, client: docker.DockerClient) -> Repository:
+        target = ExecTarget(client=client, name="the tool container", resolve=lambda: identity)
         return Repository(target=target)
 
-    def _start(self, role: str, mounts: list[Mount], *, network: str) -> str:
+    def _start(
+        self, role: str, mounts: list[Mount], *, network: str, client: docker.DockerClient
+    ) -> str:
         """Start a container, and return its id.
 
         When the last container leaves an overlay network, its node forgets the network, and a
@@ -97,7 +119,7 @@ class ToolContainers:
         """
 
         def once(_attempt: int) -> str:
-            container = self._create(role, mounts, network)
+            container = self._create(role, mounts, network, client)
             try:
                 container.put_archive("/", _password_archive(self._password))
                 container.start()
@@ -122,8 +144,10 @@ class ToolContainers:
                 hint="docker network inspect it; the engine's log says more",
             ) from error
 
-    def _create(self, role: str, mounts: list[Mount], network: str) -> Container:
-        return self.client.containers.create(
+    def _create(
+        self, role: str, mounts: list[Mount], network: str, client: docker.DockerClient
+    ) -> Container:
+        return client.containers.create(
             self.image,
             list(IDLE),
             name=f"{self.stack}_ccci-{role}",

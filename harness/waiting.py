@@ -6,6 +6,7 @@ It fails at once when the state is lost, and a time-out shows the last thing it 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,21 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+class Interruptible:
+    """A pause of one thread that another one can end, now or before it has begun."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def interrupt(self) -> None:
+        """End the pause, and every later one at once."""
+        self._event.set()
+
+    def pause(self, seconds: float) -> bool:
+        """Let that many seconds pass; return whether it was interrupted."""
+        return self._event.wait(seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from harness.backups.labels import BackupSpec
 from harness.backups.restic import Repository, snapshot_path
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
 from harness.errors import RecipeError, UnknownNameError
 
@@ -23,22 +24,27 @@ class App:
     """A deployed app, as assertions and seed hooks see it.
 
     Args:
-        client: a client of the engine.
+        nodes: the engines of the Swarm's nodes.
         facts: what the run knows about itself.
-        node_id: the Swarm id of that engine's node.
         reader: the tool container's id.
+        vaults: the ids of the tool containers with the app's volumes, by their node's id.
         patience: seconds to wait for a container that is being replaced.
         note: is told of every exec and every request that had to be tried again.
         factor: multiplies every time-out.
     """
 
-    client: docker.DockerClient
+    nodes: Nodes
     facts: Facts
-    node_id: str
     reader: str
     patience: float = 60.0
     factor: float = 1.0
+    vaults: Mapping[str, str] = field(default_factory=dict)
     note: Callable[[str], None] = field(default=lambda _: None)
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """A client of the manager's engine."""
+        return self.nodes.client
 
     @property
     def domain(self) -> str:
@@ -47,7 +53,7 @@ class App:
 
     def snapshot(self) -> StackSnapshot:
         """Take one look at the stack: its services, tasks and containers."""
-        return read_stack(self.client, self.facts.stack, node_id=self.node_id)
+        return read_stack(self.nodes, self.facts.stack)
 
     def service(self, name: str = "app") -> ServiceState:
         """Return the state of the service of that short name.
@@ -105,6 +111,7 @@ class App:
             resolve=lambda: self._serving(service),
             patience=self.patience * self.factor,
             note=self.note,
+            nodes=self.nodes,
         )
 
     def exec_in_app(
@@ -184,7 +191,9 @@ class App:
 
     @cached_property
     def _prober(self) -> Prober:
-        return Prober(client=self.client, tool=self._tool, timeout=10.0 * self.factor)
+        return Prober(
+            client=self.client, tool=self._tool, timeout=10.0 * self.factor, nodes=self.nodes
+        )
 
     @cached_property
     def _tool(self) -> ExecTarget:
@@ -195,44 +204,79 @@ class App:
     def _reader_id(self) -> str:
         return self.reader
 
+    def vault_on(self, node: str) -> ExecTarget:
+        """Return where commands beside the app's volumes of a node are run.
+
+        Args:
+            node: the node's id; empty means the manager's.
+        """
+        place = node or self.nodes.own
+        return ExecTarget(
+            client=self.nodes.client_of(place),
+            name="the tool container",
+            resolve=lambda: self.vaults[place],
+        )
+
+    def repository_on(self, node: str) -> Repository:
+        """Return the backup repository of a node: the reader has that of the manager's."""
+        own = node == self.nodes.own
+        return Repository(target=self._tool if own else self.vault_on(node))
+
     @cached_property
     def backup(self) -> BackupView:
         """The snapshot that the backup stage made."""
-        return BackupView(app=self, repository=Repository(target=self._tool))
+        return BackupView(app=self, repositories=self.repository_on)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupView:
-    """What the backup op wrote, read back out of restic."""
+    """What the backup op wrote, read back out of restic.
+
+    Where volumes lie on several nodes, each node has a snapshot of its own; they are shown as one.
+    """
 
     app: App
-    repository: Repository
+    repositories: Callable[[str], Repository]  # by a node's id
+
+    @property
+    def snapshot_ids(self) -> Mapping[str, str]:
+        """The ids of the snapshots that the op named, by their nodes' ids; one as a rule."""
+        return dict(self.app.facts.seen["backup"]["snapshots"])
 
     @property
     def snapshot_id(self) -> str:
-        """The id of the snapshot that the op named."""
+        """The id of the snapshot that the op named; the first one's where there are several."""
         return str(self.app.facts.seen["backup"]["snapshot"])
 
     @cached_property
     def files(self) -> Mapping[str, int]:
         """Every regular file in the snapshot, by path, with its size in bytes."""
-        return self.repository.files(self._directory)
+        found: dict[str, int] = {}
+        for repository, directory in self._unpacked:
+            found.update(repository.files(directory))
+        return found
 
     def holds(self, path: str) -> bool:
         """Whether the snapshot has that path of its own (`/volumes/...`), be it an empty folder."""
-        return self.repository.holds(self._directory, path)
+        return any(repository.holds(place, path) for repository, place in self._unpacked)
 
     def read(self, path: str, *, service: str = "app") -> bytes:
         """Return what the snapshot holds of the file that the service sees at that path."""
-        return self.repository.read(self._directory, self.locate(path, service=service))
+        return self.read_own(self.locate(path, service=service))
 
     def read_own(self, path: str) -> bytes:
         """Return what the snapshot holds at a path of its own (`/volumes/...`)."""
-        return self.repository.read(self._directory, path)
+        for repository, directory in self._unpacked[:-1]:
+            if repository.holds(directory, path):
+                return repository.read(directory, path)
+        repository, directory = self._unpacked[-1]
+        return repository.read(directory, path)
 
     @cached_property
-    def _directory(self) -> str:
-        return self.repository.extract(self.snapshot_id)
+    def _unpacked(self) -> tuple[tuple[Repository, str], ...]:
+        """The repositories, each with the directory that its snapshot was unpacked to."""
+        found = [(self.repositories(node), id_) for node, id_ in self.snapshot_ids.items()]
+        return tuple((repository, repository.extract(id_)) for repository, id_ in found)
 
     def locate(self, path: str, *, service: str = "app") -> str:
         """Return where the snapshot holds what a service sees at that absolute path."""

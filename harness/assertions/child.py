@@ -26,7 +26,7 @@ def main() -> None:
     if not line:
         return
     order = Order.load(line)
-    client = look_only.connect(order.engine)
+    nodes = look_only.look_only_nodes(order.engine, order.node_id, order.others)
     arguments = [
         "-c",
         os.devnull,  # neither this project's pytest settings nor a stranger's apply
@@ -41,7 +41,7 @@ def main() -> None:
         "-rA",
         *(path for path, _ in order.files),
     ]
-    plugin = StagePlugin(order, client)
+    plugin = StagePlugin(order, nodes)
     code = pytest.main(arguments, plugins=[plugin])
     if plugin.unreadable or (code in DONE and plugin.left == 0):
         append(Path(order.results), END)

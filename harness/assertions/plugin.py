@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 from docker.errors import DockerException
 from requests.exceptions import RequestException
@@ -15,7 +14,7 @@ from requests.exceptions import RequestException
 from harness.assertions.app import App, BackupView
 from harness.assertions.protocol import Facts, Order, append
 from harness.assertions.witnesses import WitnessView
-from harness.docker.exec import ExecTarget
+from harness.docker.nodes import Nodes
 from harness.errors import HarnessError
 from harness.ledger import Ledger
 from harness.model import Origin, Outcome
@@ -38,20 +37,20 @@ class StagePlugin:
 
     Args:
         order: what to assert about.
-        client: a client of the engine.
+        nodes: the engines of the Swarm's nodes.
     """
 
     unreadable = False
     left = -1  # not known until the files are read
 
-    def __init__(self, order: Order, client: docker.DockerClient) -> None:
+    def __init__(self, order: Order, nodes: Nodes) -> None:
         self._order = order
         self._ledger = Ledger(Path(order.facts.ledger))
         self._app = App(
-            client=client,
+            nodes=nodes,
             facts=order.facts,
-            node_id=order.node_id,
             reader=order.reader,
+            vaults=order.vaults,
             patience=order.patience,
             factor=order.timeout_factor,
             note=self._ledger.note,
@@ -86,10 +85,7 @@ class StagePlugin:
     @pytest.fixture(scope="session", name="witnesses")
     def witnesses_fixture(self) -> WitnessView:
         """The harness's own witness files in the app's volumes."""
-        vault = ExecTarget(
-            client=self._app.client, name="the tool container", resolve=lambda: self._order.vault
-        )
-        return WitnessView(vault=vault, facts=self._order.facts)
+        return WitnessView(vaults=self._app.vault_on, facts=self._order.facts)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Remember how many tests there are."""

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.docker.nodes import Endpoint
 from harness.model import AssertionResult, Origin, Outcome, Stage
 
 LOGIN_STATUSES = (401, 403)
@@ -75,9 +76,10 @@ class Order:
     engine: Mapping[str, str]  # the environment variables that lead to the engine
     node_id: str
     reader: str  # the tool container that asks apps for pages and reads the backup repository
-    vault: str  # the tool container that has the app's volumes mounted, or empty
+    vaults: Mapping[str, str]  # the tool containers with the app's volumes, by their node's id
     patience: float  # seconds to wait for a container
     timeout_factor: float
+    others: tuple[Endpoint, ...] = ()  # how the engines of other nodes are reached
 
     def dump(self) -> bytes:
         """Return the order as one line."""
@@ -94,6 +96,7 @@ class Order:
         facts["handed_over"] = tuple(facts["handed_over"])
         raw["facts"] = Facts(**facts)
         raw["files"] = tuple((path, Origin(origin)) for path, origin in raw["files"])
+        raw["others"] = tuple(Endpoint(**other) for other in raw["others"])
         return cls(**raw)
 
 

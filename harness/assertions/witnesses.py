@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.assertions.protocol import Facts
@@ -15,11 +15,11 @@ class WitnessView:
     """The witnesses of one run.
 
     Args:
-        vault: the container that has the app's volumes mounted.
+        vaults: returns the container that has the app's volumes of a node mounted.
         facts: what the run knows about itself.
     """
 
-    vault: ExecTarget
+    vaults: Callable[[str], ExecTarget]
     facts: Facts
 
     def expected(self) -> Mapping[str, str]:
@@ -29,8 +29,9 @@ class WitnessView:
     def problems(self) -> list[str]:
         """Return what is wrong with which witness, a sentence each; empty when all are intact."""
         later = self.facts.seen[self.facts.stage].get("changed_witnesses", {})
+        places = self.facts.seen[self.facts.stage].get("places", {})
         found = (
-            Witnesses(vault=self.vault, stack=self.facts.stack).problem(
+            Witnesses(vault=self.vaults(places.get(volume, "")), stack=self.facts.stack).problem(
                 volume, expected=text, later=str(later.get(volume, ""))
             )
             for volume, text in self.expected().items()

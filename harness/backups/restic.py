@@ -76,13 +76,16 @@ class Repository:
         """Make the repository."""
         self._restic(["init"])
 
-    def backup(self, parts: Sequence[VolumePart], *, host: str, own_files: int = 0) -> Snapshot:
+    def backup(
+        self, parts: Sequence[VolumePart], *, host: str, own_files: int | None = 0
+    ) -> Snapshot:
         """Back the parts up into one snapshot.
 
         Args:
             parts: what to back up.
             host: the name that the snapshot gets.
-            own_files: how many of the files are the harness's own, and no data of the app.
+            own_files: how many of the files are the harness's own, and no data of the app; None
+                where the snapshot may be empty, because there are others.
 
         Raises:
             BackupError: a declared path does not exist, or not a single file of the app was found.
@@ -91,12 +94,8 @@ class Repository:
         self._require(paths)
         done = self._restic(["backup", "--json", "--host", host, *paths])
         snapshot = self._named_in_full(Snapshot.parse(done.text))
-        if snapshot.files <= own_files:
-            raise BackupError(
-                f"the backup is empty: no file below {', '.join(paths)}",
-                cause="the labels name the wrong volume, or the app keeps its data elsewhere",
-                hint="look at backupbot.backup.volumes.* in compose.yml",
-            )
+        if own_files is not None:
+            require_data(snapshot.files - own_files, parts)
         return snapshot
 
     def restore(self, snapshot_id: str, parts: Sequence[VolumePart]) -> None:
@@ -172,6 +171,20 @@ class Repository:
             return self.target.exec(argv, timeout=self.timeout, check=check)
         except OF_OUR_OWN as error:
             raise TestBedError(error.what, cause=error.cause, detail=error.detail) from error
+
+
+def require_data(files: int, parts: Sequence[VolumePart]) -> None:
+    """Refuse a backup that holds no file of the app.
+
+    Raises:
+        BackupError: it holds none.
+    """
+    if files <= 0:
+        raise BackupError(
+            f"the backup is empty: no file below {', '.join(_all_paths(parts))}",
+            cause="the labels name the wrong volume, or the app keeps its data elsewhere",
+            hint="look at backupbot.backup.volumes.* in compose.yml",
+        )
 
 
 def paths_of(part: VolumePart) -> list[str]:

@@ -1,6 +1,6 @@
 """What is worth keeping of a stack before it is removed: the log of every service, and what ails.
 
-Logs are taken from the containers of this engine's own node, those of earlier tasks included.
+Logs are taken from the containers of every node that answers, those of earlier tasks included.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import docker
 from docker.errors import APIError
 
+from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before, unsettled
 from harness.docker.settle import describe_tasks
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.errors import EngineError
 
 LAST_LINES = 15
 
 
 def collect_logs(
-    client: docker.DockerClient,
+    nodes: Nodes,
     snapshot: StackSnapshot,
     directory: Path,
     *,
@@ -28,7 +29,7 @@ def collect_logs(
     """Write each service's log to `<directory>/<service>.log`, and return the files by service.
 
     Args:
-        client: a client of the engine that has the containers.
+        nodes: the engines of the Swarm's nodes.
         snapshot: a look at the stack.
         directory: where to; must exist.
         scrub: masks secrets.
@@ -37,7 +38,7 @@ def collect_logs(
     for service in snapshot.services:
         parts = [
             f"--- task {task.id} slot {task.slot} {task.state} {task.error}\n"
-            + scrub(_log(client, snapshot, task))
+            + scrub(_log(nodes, snapshot, task))
             for task in reversed(snapshot.tasks_of(service))
             if task.container_id
         ]
@@ -47,34 +48,39 @@ def collect_logs(
     return written
 
 
-def _log(client: docker.DockerClient, snapshot: StackSnapshot, task: TaskState) -> str:
-    if task.node_id != snapshot.node_id:
+def _log(nodes: Nodes, snapshot: StackSnapshot, task: TaskState) -> str:
+    if not snapshot.sees(task.node_id):
         return f"(its container is on node {task.node_id}, out of reach from here)\n"
     try:
-        raw: bytes = client.api.logs(task.container_id, timestamps=True, tail=5000)
+        raw: bytes = nodes.client_of(task.node_id).api.logs(
+            task.container_id, timestamps=True, tail=5000
+        )
     except APIError as error:
         return f"(its log is gone: {error.explanation})\n"
+    except EngineError as error:
+        return f"(its log is out of reach: {error.what})\n"
     return raw.decode(errors="replace")
 
 
-def failed_checks(client: docker.DockerClient, snapshot: StackSnapshot) -> tuple[str, ...]:
+def failed_checks(nodes: Nodes, snapshot: StackSnapshot) -> tuple[str, ...]:
     """Return the last words of each service's failed health check, newest container first."""
     lines = []
     for service in snapshot.services:
         for task in snapshot.tasks_of(service):
-            said = _failed_check(client, task) if task.node_id == snapshot.node_id else ""
+            said = _failed_check(nodes, task) if snapshot.sees(task.node_id) else ""
             if said:
                 lines.append(f"health   {service.name}.{task.slot}: {said}")
                 break
     return tuple(lines)
 
 
-def _failed_check(client: docker.DockerClient, task: TaskState) -> str:
+def _failed_check(nodes: Nodes, task: TaskState) -> str:
     if not task.container_id:
         return ""
     try:
+        client = nodes.client_of(task.node_id)
         state = client.api.inspect_container(task.container_id)["State"]
-    except APIError:
+    except (APIError, EngineError):
         return ""
     checks = (state.get("Health") or {}).get("Log") or []
     bad = [check for check in checks if check["ExitCode"] != 0]

@@ -19,6 +19,7 @@ import docker
 from docker.errors import APIError
 
 from harness.docker.exec_stream import Output, close, converse, output_into
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ContainerState, read_container
 from harness.errors import (
     ContainerUnavailableError,
@@ -84,12 +85,13 @@ class ExecTarget:
     """Where commands are run: how the container that serves right now is found.
 
     Args:
-        client: a client of the engine that has the container.
+        client: a client of the engine that has the container, unless `nodes` says otherwise.
         name: what the container is of, for messages: a service's name.
         resolve: returns the id of the container that serves now, or None when there is none.
         patience: seconds to wait for a container to come up, each time one is needed.
         note: is told of every try that has to be made again, and of how many there were then.
         clock: measures the waits between tries; a command's own time is always real.
+        nodes: where the container may be on any node: their engines.
     """
 
     client: docker.DockerClient
@@ -98,6 +100,15 @@ class ExecTarget:
     patience: float = 60.0
     note: Callable[[str], None] = field(default=lambda _: None)
     clock: Clock = SYSTEM_CLOCK
+    nodes: Nodes | None = None
+
+    def engine_of(self, container: str) -> docker.DockerClient:
+        """Return a client of the engine that has the container of that id.
+
+        Raises:
+            EngineError: it is on another node, whose engine does not answer.
+        """
+        return self.nodes.having(container) if self.nodes else self.client
 
     def exec(
         self,
@@ -189,7 +200,7 @@ class ExecTarget:
 
         def look() -> ContainerState | None:
             identity = self.resolve()
-            return read_container(self.client, identity) if identity else None
+            return read_container(self.engine_of(identity), identity) if identity else None
 
         try:
             found = wait_for(
@@ -211,7 +222,7 @@ class ExecTarget:
 
     def serves(self, container: ContainerState) -> bool:
         """Whether that container still is the one that serves, and was not restarted meanwhile."""
-        after = read_container(self.client, container.id)
+        after = read_container(self.engine_of(container.id), container.id)
         same = after is not None and after.running and after.started_at == container.started_at
         return same and self.resolve() == container.id
 
@@ -292,9 +303,13 @@ class _Try:
             attempts=attempt,
         )
 
+    @property
+    def _api(self) -> docker.APIClient:
+        return self.target.engine_of(self.container.id).api
+
     def _converse(self) -> str:
         """Start it, let it run until its streams end, and return the exec's id."""
-        api, command = self.target.client.api, self.command
+        api, command = self._api, self.command
         try:
             exec_id: str = api.exec_create(
                 self.container.id,
@@ -325,7 +340,7 @@ class _Try:
         """
         try:
             inspected: Mapping[str, Any] = wait_for(
-                lambda: self.target.client.api.exec_inspect(exec_id),
+                lambda: self._api.exec_inspect(exec_id),
                 what="the command's end",
                 deadline=Deadline.after(self.command.timeout, self.target.clock),
                 ready=lambda look: not look.get("Running", False),

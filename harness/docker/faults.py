@@ -23,6 +23,7 @@ from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from harness.docker.nodes import Nodes
 from harness.errors import (
     DiskFullError,
     EngineError,
@@ -226,15 +227,16 @@ def _engine_error(error: Exception, said: str) -> TestBedError:
     )
 
 
-def spoiled(client: docker.DockerClient) -> TestBedError | None:
+def spoiled(nodes: Nodes) -> TestBedError | None:
     """Return what is wrong with the machine right now, if that makes any failure on it worthless.
 
     Looked at before something is called *failed*: an app that has no room to write, or whose
     engine went away under it, fails in words of its own.
 
     Args:
-        client: a client of the engine that runs the app.
+        nodes: the engines of the Swarm's nodes; each that was ready at the start has to be.
     """
+    client = nodes.client
     try:
         info: Mapping[str, Any] = client.info()
     except ENGINE_ERRORS as error:
@@ -246,7 +248,11 @@ def spoiled(client: docker.DockerClient) -> TestBedError | None:
             cause=str(swarm.get("Error") or "") or "it left its Swarm while the run went on",
             hint="docker info shows its state; the next run makes a Swarm again",
         )
-    return _full_disk(client, info)
+    try:
+        gone = nodes.gone()
+    except ENGINE_ERRORS as error:
+        return _engine_error(error, "".join(traceback.format_exception_only(error)).strip())
+    return gone or _full_disk(client, info)
 
 
 def _full_disk(client: docker.DockerClient, info: Mapping[str, Any]) -> DiskFullError | None:
@@ -269,11 +275,11 @@ def _full_disk(client: docker.DockerClient, info: Mapping[str, Any]) -> DiskFull
     return None
 
 
-def believed(error: HarnessError, client: docker.DockerClient) -> HarnessError:
+def believed(error: HarnessError, nodes: Nodes) -> HarnessError:
     """Return the error; or what is wrong with the machine, if it spoils what would be a verdict."""
     if error.outcome is not Outcome.FAILED:
         return error
-    fault = spoiled(client)
+    fault = spoiled(nodes)
     if fault is None:
         return error
     fault.detail = str(error)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import docker
 
 from harness.docker.exec import ExecTarget
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ContainerState
 from harness.errors import ContainerUnavailableError, RecipeError
 from harness.waiting import Deadline, retry
@@ -94,15 +95,17 @@ class Prober:
     """Sends requests from a tool container.
 
     Args:
-        client: a client of the engine that has the app's containers.
+        client: a client of the engine that has the app's containers, unless `nodes` says otherwise.
         tool: the tool container.
         network: the network that both are on.
+        nodes: where the app's containers may be on any node: their engines.
     """
 
     client: docker.DockerClient
     tool: ExecTarget
     network: str = "proxy"
     timeout: float = field(default=10.0)
+    nodes: Nodes | None = None
 
     def send(self, container: str, request: Request, *, port: int, host: str) -> Response:
         """Send a request to a container, once, and return its answer.
@@ -153,7 +156,8 @@ class Prober:
             RecipeError: it is not on that network.
         """
         try:
-            inspected = self.client.api.inspect_container(container)
+            client = self.nodes.having(container) if self.nodes else self.client
+            inspected = client.api.inspect_container(container)
         except docker.errors.NotFound as error:
             raise ContainerUnavailableError(f"container {container[:12]} is gone") from error
         networks = inspected["NetworkSettings"]["Networks"]

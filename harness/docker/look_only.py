@@ -8,7 +8,7 @@ mistakes: code that opens a connection of its own to the engine is not held back
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import docker
 from docker.utils import kwargs_from_env
 from requests import PreparedRequest, Response
 
+from harness.docker.nodes import Endpoint, Nodes
 from harness.errors import LookOnlyError
 
 LOOKS = frozenset({"GET", "HEAD"})
@@ -59,6 +60,21 @@ def connect(environment: Mapping[str, str]) -> LookOnlyClient:
     # The ssh program knows the user's keys, agents and jump hosts; paramiko does not.
     ssh = environment.get("DOCKER_HOST", "").startswith("ssh://")
     return LookOnlyClient(**kwargs_from_env(environment=dict(environment)), use_ssh_client=ssh)
+
+
+def look_only_nodes(environment: Mapping[str, str], own: str, others: Sequence[Endpoint]) -> Nodes:
+    """Return the engines of a Swarm's nodes, of which none does more than look.
+
+    Args:
+        environment: the variables that lead to the manager's engine.
+        own: the Swarm id of that engine's node.
+        others: the endpoints of the other nodes.
+
+    Raises:
+        DockerException: the manager's engine does not answer.
+    """
+    client = connect(environment)
+    return Nodes(client=client, own=own, others=tuple(others), connect=connect)
 
 
 def _refuse(what: str) -> NoReturn:

@@ -112,9 +112,9 @@ def _finished_slots(service: ServiceState, tasks: tuple[TaskState, ...]) -> list
 def _container_problem(snapshot: StackSnapshot, task: TaskState) -> str:
     """Return why the task's container cannot be asked for anything yet, or nothing.
 
-    A container on another node cannot be seen from here: there, the task's own state has to do.
+    A container on a node whose engine was not asked cannot be seen: the task's own state has to do.
     """
-    if task.node_id != snapshot.node_id:
+    if not snapshot.sees(task.node_id):
         return ""
     container = snapshot.containers.get(task.container_id)
     if container is None:

@@ -8,12 +8,11 @@ end, not how far its tasks got, and not the machine's state at the end.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-import docker
+from dataclasses import dataclass, field
 
 from harness.docker.deaths import killed_from_outside
 from harness.docker.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
+from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before, lost, unsettled
 from harness.docker.snapshot import (
     NAMESPACE_LABEL,
@@ -46,10 +45,9 @@ BEFORE_START = {
 
 
 def settle(
-    client: docker.DockerClient,
+    nodes: Nodes,
     stack: str,
     *,
-    node_id: str,
     before: Before,
     timeout: float,
     interval: float = 0.05,
@@ -57,9 +55,8 @@ def settle(
     """Wait until the stack has settled, and return the last look at it.
 
     Args:
-        client: a client of a manager's engine.
+        nodes: the engines of the Swarm's nodes.
         stack: the stack's name.
-        node_id: the Swarm id of that engine's own node.
         before: the stack as it was before the op; nothing for a fresh one.
         timeout: seconds to wait.
         interval: seconds between looks.
@@ -68,11 +65,11 @@ def settle(
         ConvergenceError: it will never settle, or has not in time.
         TestBedError: the same, and the machine is to blame.
     """
-    judge = _Judge(client=client, before=before, check=Deadline.after(STUCK_SECONDS))
+    judge = _Judge(nodes=nodes, before=before, check=Deadline.after(STUCK_SECONDS))
     looks: list[StackSnapshot] = []
 
     def look() -> StackSnapshot:
-        looks[:] = [read_stack(client, stack, node_id=node_id)]
+        looks[:] = [read_stack(nodes, stack)]
         return looks[0]
 
     try:
@@ -95,18 +92,21 @@ class _Judge:
     """Says whose fault it is that a stack does not settle.
 
     Args:
-        client: a client of a manager's engine.
+        nodes: the engines of the Swarm's nodes.
         before: the stack as it was before the op.
         check: when the machine is looked at if the app has not begun by then.
     """
 
-    client: docker.DockerClient
+    nodes: Nodes
     before: Before
     check: Deadline
+    _seen: dict[str, str] = field(default_factory=dict)  # names of services, by their ids
 
     def lost(self, look: StackSnapshot) -> HarnessError | None:
         """Return why the stack never will settle, or None while it may."""
         what = "the app did not come up"
+        if removed := self._removed(look):
+            return _with(removed, what, describe_tasks(look))
         if reason := lost(look, self.before):
             what = f"{what}: {reason}"
             fault = self._machine(look)
@@ -116,6 +116,20 @@ class _Judge:
             # On a full disk the Swarm's own records stand still: nothing more would be seen.
             fault = self._no_room(look) or self._stuck(look)
         return _with(fault, what, describe_tasks(look)) if fault else None
+
+    def _removed(self, look: StackSnapshot) -> TestBedError | None:
+        """Return that a service is gone which was there: no recipe does that."""
+        there = {service.id: service.name for service in look.services}
+        self._seen |= there
+        gone = {name for identity, name in self._seen.items() if identity not in there}
+        gone |= self.before.templates.keys() - set(there.values())  # no deploy here prunes
+        if not gone:
+            return None
+        return TestBedError(
+            f"services were removed while the app came up: {', '.join(sorted(gone))}",
+            cause=f"somebody or something else removed them, or the whole stack {look.stack}",
+            hint="docker events shows who; run it again where nobody cleans up meanwhile",
+        )
 
     def late(self, look: StackSnapshot, timeout: float, detail: str) -> HarnessError:
         """Return why the stack has not settled in time."""
@@ -152,7 +166,7 @@ class _Judge:
         if not self.check.passed() or not self._not_begun(look):
             return None
         self.check = Deadline.after(STUCK_SECONDS)
-        return spoiled(self.client)
+        return spoiled(self.nodes)
 
     def _machine(self, look: StackSnapshot) -> TestBedError | None:
         """Return what is wrong with the machine, from this op's tasks and from a look at it."""
@@ -161,13 +175,13 @@ class _Judge:
             if (task.broken or task.live) and not mine and (fault := fault_in(task.error)):
                 return fault.error(f"{service.name}: {task.error}")
         for service, task in self._fresh(look):
-            if task.broken and killed_from_outside(self.client, task):
+            if task.broken and killed_from_outside(self.nodes, task):
                 return TestBedError(
                     f"a container of {service.name} was killed from outside while the app came up",
                     cause="this machine ran out of memory, or somebody or something killed it",
                     hint="dmesg shows what the kernel killed; free -m; run fewer things at a time",
                 )
-        return spoiled(self.client)
+        return spoiled(self.nodes)
 
     def _not_begun(self, look: StackSnapshot) -> tuple[str, str] | None:
         """Return a service of which no program was ever started, and the likely cause of that.
@@ -190,7 +204,7 @@ class _Judge:
         label = f"{NAMESPACE_LABEL}={look.stack}"
         without = [
             str(network["Name"])
-            for network in self.client.api.networks(filters={"label": label})
+            for network in self.nodes.client.api.networks(filters={"label": label})
             if network.get("Scope") == "swarm" and not (network.get("IPAM") or {}).get("Config")
         ]
         if without:

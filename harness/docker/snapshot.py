@@ -6,13 +6,18 @@ Source of the shapes: the Engine API, `/services`, `/tasks` and `/containers/ID/
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import docker
 from docker.errors import NotFound
+
+from harness.docker.nodes import Nodes
+from harness.errors import EngineError
 
 NOT_COMPARED = frozenset({"Runtime", "Placement"})
 NAMESPACE_LABEL = "com.docker.stack.namespace"
@@ -28,7 +33,7 @@ class ContainerState:
     health: str | None
     exit_code: int
     started_at: str
-    age: float = math.inf  # seconds that it has been running, by this machine's clock
+    age: float = math.inf  # seconds that it has been running
 
     @classmethod
     def parse(cls, inspected: Mapping[str, Any]) -> ContainerState:
@@ -42,7 +47,7 @@ class ContainerState:
             health=health["Status"] if health else None,
             exit_code=int(state["ExitCode"]),
             started_at=state["StartedAt"],
-            age=_age(state["StartedAt"]),
+            age=_age(inspected["Id"], state["StartedAt"]),
         )
 
     @property
@@ -56,10 +61,23 @@ class ContainerState:
         return self.running and (not self.checked or self.health == "healthy")
 
 
-def _age(started_at: str) -> float:
-    """Return how long ago a moment was, in seconds; 0 if it is none."""
+def _age(identity: str, started_at: str) -> float:
+    """Return for how long a container has been running since that moment, in seconds.
+
+    The host's clock, which may be set at any time, is asked once; from then on it is the one that
+    nobody can set.
+    """
+    began = _began(identity, started_at)
+    return 0.0 if began is None else time.monotonic() - began
+
+
+@lru_cache(maxsize=4096)
+def _began(_identity: str, started_at: str) -> float | None:
+    """Return when that was on the monotonic clock; a moment that has yet to come counts as now."""
     started = _moment(started_at)
-    return (datetime.now(UTC) - started).total_seconds() if started else 0.0
+    if started is None:
+        return None
+    return time.monotonic() - max(0.0, (datetime.now(UTC) - started).total_seconds())
 
 
 def _moment(text: str) -> datetime | None:
@@ -193,13 +211,18 @@ def _mode(mode: Mapping[str, Any]) -> tuple[int | None, bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackSnapshot:
-    """One look at a stack. `containers` holds only those of this engine's own node."""
+    """One look at a stack. `containers` holds those of the manager's node and of `others`."""
 
     stack: str
     node_id: str
     services: tuple[ServiceState, ...]
     tasks: tuple[TaskState, ...]
     containers: Mapping[str, ContainerState]
+    others: frozenset[str] = frozenset()  # ids of other nodes whose containers were looked at
+
+    def sees(self, node: str) -> bool:
+        """Whether the containers of the node of that id were looked at."""
+        return node == self.node_id or node in self.others
 
     def service(self, name: str) -> ServiceState | None:
         """Return the service of that short name, or None."""
@@ -211,33 +234,55 @@ class StackSnapshot:
         return tuple(sorted(mine, key=lambda task: task.created_at, reverse=True))
 
 
-def read_stack(client: docker.DockerClient, stack: str, *, node_id: str) -> StackSnapshot:
+def read_stack(nodes: Nodes, stack: str, *, patient: bool = False) -> StackSnapshot:
     """Take one look at a stack.
 
     Args:
-        client: a client of a manager's engine.
+        nodes: the engines of the Swarm's nodes.
         stack: the stack's name.
-        node_id: the Swarm id of that engine's own node.
+        patient: pass over other nodes whose engines cannot be asked, instead of raising.
+
+    Raises:
+        EngineError: the engine of a node that runs one of the tasks cannot be asked.
     """
+    client = nodes.client
     namespace = {"label": f"{NAMESPACE_LABEL}={stack}"}
     services = client.api.services(filters=namespace)  # type: ignore[no-untyped-call]  # stubs lack it
     found_tasks = client.api.tasks(filters=namespace)  # type: ignore[no-untyped-call]  # stubs lack it
     tasks = tuple(TaskState.parse(raw) for raw in found_tasks)
-    wanted = [
-        task.container_id
-        for task in tasks
-        if task.node_id == node_id and task.container_id and task.desired == "running"
-    ]
-    found = {identity: read_container(client, identity) for identity in wanted}
+    found, silent = _containers(nodes, tasks, patient=patient)
     return StackSnapshot(
         stack=stack,
-        node_id=node_id,
+        node_id=nodes.own,
         services=tuple(
             sorted((ServiceState.parse(raw, stack) for raw in services), key=lambda s: s.name)
         ),
         tasks=tasks,
-        containers={identity: state for identity, state in found.items() if state is not None},
+        containers=found,
+        others=frozenset(other.id for other in nodes.others) - silent,
     )
+
+
+def _containers(
+    nodes: Nodes, tasks: tuple[TaskState, ...], *, patient: bool
+) -> tuple[dict[str, ContainerState], frozenset[str]]:
+    """Return the containers of running tasks, and the nodes whose engines could not be asked."""
+    nodes.saw((task.container_id, task.node_id) for task in tasks if task.container_id)
+    found: dict[str, ContainerState] = {}
+    silent: set[str] = set()
+    for task in tasks:
+        if not task.container_id or task.desired != "running" or task.node_id in silent:
+            continue
+        try:
+            state = read_container(nodes.client_of(task.node_id), task.container_id)
+        except EngineError:
+            if not patient:
+                raise
+            silent.add(task.node_id)
+            continue
+        if state is not None:
+            found[task.container_id] = state
+    return found, frozenset(silent)
 
 
 def read_container(client: docker.DockerClient, identity: str) -> ContainerState | None:

@@ -88,7 +88,9 @@ class Paths:
         return next((one.pid for one in running if one.program == "dockerd"), None)
 
 
-def locked(cache: Path, purpose: str, say: Callable[[str], None]) -> AbstractContextManager[None]:
+def locked(
+    cache: Path, purpose: str, say: Callable[[str], None]
+) -> AbstractContextManager[locks.Held]:
     """Return the lock under which the cache's engine is started, stopped or removed."""
     return locks.hold(
         cache / "locks", "engine-start", purpose=purpose, timeout=LOCK_SECONDS, say=say

@@ -245,25 +245,39 @@ def _swarm(swarm: Mapping[str, Any]) -> Row:
 def _disk_rows(
     info: Mapping[str, Any], engine: Engine, cache: Path, needed_gib: float, host: Host
 ) -> Iterator[Row]:
-    root = Path(str(info.get("DockerRootDir") or ""))
-    if _shares_kernel(info, engine, host) and root.is_absolute():
+    root = engine_data(info, engine, host)
+    if root is not None:
         yield _disk("disk of the engine", root, needed_gib, "docker system prune", host)
     yield _disk("disk of the cache", cache, needed_gib, "set CCCI_CACHE to a larger disk", host)
 
 
-def _disk(name: str, path: Path, needed_gib: float, remedy: str, host: Host) -> Row:
+def engine_data(info: Mapping[str, Any], engine: Engine, host: Host | None = None) -> Path | None:
+    """Return the engine's data directory, or None when it does not lie on this machine."""
+    root = Path(str(info.get("DockerRootDir") or ""))
+    ours = _shares_kernel(info, engine, host or Host()) and root.is_absolute()
+    return root if ours else None
+
+
+def free_bytes(path: Path, host: Host | None = None) -> int | None:
+    """Return the room where a path lies or will lie, or None when that cannot be known."""
     for place in (path, *path.absolute().parents):
         with suppress(OSError):  # it is not there yet, or may not be looked into
-            free = host.free_bytes(place) / GIB
-            ok = free >= needed_gib
-            return Row(
-                name=name,
-                value=f"{free:.1f} GiB free at {path}",
-                ok=ok,
-                note="" if ok else f"{needed_gib:g} GiB are needed: {remedy}",
-                concern=Concern.DISK,
-            )
-    return Row(name=name, value=f"unknown at {path}", concern=Concern.DISK)
+            return (host or Host()).free_bytes(place)
+    return None
+
+
+def _disk(name: str, path: Path, needed_gib: float, remedy: str, host: Host) -> Row:
+    free = free_bytes(path, host)
+    if free is None:
+        return Row(name=name, value=f"unknown at {path}", concern=Concern.DISK)
+    ok = free / GIB >= needed_gib
+    return Row(
+        name=name,
+        value=f"{free / GIB:.1f} GiB free at {path}",
+        ok=ok,
+        note="" if ok else f"{needed_gib:g} GiB are needed: {remedy}",
+        concern=Concern.DISK,
+    )
 
 
 def _memory(info: Mapping[str, Any]) -> Row:

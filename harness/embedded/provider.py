@@ -14,7 +14,9 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from harness.docker.faults import ENGINE_ERRORS, NO_ROOM
+from harness.docker.nodes import Nodes
 from harness.embedded import images
+from harness.embedded.node_images import spread
 from harness.errors import EngineError, ImageError, InvalidRecipeError
 from harness.model import Adaptation
 from harness.waiting import Deadline
@@ -78,6 +80,7 @@ class ImageProvider:
         lock_timeout: seconds to wait for another run that builds the same image.
         say: is told of every pull and build.
         factor: multiplies the time-outs of a pull.
+        nodes: where there are other nodes, to which images are copied too.
     """
 
     client: docker.DockerClient
@@ -85,6 +88,7 @@ class ImageProvider:
     lock_timeout: float
     say: Callable[[str], None]
     factor: float = 1.0
+    nodes: Nodes | None = None
     _known: dict[str, tuple[str, Adaptation | None]] = field(default_factory=dict)
 
     def __call__(self, image: str) -> tuple[str, Adaptation | None]:
@@ -97,7 +101,10 @@ class ImageProvider:
             EngineError: the engine does not answer.
         """
         if image not in self._known:
-            self._known[image] = self._find(image)
+            found = self._find(image)
+            if self.nodes is not None:
+                spread(self.nodes, found[0], say=self.say)
+            self._known[image] = found
         return self._known[image]
 
     def _find(self, image: str) -> tuple[str, Adaptation | None]:

@@ -96,7 +96,7 @@ def ensure_proxy(
     return made
 
 
-def _locked(cache: Path, purpose: str, say: Say) -> AbstractContextManager[None]:
+def _locked(cache: Path, purpose: str, say: Say) -> AbstractContextManager[locks.Held]:
     return locks.hold(cache / "locks", LOCK, purpose=purpose, timeout=LOCK_SECONDS, say=say)
 
 

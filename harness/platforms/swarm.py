@@ -7,6 +7,7 @@ deployment is laid over them and reported.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from docker.errors import APIError, NotFound
 
 from harness import proc
 from harness.docker.faults import fault_in
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import RUN_LABEL
 from harness.errors import (
@@ -68,6 +70,7 @@ class SwarmPlatform:
         extra_env: what the recipe's meta sets besides `.env.sample`.
         deploy_flags: more options for `docker stack deploy`.
         say: is told what is done.
+        nodes: where there are other nodes, whose volumes must not be taken either.
     """
 
     client: docker.DockerClient
@@ -80,6 +83,7 @@ class SwarmPlatform:
     deploy_flags: tuple[str, ...] = ()
     say: Callable[[str], None] = field(default=lambda _: None)
     name: str = "swarm"
+    nodes: Nodes | None = None
     _app: AppEnvironment | None = None
     _values: dict[str, str] = field(default_factory=dict)
 
@@ -101,7 +105,7 @@ class SwarmPlatform:
         stack = self.target.stack
         _refuse(compose, stack)
         _refuse_shared(compose)
-        _refuse_taken(self.client, compose, self.target)
+        _refuse_taken(self.client, compose, self.target, self.nodes)
         machine, notes = self._machine(compose)
         notes += self._create_secrets(compose, self._app)
         override, adapted = build(compose, self.target, revision, machine)
@@ -232,7 +236,9 @@ def _refuse_shared(compose: Compose) -> None:
         )
 
 
-def _refuse_taken(client: docker.DockerClient, compose: Compose, target: Target) -> None:
+def _refuse_taken(
+    client: docker.DockerClient, compose: Compose, target: Target, nodes: Nodes | None = None
+) -> None:
     """Refuse what would be deployed over something of that name that is not the run's own.
 
     A fixed `name:` in a compose file leads to whatever is called so already; a restore would empty
@@ -242,10 +248,11 @@ def _refuse_taken(client: docker.DockerClient, compose: Compose, target: Target)
         TestBedError: there is something of that name.
     """
     taken = []
-    for volume in compose.volumes.values():
+    engines = [client, *(engine for _, engine in (nodes.each_other() if nodes else ()))]
+    for volume, engine in itertools.product(compose.volumes.values(), engines):
         with suppress(NotFound):
             name = volume.full_name(target.stack)
-            labels = client.api.inspect_volume(name).get("Labels") or {}
+            labels = engine.api.inspect_volume(name).get("Labels") or {}
             if not volume.external and labels.get(RUN_LABEL) != target.run:
                 taken.append(f"volume {name}")
     for kind, found, resources in (

@@ -132,7 +132,11 @@ def is_remote(source: str) -> bool:
 
 
 def select(
-    catalogue: Catalogue, selectors: Sequence[str], *, cwd: Path | None = None
+    catalogue: Catalogue,
+    selectors: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    each: bool = False,
 ) -> tuple[Entry, ...]:
     """Return what the command line asks for, in its order, each recipe once.
 
@@ -140,13 +144,14 @@ def select(
         catalogue: the known recipes.
         selectors: each a name, a path with a slash in it, or a URL; any may end in `#REF`.
         cwd: what relative paths are relative to; the current directory when None.
+        each: return one entry for each selector, so that a recipe may be there several times.
 
     Raises:
         UnknownNameError: a name is not in the catalogue.
         UsageError: a selector is none of the above.
     """
-    chosen = (_selected(catalogue, selector, cwd or Path.cwd()) for selector in selectors)
-    return tuple(dict.fromkeys(chosen))
+    chosen = tuple(_selected(catalogue, selector, cwd or Path.cwd()) for selector in selectors)
+    return chosen if each else tuple(dict.fromkeys(chosen))
 
 
 def _selected(catalogue: Catalogue, selector: str, cwd: Path) -> Entry:

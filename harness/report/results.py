@@ -13,7 +13,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
-from harness.model import Adaptation, StageResult, TeardownResult
+from harness.model import (
+    Adaptation,
+    AssertionResult,
+    Origin,
+    Outcome,
+    Stage,
+    StageResult,
+    TeardownResult,
+)
 from harness.report.verdict import Verdict
 
 SCHEMA = "cc-ci/results/1"
@@ -68,6 +76,54 @@ class RunResult:
         partial.write_text(self.to_json())
         partial.replace(path)
         return path
+
+
+def read(directory: Path) -> RunResult | None:
+    """Return the run that wrote into that directory, or None when it has not got so far.
+
+    Raises:
+        ValueError: the file is of another schema.
+    """
+    try:
+        found = json.loads((directory / RESULTS_FILE).read_text())
+    except FileNotFoundError:
+        return None
+    if found.pop("schema") != SCHEMA:
+        raise ValueError(f"{directory / RESULTS_FILE} is not of the schema {SCHEMA}")
+    verdict, down = found.pop("verdict"), found.pop("teardown")
+    return RunResult(
+        **{
+            **found,
+            "plan": tuple(found["plan"]),
+            "diagnosis": tuple(found["diagnosis"]),
+            "head": Revision(**found["head"]) if found["head"] else None,
+            "base": Revision(**found["base"]) if found["base"] else None,
+            "adaptations": tuple(Adaptation(**one) for one in found["adaptations"]),
+            "stages": tuple(_stage(one) for one in found["stages"]),
+        },
+        verdict=Verdict(**{**verdict, "outcome": Outcome(verdict["outcome"])}),
+        teardown=down
+        and TeardownResult(
+            **{**down, "outcome": Outcome(down["outcome"]), "left": tuple(down["left"])}
+        ),
+    )
+
+
+def _stage(found: dict[str, Any]) -> StageResult:
+    assertions = (
+        AssertionResult(
+            **{**one, "origin": Origin(one["origin"]), "outcome": Outcome(one["outcome"])}
+        )
+        for one in found["assertions"]
+    )
+    return StageResult(
+        **{
+            **found,
+            "stage": Stage(found["stage"]),
+            "outcome": Outcome(found["outcome"]),
+            "assertions": tuple(assertions),
+        }
+    )
 
 
 def _scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:  # noqa: ANN401  any part of a result

@@ -29,6 +29,7 @@ STYLES = {
     Outcome.SKIPPED: "yellow",
     Outcome.ABORTED: "yellow",
 }
+RUN_LINE = "run  "  # how the line begins that says where a run writes
 # An escape of an app's would act on the reader's terminal, and a byte that is no text on the codec.
 UNPRINTABLE = dict.fromkeys([*range(32), *range(0x7F, 0xA0), *range(0xD800, 0xE000)], "?")
 UNPRINTABLE.update({ord(character): character for character in "\t\n\r"})
@@ -148,7 +149,7 @@ def first_line(text: str) -> str:
     return text.partition("\n")[0]
 
 
-def _print_table(console: Console, table: Table) -> None:
+def print_table(console: Console, table: Table) -> None:
     """Print a table; outside a terminal without the blanks that fill its last column up."""
     if console.is_terminal:
         console.print(table)
@@ -173,7 +174,7 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
         )  # fmt: skip
     console.print()
     if result.stages or result.teardown is not None:
-        _print_table(console, table)
+        print_table(console, table)
     for line in result.plan:
         if line.startswith(LEFT_OUT):
             console.print(plain(line), soft_wrap=True)

@@ -11,7 +11,7 @@ def test_the_snapshot_named_by_the_op_is_there_and_holds_files(
     backup: BackupView, facts: Facts
 ) -> None:
     """An exit code of 0 and an id are not a backup: the repository is asked for the content."""
-    assert len(backup.snapshot_id) == 64
+    assert {len(identity) for identity in backup.snapshot_ids.values()} == {64}
     assert len(backup.files) == facts.seen["backup"]["files"]
 
 

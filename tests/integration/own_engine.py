@@ -11,8 +11,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import docker
 import pytest
 
 from harness import proc
+from harness.docker.nodes import Endpoint, Nodes
 from harness.docker.sweep import RUN_LABEL, find
 from harness.embedded import layout, processes
 from harness.embedded.endpoint import probe
@@ -27,7 +28,7 @@ from harness.errors import HarnessError, ProcessError
 from harness.waiting import Deadline, wait_for
 from tests.integration.support import ROOT, Call, environment, run_harness
 
-PROGRAMS = ("dockerd", "ip", "mount", "nsenter", "unshare")
+PROGRAMS = ("dockerd", "hostname", "ip", "mount", "nsenter", "unshare")
 # `ip netns exec` would hide the mounts of the control groups, and dockerd would refuse to start. A
 # machine's own engine must not answer here by the default socket: its links are not here.
 ENTER = """\
@@ -35,21 +36,23 @@ mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker && ip link set lo up ||
 [ ! -S /run/docker.sock ] || mount --bind /dev/null /run/docker.sock || exit
 exec "$@"
 """
+NAMED = 'hostname "$1" && shift || exit\n'  # of a host name of its own
 SLEEP = ("sleep", "3600")  # should nobody end it, it ends by itself
 DISK_BYTES = 4 << 30  # a run wants 2 GiB to begin with; the file has holes and takes far less
 POOL = "10.213.77.0/25"  # of two networks of 64 addresses: the Swarm's `ingress`, and `proxy`
 SUBNET_BITS = 26
+SUBNET = "10.213.78."  # of a Swarm's nodes, on a bridge in the manager's namespace
 
 
 @dataclass(frozen=True)
 class Namespaces:
-    """A network and a mount namespace, kept open by the process `holder`."""
+    """A network, a mount and a host name namespace, kept open by the process `holder`."""
 
     holder: int
 
     def prefix(self, *, own_mounts: bool = False) -> list[str]:
         """Return what a command in them begins with; `own_mounts` gives it a mount namespace."""
-        words = ["nsenter", f"--target={self.holder}", "--net", "--mount", f"--wd={ROOT}"]
+        words = ["nsenter", f"--target={self.holder}", "--net", "--mount", "--uts", f"--wd={ROOT}"]
         return [*words, *(["unshare", "--mount", "sh", "-c", ENTER, "sh"] if own_mounts else [])]
 
     def run(self, *argv: str, timeout: float, own_mounts: bool = False) -> proc.Completed:
@@ -64,15 +67,20 @@ class Namespaces:
 
 
 @contextmanager
-def namespaces() -> Iterator[Namespaces]:
-    """Give fresh namespaces, or skip where none may be made."""
+def namespaces(hostname: str = "") -> Iterator[Namespaces]:
+    """Give fresh namespaces, or skip where none may be made.
+
+    Args:
+        hostname: the host's name in them; empty means that of this machine.
+    """
     if os.geteuid() != 0:
         pytest.skip("namespaces for an engine need root")
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         pytest.skip(f"not installed here: {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="ccci-") as folder:
         log = Path(folder) / "log"
-        argv = ["unshare", "--net", "--mount", "sh", "-c", ENTER, "sh", *SLEEP]
+        script, name = (NAMED + ENTER, [hostname]) if hostname else (ENTER, [])
+        argv = ["unshare", "--net", "--mount", "--uts", "sh", "-c", script, "sh", *name, *SLEEP]
         holder = proc.start_daemon(argv, log=log)
         try:
             _await_holder(holder, log)
@@ -222,7 +230,7 @@ def own_engine(layers: Path) -> Iterator[OwnEngine]:
             cache = folder / "c"
             own = OwnEngine(spaces, cache, _mount_disk(spaces, folder / "disk", cache))
             try:
-                _share(layers, cache / "images")
+                share(layers, cache / "images")
                 own.start()
                 own.make_swarm()
                 yield own
@@ -233,6 +241,112 @@ def own_engine(layers: Path) -> Iterator[OwnEngine]:
                     _end_all(own.paths)
     finally:
         shutil.rmtree(folder)
+
+
+@dataclass(frozen=True)
+class OwnSwarm:
+    """A Swarm of a manager and workers, each an engine in namespaces of its own."""
+
+    manager: OwnEngine
+    workers: Mapping[str, OwnEngine]  # by the node's name
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The variables that lead to the workers' engines."""
+        return {f"CCCI_NODE_{name}": own.paths.engine.host for name, own in self.workers.items()}
+
+    def await_ready(self) -> None:
+        """Wait until every node takes part again."""
+        client = self.manager.client()
+        try:
+            wait_for(
+                lambda: [node["Status"]["State"] for node in client.api.nodes()],
+                what="the nodes",
+                deadline=Deadline.after(60),
+                ready=lambda states: set(states) == {"ready"},
+                interval=0.5,
+            )
+        finally:
+            client.close()
+
+    def left(self, run: str) -> list[str]:
+        """Return what there is of a run on any node."""
+        others = tuple(
+            Endpoint(id=name, name=name, environ=own.paths.engine.environ({}))
+            for name, own in self.workers.items()
+        )
+        nodes = Nodes(client=self.manager.client(), own="manager", others=others)
+        try:
+            found = find(nodes.client, f"{RUN_LABEL}={run}", nodes=nodes)
+            return [f"{item} {item.node}".strip() for item in found]
+        finally:
+            nodes.close()
+            nodes.client.close()
+
+
+@contextmanager
+def own_swarm(layers: Path, *names: str) -> Iterator[OwnSwarm]:
+    """Start a Swarm: a manager named `manager`, and a worker of each name, on a bridge of theirs.
+
+    There is no registry: the manager has stand-ins, and the harness copies them to the workers.
+
+    Args:
+        layers: the directory of a cache that holds the stand-in images.
+        names: the workers' host names.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ccci-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        manager = stack.enter_context(_member(folder / "0", "manager"))
+        share(layers, manager.cache / "images")
+        for words in (
+            "link add ccci0 type bridge",
+            f"addr add {SUBNET}1/24 dev ccci0",
+            "link set ccci0 up",
+        ):
+            manager.spaces.run("ip", *words.split(), timeout=10)
+        client = manager.client()
+        stack.callback(client.close)
+        client.swarm.init(
+            advertise_addr=f"{SUBNET}1", default_addr_pool=["10.214.0.0/16"], subnet_size=24
+        )
+        token = client.swarm.attrs["JoinTokens"]["Worker"]
+        workers = {}
+        for number, name in enumerate(names, 1):
+            own = stack.enter_context(_member(folder / str(number), name))
+            _join(manager, own, number, token)
+            workers[name] = own
+        yield OwnSwarm(manager, workers)
+
+
+@contextmanager
+def _member(cache: Path, name: str) -> Iterator[OwnEngine]:
+    """Start an engine on a host of that name."""
+    with namespaces(name) as spaces:
+        own = OwnEngine(spaces, cache)
+        try:
+            own.start()
+            yield own
+        finally:
+            try:
+                own.harness("engine", "purge")
+            finally:
+                _end_all(own.paths)
+
+
+def _join(manager: OwnEngine, own: OwnEngine, number: int, token: str) -> None:
+    """Plug a worker into the manager's bridge, and let it join the Swarm."""
+    link, address = f"w{number}", f"{SUBNET}{number + 10}"
+    for engine, words in (
+        (manager, f"link add {link} type veth peer name up0 netns {own.spaces.holder}"),
+        (manager, f"link set {link} master ccci0 up"),
+        (own, f"addr add {address}/24 dev up0"),
+        (own, "link set up0 up"),
+    ):
+        engine.spaces.run("ip", *words.split(), timeout=10)
+    client = own.client()
+    client.swarm.join(remote_addrs=[f"{SUBNET}1:2377"], join_token=token, advertise_addr=address)
+    client.close()
 
 
 def _end_all(paths: layout.Paths) -> None:
@@ -256,7 +370,8 @@ def _mount_disk(spaces: Namespaces, disk: Path, cache: Path) -> str:
     return ""
 
 
-def _share(layers: Path, images: Path) -> None:
+def share(layers: Path, images: Path) -> None:
+    """Put the images that are kept in `layers` at hand of another cache."""
     images.mkdir(parents=True)
     for file in layers.iterdir():
         if file.suffix in {".json", ".tar"}:

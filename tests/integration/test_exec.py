@@ -13,6 +13,7 @@ from docker.models.containers import Container
 
 from harness.docker import look_only
 from harness.docker.exec import ExecTarget
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import read_container, read_stack
 from harness.docker.sweep import RUN_LABEL, sweep
 from harness.errors import (
@@ -229,7 +230,7 @@ def test_the_client_of_assertions_looks_and_runs_commands(bed: TestBed, box: Box
         state = read_container(client, str(box.current.id))
         assert state is not None
         assert state.usable
-        assert read_stack(client, "no-such-stack", node_id=bed.node_id).services == ()
+        assert read_stack(Nodes(client=client, own=bed.nodes.own), "no-such-stack").services == ()
     finally:
         client.close()
 

@@ -45,7 +45,8 @@ class FakeEngine:
     @property
     def client(self) -> Any:  # noqa: ANN401  stands in for a docker client
         """The engine's client."""
-        return SimpleNamespace(api=self)
+        swarm = {"NodeID": "n", "Nodes": 1}
+        return SimpleNamespace(api=self, info=lambda: {"Name": "here", "Swarm": swarm})
 
     def services(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
         """List services."""
@@ -78,6 +79,10 @@ class FakeEngine:
     def configs(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
         """List configs."""
         return [_with_spec(thing) for thing in self._labelled("config", filters)]
+
+    def inspect_swarm(self) -> dict[str, Any]:
+        """Return the engine's Swarm."""
+        return {"ID": "swarm1"}
 
     def remove_service(self, identity: str) -> None:
         """Remove a service."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pytest
 from docker.errors import NotFound
@@ -16,6 +16,7 @@ from harness.backups.restic import Snapshot
 from harness.backups.witness import NAME
 from harness.context import Context
 from harness.docker.exec import ExecTarget
+from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.execute import Execution
@@ -213,8 +214,9 @@ class Bench:
             raise self.failing["reader"]
         return "reader1"
 
-    def vault(self, volumes: tuple[str, ...]) -> Self:
+    def vault(self, volumes: tuple[str, ...], *, node: str) -> Self:
         """Start the vault, which is this bench too, unless one has those volumes already."""
+        assert node == "", "there is one node"
         if not self.mounted >= set(volumes):
             self.mounted = set(volumes)
             self.happen(f"vault {' '.join(short(name) for name in volumes)}")
@@ -251,19 +253,19 @@ class Bench:
 
     # the waits, and what they look at
 
-    def settle(
-        self, _client: object, stack: str, *, node_id: str, before: Before, timeout: float
-    ) -> StackSnapshot:
+    def settle(self, nodes: Nodes, stack: str, *, before: Before, timeout: float) -> StackSnapshot:
         """Wait until settled."""
-        assert (stack, node_id) == (STACK, NODE)
+        assert cast("object", nodes.client) is self
+        assert (nodes.own, stack) == (NODE, STACK)
         self.happen("settle")
         self.befores.append(before)
         self.waits.append(timeout)
         return self.stack
 
-    def read(self, _client: object, stack: str, *, node_id: str) -> StackSnapshot:
+    def read(self, nodes: Nodes, stack: str) -> StackSnapshot:
         """Take a look."""
-        assert (stack, node_id) == (STACK, NODE)
+        assert cast("object", nodes.client) is self
+        assert (nodes.own, stack) == (NODE, STACK)
         return self.stack
 
     def answer(self, app: App) -> Any:  # noqa: ANN401  a response
@@ -313,9 +315,9 @@ class Bench:
         seeds: Any = SimpleNamespace(run=self.seed, has=self.hooked.__contains__)
         return Operations(
             context=Context(
-                client=fake, plan=plan or full(), target=TARGET, platform=fake, repo=fake,
-                tools=fake, seeds=seeds, steps=steps, ledger=self.ledger, meta=self.meta,
-                node_id=NODE, factor=factor, step=self.steps_said.append,
+                nodes=Nodes(client=fake, own=NODE), plan=plan or full(), target=TARGET,
+                platform=fake, repo=fake, tools=fake, seeds=seeds, steps=steps,
+                ledger=self.ledger, meta=self.meta, factor=factor, step=self.steps_said.append,
             )
         )  # fmt: skip
 

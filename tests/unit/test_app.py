@@ -12,6 +12,7 @@ from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Request, Response
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.model import Stage
 
@@ -27,7 +28,7 @@ def made(handed_over: tuple[str, ...] = (), **options: Any) -> App:  # noqa: ANN
         health=Health(service="web", port=8080, path="/healthz"),
     )  # fmt: skip
     client: Any = SimpleNamespace()
-    return App(client=client, facts=facts, node_id="n", reader="tools", **options)
+    return App(nodes=Nodes(client=client, own="n"), facts=facts, reader="tools", **options)
 
 
 def task(number: int, *, state: str = "running", desired: str = "running") -> TaskState:

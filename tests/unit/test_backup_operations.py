@@ -11,7 +11,7 @@ from harness.ledger import Op
 from harness.model import Stage
 from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_run import LABELS, Bench, previous, set_up
-from tests.unit.fake_stack import STACK
+from tests.unit.fake_stack import NODE, STACK
 
 DATA = f"{STACK}_data"
 PART = {**LABELS, "backupbot.backup.volumes.data.path": "sub"}
@@ -73,9 +73,9 @@ def test_labels_of_the_base_that_make_no_sense_are_not_the_heads_fault(bench: Be
     bench.labels = LABELS
     facts = operations.perform(Stage.UPGRADE)
     assert (facts["witnesses"], facts["backed_up_before"]) == ({}, {})
-    assert operations.vault == ""
+    assert operations.vaults == {}
     assert operations.perform(Stage.BACKUP)["volumes"] == [DATA]
-    assert operations.vault == "vault1"
+    assert operations.vaults == {NODE: "vault1"}
 
 
 def test_labels_of_the_head_that_make_no_sense_fail_the_backup(bench: Bench) -> None:
@@ -94,15 +94,15 @@ def test_a_base_that_backs_nothing_up_has_nothing_to_lose(bench: Bench) -> None:
     facts = operations.perform(Stage.UPGRADE)
     assert (facts["witnesses"], facts["backed_up_before"]) == ({}, {})
     assert not any(event.startswith(("vault", "witness")) for event in bench.events)
-    assert operations.vault == ""
+    assert operations.vaults == {}
 
 
 def test_assertions_can_look_into_the_volumes_once_there_is_a_vault(bench: Bench) -> None:
     """It is the container that wrote the witnesses."""
     operations = bench.until(Stage.INSTALL)
-    assert operations.vault == ""
+    assert operations.vaults == {}
     operations.perform(Stage.UPGRADE)
-    assert operations.vault == "vault1"
+    assert operations.vaults == {NODE: "vault1"}
 
 
 def test_a_volume_that_cannot_be_written_says_nothing_of_the_recipe(bench: Bench) -> None:

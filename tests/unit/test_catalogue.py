@@ -195,3 +195,9 @@ def test_reading_the_list_imports_little() -> None:
         "harness.recipes",
         "harness.recipes.catalogue",
     ]
+
+
+def test_runs_at_once_are_as_many_as_were_named() -> None:
+    """Two runs of one recipe are two: each has its own stack."""
+    chosen = select(parse("a sample:a\nb sample:b"), ["b", "a", "b"], each=True)
+    assert [entry.name for entry in chosen] == ["b", "a", "b"]

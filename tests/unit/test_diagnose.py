@@ -9,6 +9,7 @@ import pytest
 from docker.errors import NotFound
 
 from harness.docker.diagnose import LAST_LINES, ailing, collect_logs, diagnosis
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
@@ -67,7 +68,7 @@ def collect(
     scrub: Callable[[str], str] = str,
 ) -> dict[str, str]:
     """Return what was written, by service."""
-    written = collect_logs(engine(logs), snapshot, directory, scrub=scrub)
+    written = collect_logs(Nodes(client=engine(logs), own="here"), snapshot, directory, scrub=scrub)
     assert {path.name: name for name, path in written.items()} == {
         f"{name}.log": name for name in written
     }

@@ -12,7 +12,7 @@ from harness import errors
 from harness.model import Origin, Outcome, Stage
 from harness.recipes.meta import RecipeMeta
 from harness.report.results import SCHEMA, RunResult
-from harness.settings import OPTIONS, SKIP_GENERIC
+from harness.settings import NODE, OPTIONS, SKIP_GENERIC
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -100,7 +100,12 @@ def test_the_table_of_settings_is_the_list_of_options() -> None:
         (option.flag, option.env) for option in OPTIONS
     ]
     rest = [row for row in found if not row[0].startswith("--")]
-    assert rest == [("RECIPE",), (f"{SKIP_GENERIC}=1",), (f"{SKIP_GENERIC}_<STAGE>=1",)]
+    assert rest == [
+        ("RECIPE",),
+        (f"{SKIP_GENERIC}=1",),
+        (f"{SKIP_GENERIC}_<STAGE>=1",),
+        (f"{NODE}<NAME>",),
+    ]
 
 
 def test_the_choices_of_an_option_are_the_documented_ones() -> None:

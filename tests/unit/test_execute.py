@@ -73,11 +73,11 @@ def test_an_order_says_where_everything_is(bench: Bench) -> None:
     """The files, where results go, the engine, and both of the harness's own containers."""
     bench.performed()
     order = bench.orders[Stage.CUSTOM]
-    assert (order.reader, order.vault, order.node_id) == ("reader1", "vault1", "n")
+    assert (order.reader, order.vaults, order.node_id) == ("reader1", {"n": "vault1"}, "n")
     assert order.results == str(bench.directory / "assertions.custom.jsonl")
     assert (order.files, order.root) == ((("t.py", Origin.GENERIC),), "/tests")
     assert order.engine == {"DOCKER_HOST": "x"}
-    assert bench.orders[Stage.INSTALL].vault == "", "there is none before the upgrade"
+    assert bench.orders[Stage.INSTALL].vaults == {}, "there is none before the upgrade"
 
 
 def test_assertions_have_more_time_on_slow_hosts(bench: Bench) -> None:

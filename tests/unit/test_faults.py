@@ -22,6 +22,7 @@ from harness.docker.faults import (
     fault_in,
     spoiled,
 )
+from harness.docker.nodes import Nodes
 from harness.errors import (
     AbortedError,
     BackupError,
@@ -237,12 +238,12 @@ INFO: dict[str, Any] = {
     "DockerRootDir": "/data",
     "Swarm": {"LocalNodeState": "active", "ControlAvailable": True},
 }
-Bench = Callable[..., Any]
+Bench = Callable[..., Nodes]
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """What makes a client of an engine: what it says of itself, and how much room its disk has."""
+    """What makes the only node of a Swarm: what its engine says of itself, and its disk's room."""
 
     def make(
         said: dict[str, Any] | Exception,
@@ -250,7 +251,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
         free: int = 2 * FULL_BYTES,
         files: int = 2 * FULL_FILES,
         url: str = LOCAL_SOCKET,
-    ) -> object:
+    ) -> Nodes:
         def info() -> dict[str, Any]:
             if isinstance(said, Exception):
                 raise said
@@ -263,16 +264,17 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
             )
 
         monkeypatch.setattr(os, "statvfs", statvfs)
-        return SimpleNamespace(info=info, api=SimpleNamespace(base_url=url))
+        client: Any = SimpleNamespace(info=info, api=SimpleNamespace(base_url=url))
+        return Nodes(client=client, own="n")
 
     return make
 
 
 def test_a_machine_that_is_well_spoils_nothing(bench: Bench) -> None:
     """The usual case: a failure is then the recipe's own."""
-    client, error = bench(INFO), BackupError("b")
-    assert spoiled(client) is None
-    assert believed(error, client) is error
+    nodes, error = bench(INFO), BackupError("b")
+    assert spoiled(nodes) is None
+    assert believed(error, nodes) is error
 
 
 @pytest.mark.parametrize(
@@ -294,8 +296,8 @@ def test_a_machine_that_is_not_spoils_every_verdict(
     words: str,
 ) -> None:
     """An app without room to write fails in words of its own; those are kept."""
-    client, error = bench(said, **room), ExecFailedError("`mkdir x` ended with code 1", detail="no")
-    got = believed(error, client)
+    nodes, error = bench(said, **room), ExecFailedError("`mkdir x` ended with code 1", detail="no")
+    got = believed(error, nodes)
     assert type(got) is kind
     assert words in got.what
     assert (got.outcome, got.exit_code) == (Outcome.ERROR, 3)

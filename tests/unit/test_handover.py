@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.handover import HandOver
 from harness.model import Stage
-from tests.unit.fake_stack import container, ended, look, service, task
+from tests.unit.fake_stack import NODE, container, ended, look, service, task
 
 APP, DB = service(labels={"a": "b"}), service("db")
 OPS = {"deploy": 1, "backup": 0}
@@ -19,6 +20,7 @@ CLIENT: Any = SimpleNamespace(
         inspect_container=lambda _identity: {"State": {"OOMKilled": False}, "HostConfig": {}}
     )
 )
+NODES = Nodes(client=CLIENT, own=NODE)
 
 
 def given(seen: StackSnapshot) -> HandOver:
@@ -138,23 +140,23 @@ def test_each_task_that_broke_is_a_sentence_with_its_service() -> None:
     """With the engine's own words, or the exit code where it has none."""
     crashed, mute = ended(task(APP)), ended(task(DB), 3, "")
     now = look(APP, DB, tasks=(crashed, mute, task(APP, 2), task(DB, 2)))
-    assert given(look(APP, DB)).broken(CLIENT, now) == (
+    assert given(look(APP, DB)).broken(NODES, now) == (
         "app broke after the upgrade had settled: non-zero exit (1); "
         "db broke after the upgrade had settled: exit code 3"
     )
-    assert given(now).broken(CLIENT, now) == ""
+    assert given(now).broken(NODES, now) == ""
 
 
 def test_a_task_whose_service_is_gone_is_told_all_the_same() -> None:
     """It broke before somebody removed the service."""
     now = look(APP, tasks=(task(APP), ended(task(DB))))
-    assert given(look(APP, DB)).broken(CLIENT, now).startswith("? broke after the upgrade")
+    assert given(look(APP, DB)).broken(NODES, now).startswith("? broke after the upgrade")
 
 
 def test_a_container_that_was_killed_did_not_break() -> None:
     """That says nothing of the app."""
     now = look(APP, DB, tasks=(ended(task(APP), 137), task(APP, 2), task(DB)))
-    assert given(look(APP, DB)).broken(CLIENT, now) == ""
+    assert given(look(APP, DB)).broken(NODES, now) == ""
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ ALLOWED = {
     "locks": LEAVES,
     "ledger": LEAVES,
     "signals": LEAVES,
+    "swarm_lock": LEAVES | {"locks", "docker"},
     "shared_environment": LEAVES | {"locks"},
     "recipes": LEAVES | {"recipes"},
     "docker": LEAVES | {"docker"},
@@ -23,15 +24,19 @@ ALLOWED = {
     "report": LEAVES | {"report"},
     "tools": LEAVES | {"docker", "backups"},
     "seeding": LEAVES | {"assertions"},
-    "reaper": LEAVES | {"locks", "docker", "platforms"},
+    "reaper": LEAVES | {"locks", "swarm_lock", "docker", "platforms"},
     "requirements": LEAVES,
+    "host": LEAVES | {"embedded"},
     "install_steps": LEAVES | {"platforms"},
     "handover": LEAVES | {"docker"},
     "context": LEAVES
     | {"ledger", "recipes", "docker", "plan", "platforms", "backups", "seeding", "install_steps"},
     "backup_operations": LEAVES | {"ledger", "docker", "backups", "context"},
 }
-TOP = {"teardown", "execute", "operations", "subject", "testbed", "run", "__main__", "__init__"}
+TOP = {
+    *("teardown", "execute", "operations", "subject", "testbed", "run", "fleet"),
+    *("__main__", "follower", "__init__"),
+}
 
 
 def _unit(path: Path) -> str:

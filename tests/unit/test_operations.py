@@ -16,6 +16,7 @@ from harness.errors import (
     EngineError,
     InternalError,
     InvalidRecipeError,
+    LockLostError,
     RecipeError,
 )
 from harness.ledger import Op
@@ -51,6 +52,27 @@ def test_an_install_has_nothing_to_wait_for(bench: Bench) -> None:
     """There is no stack, and so no seed hook either."""
     bench.operations().perform(Stage.INSTALL)
     assert bench.events[:3] == ["checkout b", "begin deploy", "deploy b pinned"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("stage", [one for one in Stage if one is not Stage.CUSTOM])
+def test_a_run_whose_lock_was_lost_does_nothing_more(
+    bench: Bench, stage: Stage, *, late: bool
+) -> None:
+    """The fence stands before the seed hook, and again between it and the op."""
+    install = stage is Stage.INSTALL
+    operations = bench.operations() if install else bench.until(previous(stage))
+    looks = [*([True] if late and not install else []), False]
+
+    def fence() -> None:
+        if not looks.pop(0):
+            raise LockLostError("taken over")
+
+    operations.context = replace(operations.context, fence=fence)
+    with pytest.raises(LockLostError):
+        operations.perform(stage)
+    waited = [] if install else ["settle"]
+    assert bench.events == waited + ([f"seed {stage}"] if late and not install else [])
 
 
 @pytest.mark.parametrize("stage", LATER)

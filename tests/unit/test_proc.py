@@ -1,6 +1,7 @@
 """Programs: checked codes, time-outs that kill the whole group, secrets that do not leak."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from harness import proc
 from harness.errors import ProcessError
+from harness.waiting import Deadline, wait_for
 
 
 def test_a_code_other_than_0_raises_with_the_words_of_the_program() -> None:
@@ -92,3 +94,16 @@ def test_a_worker_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     worker = proc.Worker(["sleep", "60"], log=tmp_path / "log", env=os.environ)
     with pytest.raises(ProcessError, match="still running"):
         worker.finish(b"", timeout=0.2)
+
+
+def test_a_worker_can_be_watched_and_told_to_stop(tmp_path: Path) -> None:
+    """The signal that ended it is its code, as a negative number; one that has ended is let be."""
+    worker = proc.Worker(["sleep", "60"], log=tmp_path / "log", env=os.environ)
+    assert worker.poll() is None
+    worker.send(signal.SIGTERM)
+    wait_for(
+        worker.poll, what="its end", deadline=Deadline.after(30), ready=lambda c: c is not None
+    )
+    assert worker.poll() == -signal.SIGTERM
+    worker.send(signal.SIGTERM)
+    worker.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.assertions.protocol import END, Facts, Health, Order, append, read_results
+from harness.docker.nodes import Endpoint
 from harness.model import AssertionResult, Origin, Outcome, Stage
 
 ENTRY = {
@@ -34,7 +35,8 @@ def order() -> Order:
     return Order(
         facts=facts, files=(("/t/a.py", Origin.GENERIC), ("/t/b.py", Origin.REPO_LOCAL)),
         root="/t", results="/r", engine={"DOCKER_HOST": "unix:///x"}, node_id="n", reader="c",
-        vault="v", patience=60.0, timeout_factor=2.0,
+        vaults={"n": "v"}, patience=60.0, timeout_factor=2.0,
+        others=(Endpoint(id="n2", name="worker1", environ={"DOCKER_HOST": "ssh://worker1"}),),
     )  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def test_an_order_arrives_as_it_was_given() -> None:
     assert all(isinstance(origin, Origin) for _, origin in got.files)
     assert isinstance(got.facts.health, Health)
     assert got.facts.handed_over == ("0a1b", "2c3d"), "a tuple again, not a list"
-    assert got.vault == "v"
+    assert got.vaults == {"n": "v"}
 
 
 def test_the_order_above_has_something_in_every_field() -> None:

@@ -263,4 +263,60 @@ def test_a_runs_directory_is_its_own(tmp_path: Path) -> None:
 def test_a_note_can_be_read_by_people(tmp_path: Path) -> None:
     """It names its run and the moment."""
     Keep(run="r1", until=7.5).write(tmp_path)
-    assert json.loads(Keep.path(tmp_path, "r1").read_text()) == {"run": "r1", "until": 7.5}
+    note = json.loads(Keep.path(tmp_path, "r1").read_text())
+    assert (note["run"], note["until"]) == ("r1", 7.5)
+
+
+def test_a_run_that_died_while_it_made_its_directory_is_removed(tmp_path: Path) -> None:
+    """It has no note yet, but its name says which lock it was made under."""
+    draft = tmp_path / "work" / f"{reaper.DRAFT}s-dead"
+    draft.mkdir(parents=True)
+    with locks.hold(tmp_path / "locks", stack_lock("s-dead"), purpose="p", timeout=0, say=print):
+        assert call(FakeEngine(), tmp_path) == ()
+    assert draft.exists()
+    assert [one.stack for one in call(FakeEngine(), tmp_path)] == ["s-dead"]
+    assert not draft.exists()
+
+
+def test_a_run_that_died_with_nothing_but_its_lock_is_forgotten(tmp_path: Path) -> None:
+    """Before it had made anything that carries a label; what a dry run looks at stays."""
+    directory = tmp_path / "locks"
+    directory.mkdir()
+    for name in (stack_lock("made-0a1b2c3d_test"), stack_lock("chosen_test")):
+        locks.lock_path(directory, name).touch()
+        locks.holder_path(directory, name).write_text("{}")
+    reap(FakeEngine().client, cache=tmp_path, dry_run=True, say=print)
+    assert len(list(directory.iterdir())) == 4
+    call(FakeEngine(), tmp_path)
+    assert [path.name for path in directory.iterdir()] == ["stack-chosen_test.lock"]
+
+
+def test_a_note_of_a_run_that_is_gone_goes_with_its_time(tmp_path: Path) -> None:
+    """Somebody removed the app by hand; nothing else would ever remove the note."""
+    Keep(run="gone", until=time.time() - 1).write(tmp_path)
+    Keep(run="still", until=time.time() + 60).write(tmp_path)
+    call(FakeEngine(), tmp_path)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["still.json"]
+
+
+@pytest.mark.parametrize("jump", [-1e9, -7200.0, 7200.0, 1e9])
+def test_a_clock_that_jumps_neither_ends_nor_prolongs_a_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """Until the host is started again, the clock that nobody can set decides."""
+    wall, ticks = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    Keep(run="kept", until=wall + 3600).write(tmp_path)
+    monkeypatch.setattr("harness.reaper.time.time", lambda: wall + jump)
+    assert Keep.holds(tmp_path, "kept")
+    monkeypatch.setattr("harness.reaper.time.clock_gettime", lambda _: ticks + 3700)
+    assert not Keep.holds(tmp_path, "kept")
+
+
+@pytest.mark.parametrize(("until", "holds"), [(60.0, True), (-60.0, False), (1e9, False)])
+def test_after_a_restart_of_the_host_a_keep_goes_by_the_wall_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: float, *, holds: bool
+) -> None:
+    """One that says more than anybody can ask for was written by a wrong clock: not for ever."""
+    Keep(run="kept", until=time.time() + until).write(tmp_path)
+    monkeypatch.setattr("harness.locks.boot_id", lambda: "another start")
+    assert Keep.holds(tmp_path, "kept") is holds

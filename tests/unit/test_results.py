@@ -1,7 +1,7 @@
 """results.json: everything that is known of a run, whole or not at all."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from harness.model import (
     TeardownResult,
 )
 from harness.report.results import SCHEMA, Revision, RunResult
+from harness.report.results import read as read_run
 from harness.report.verdict import Verdict
 
 ASSERTION = AssertionResult(
@@ -131,3 +132,18 @@ def test_scrubbing_reaches_every_text_and_changes_nothing_else() -> None:
     got = secret.scrubbed(lambda text: text.replace("s3cret", "****"))
     assert "s3cret" not in got.to_json()
     assert got.to_json().count("****") == secret.to_json().count("s3cret")
+
+
+def test_a_run_that_was_written_is_read_as_it_was(tmp_path: Path) -> None:
+    """Whoever started the run shows it as the run itself would have."""
+    facts = replace(STAGE, facts={"volumes": ["a"]})  # JSON knows no paths
+    run = replace(RUN, stages=(facts,), base=Revision(commit="0" * 40, ref="1.0.0+1"))
+    run.write(tmp_path)
+    assert read_run(tmp_path) == run
+    early = replace(run, head=None, base=None, stages=(), teardown=None)
+    early.write(tmp_path)
+    assert read_run(tmp_path) == early
+    assert read_run(tmp_path / "none") is None
+    (tmp_path / "results.json").write_text(early.to_json().replace(SCHEMA, "cc-ci/results/9"))
+    with pytest.raises(ValueError, match="not of the schema"):
+        read_run(tmp_path)

@@ -120,6 +120,7 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
             "backup",
             "nox -s e2e -- made --src https://x.test/r --version 1 --stages backup --keep",
         ),
+        (MADE, {"ref": "x", "jobs": 4}, "", "nox -s e2e -- made --ref x"),
     ],
 )
 def test_the_command_that_repeats_a_run(
@@ -168,7 +169,7 @@ def test_a_stack_that_is_there_already_is_not_ours() -> None:
     """Whoever made it, it is neither deployed over nor removed; other stacks do not matter."""
     theirs = {NAMESPACE_LABEL: "made-0a1b2c3d_test"}
     other = one_of_each("other", {NAMESPACE_LABEL: "made"})
-    bed: Any = SimpleNamespace(client=FakeEngine(other).client)
+    bed: Any = SimpleNamespace(client=FakeEngine(other).client, nodes=None)
     refuse_foreign_stack(bed, target())
     engine = FakeEngine([*other, Thing(kind="volume", name="kept", labels=theirs)])
     bed.client = engine.client

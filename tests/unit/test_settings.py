@@ -67,6 +67,8 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
     [
         (["--timeout-factor", "fast"], "timeout_factor"),
         (["--timeout-factor", "0"], "between 0.1 and 100"),
+        (["--jobs", "0"], "a whole number from 1 to 1000"),
+        (["--jobs", "1.5"], "jobs, from --jobs"),
         (["--engine", "podman"], "auto, external, private"),
         (["--lock-timeout", "-3"], "not negative"),
     ],

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from docker.errors import NotFound
 
+from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.settle import BEFORE_START, LOOKS, describe_tasks, settle
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
@@ -70,20 +71,20 @@ class Bench:
     def settle(self, *given: StackSnapshot) -> list[StackSnapshot]:
         """Settle over these looks, and return those that were taken."""
         taken: list[StackSnapshot] = []
-        client: Any = SimpleNamespace(api=self)
+        nodes = Nodes(client=cast("Any", SimpleNamespace(api=self)), own="there")
 
-        def read(used: object, stack: str, *, node_id: str) -> StackSnapshot:
-            assert (used, stack, node_id) == (client, "s", "here")
+        def read(used: object, stack: str) -> StackSnapshot:
+            assert (used, stack) == (nodes, "s")
             taken.append(given[min(len(taken), len(given) - 1)])
             return taken[-1]
 
         def spoiled(used: object) -> TestBedError | None:
-            assert used is client
+            assert used is nodes
             return self.fault
 
         self.monkeypatch.setattr("harness.docker.settle.read_stack", read)
         self.monkeypatch.setattr("harness.docker.settle.spoiled", spoiled)
-        assert settle(client, "s", node_id="here", before=self.before, timeout=9) is taken[-1]
+        assert settle(nodes, "s", before=self.before, timeout=9) is taken[-1]
         return taken
 
     def error(self, kind: type[HarnessError], *given: StackSnapshot) -> HarnessError:
@@ -294,3 +295,18 @@ def test_task_errors_are_described_in_full(bench: Bench) -> None:
         f"app.1: failed: {said}",
     ]
     assert said in bench.error(ConvergenceError, look(task(1, **CRASH, error=said))).detail
+
+
+def test_a_service_that_is_removed_under_it_is_nothing_of_the_recipes(bench: Bench) -> None:
+    """No recipe removes its own services: the wait ends at once, with who is to blame."""
+    other = service("db", "j")
+    with pytest.raises(TestBedError, match=r"services were removed .*: db") as caught:
+        bench.settle(look(services=(service(), other)), look(services=(service(),)))
+    assert "docker events" in caught.value.hint
+
+
+def test_a_stack_that_is_gone_before_the_first_look_was_removed(bench: Bench) -> None:
+    """The op was a redeploy, so there were services before it."""
+    bench.before = Before(templates={"app": SPEC})
+    with pytest.raises(TestBedError, match=r"services were removed .*: app"):
+        bench.settle(look(services=()))

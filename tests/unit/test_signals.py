@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import AbortedError, RunTimeoutError
-from harness.signals import SIGNALS, stop_on_signals
+from harness.signals import SIGNALS, Stopper, stop_on_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -143,3 +143,63 @@ def test_a_run_without_a_limit_is_never_out_of_time() -> None:
     with stop_on_signals(lambda _text: None) as stopper:
         stopper.allow(0)
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_closed_terminal_is_never_the_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It follows Ctrl-C by itself, and the app has to be removed all the same."""
+    monkeypatch.setattr("os._exit", lambda code: pytest.fail(f"left with {code}"))
+    with stop_on_signals(lambda _: None) as stopper:
+        stopper.hold()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(AbortedError, match="SIGINT"):
+            stopper.release()
+
+
+def test_signals_that_count_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first and the second, before the process leaves."""
+    passed: list[int] = []
+    monkeypatch.setattr("os._exit", lambda _code: passed.append(0))
+    stopper = Stopper(say=lambda _: None, pass_on=passed.append)
+    stopper.hold()
+    with stop_on_signals(stopper.say, stopper=stopper) as same:
+        assert same.stopped_by == ""
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.raise_signal(number)
+    assert passed == [signal.SIGTERM, signal.SIGINT, 0]
+    assert stopper.stopped_by == "SIGTERM"
+
+
+FOLLOWER = """
+import signal, sys
+from harness.errors import AbortedError
+from harness.signals import follow, stop_on_signals
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+follow(0)
+assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+with stop_on_signals(lambda text: None) as stopper:
+    try:
+        print("up", flush=True)
+        while True:
+            signal.pause()
+    except AbortedError as error:
+        print(error.what)
+        sys.exit(9)
+"""
+
+
+def test_a_run_stops_when_whoever_started_it_is_gone() -> None:
+    """However they died, the kernel closes the other end of the pipe."""
+    child = subprocess.Popen(  # noqa: S603  our own words
+        [sys.executable, "-c", FOLLOWER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "up\n"
+        said, _ = child.communicate(timeout=30)  # which closes its standard input
+    finally:
+        child.kill()
+        child.communicate()
+    assert (child.returncode, said) == (9, "the run was stopped by SIGHUP\n")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from harness.docker.nodes import Nodes
 from harness.docker.snapshot import StackSnapshot
 from harness.docker.sweep import RUN_LABEL
 from harness.ledger import Ledger
@@ -29,7 +30,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 def teardown(engine: FakeEngine, place: Path) -> Teardown:
     """Return the end of the run."""
-    bed: Any = SimpleNamespace(client=engine.client, node_id="n")
+    nodes = Nodes(client=engine.client, own="n")
+    bed: Any = SimpleNamespace(client=engine.client, nodes=nodes)
     target = Target(recipe="r", run="run1", scope="s", domain="a.test")
     return Teardown(bed=bed, target=target, settings=Settings(cache=place), directory=place)
 
@@ -83,7 +85,7 @@ def test_logs_are_kept_with_secrets_masked(
     empty = StackSnapshot(stack="a_test", node_id="n", services=(), tasks=(), containers={})
 
     def collect(
-        _client: object, look: StackSnapshot, place: Path, *, scrub: Callable[[str], str]
+        _nodes: object, look: StackSnapshot, place: Path, *, scrub: Callable[[str], str]
     ) -> dict[str, Path]:
         assert (look, place) == (empty, tmp_path / "logs")
         asked.append(scrub("my hunter22"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from harness.errors import HarnessError, RecipeError, WaitTimeoutError
-from harness.waiting import Deadline, retry, wait_for
+from harness.waiting import Deadline, Interruptible, retry, wait_for
 
 
 @dataclass
@@ -135,3 +135,12 @@ def test_an_error_that_is_not_named_is_not_retried() -> None:
     with pytest.raises(KeyError):
         retry(call, on=ValueError, attempts=5, deadline=Deadline.after(9, FakeClock()))
     assert calls == [1]
+
+
+def test_a_pause_can_be_ended_before_it_begins() -> None:
+    """Whoever is told to stop while it is busy does not pause once more."""
+    pause = Interruptible()
+    assert not pause.pause(0)
+    pause.interrupt()
+    assert pause.pause(3600)
+    assert pause.pause(3600)

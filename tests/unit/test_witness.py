@@ -152,7 +152,7 @@ def view(vault: FakeVault, seen: Mapping[str, Mapping[str, object]]) -> WitnessV
         deployed_version="", chaos=False, base_commit="", base_version="", head_commit="",
         head_version="", services=("app",), ledger="", health=Health(), seen=seen,
     )  # fmt: skip
-    return WitnessView(vault=vault.target, facts=facts)
+    return WitnessView(vaults=lambda _: vault.target, facts=facts)
 
 
 def test_assertions_look_for_the_witnesses_of_their_own_stage(vault: FakeVault) -> None:

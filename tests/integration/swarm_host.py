@@ -1,0 +1,95 @@
+"""What a host of a shared Swarm does, as a program: `python -m tests.integration.swarm_host`.
+
+A test starts several, each with a cache of its own, stops and kills them.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+
+from harness import locks, swarm_lock
+from harness.docker.configs import EngineConfigs
+from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
+from harness.errors import LockLostError
+from harness.reaper import Shared, stack_lock
+from harness.swarm_lock import Lease
+from harness.waiting import Deadline, wait_for
+
+SECONDS = 60.0
+LEASE = 2.0
+
+
+def tell(text: str) -> None:
+    """Say something to the test."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def holding(
+    client: docker.DockerClient, cache: Path, stack: str, say: Callable[[str], None]
+) -> Iterator[Lease]:
+    """Hold both locks of a stack, in the order in which a run takes them."""
+    name, directory = stack_lock(stack), cache / "locks"
+    with (
+        locks.hold(directory, name, purpose="a test", timeout=SECONDS, say=say),
+        swarm_lock.hold(
+            EngineConfigs(client), name, run=f"run-of-{stack}", purpose="a test", timeout=SECONDS,
+            say=say, place=locks.place_of(directory), lease=LEASE,
+        ) as lease,
+    ):  # fmt: skip
+        yield lease
+
+
+def race(client: docker.DockerClient, cache: Path, stack: str, meeting: Path, rounds: int) -> None:
+    """Race with the other host, round by round; say how often it was met inside, and outside."""
+    swarm_lock.POLL_SECONDS = 0.005
+    me, inside, waited = cache.name, 0, list[str]()
+    for number in range(rounds):
+        (meeting / f"{number}-{me}").touch()
+        wait_for(
+            lambda number=number: list(meeting.glob(f"{number}-*")),  # type: ignore[misc]  # bound
+            what="the other host", deadline=Deadline.after(SECONDS),
+            ready=lambda there: len(there) == 2, interval=0.0005,
+        )  # fmt: skip
+        with holding(client, cache, stack, waited.append) as lease:
+            try:
+                os.close(os.open(meeting / "inside", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                inside += 1
+            lease.check()
+            (meeting / "inside").unlink()
+    tell(f"{rounds} rounds, {len(waited)} waits, {inside} collisions")
+
+
+def hold_on(client: docker.DockerClient, cache: Path, stack: str) -> None:
+    """Hold the locks, with something of a run that they guard; check whenever a line comes."""
+    shared = Shared.of(client, cache)
+    labels = {RUN_LABEL: f"run-of-{stack}", STACK_LABEL: stack, SCOPE_LABEL: shared.scope}
+    with holding(client, cache, stack, lambda _: None) as lease:
+        shared.configs.create(f"{stack}-made", labels)
+        tell("held")
+        for _ in sys.stdin:
+            try:
+                lease.check()
+            except LockLostError as error:
+                tell(f"lost: {error.what}")
+            else:
+                tell("ours")
+
+
+def main(action: str, stack: str, *words: str, environ: Mapping[str, str]) -> None:
+    """Do one of these on the engine and with the cache that the environment names."""
+    client, cache = docker.from_env(), Path(environ["CCCI_CACHE"])
+    if action == "race":
+        race(client, cache, stack, Path(words[0]), int(words[1]))
+    else:
+        hold_on(client, cache, stack)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:], environ=os.environ)

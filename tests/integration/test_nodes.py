@@ -1,0 +1,164 @@
+"""A Swarm of three real nodes: a recipe's services land on the workers, and all stages reach them.
+
+The nodes are engines in network namespaces, joined by a bridge. No registry is in reach: stand-ins
+are built on the manager, and the harness copies them to the workers.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.testbed import TestBed
+from tests.integration.own_engine import OwnSwarm, own_swarm
+from tests.integration.support import Call, RecipeRepo, meanwhile, recipe_files, said
+
+IMAGE = "nginx:1.27.4"
+WORKERS = ("worker1", "worker-2")
+SIDE = """\
+  side:
+    image: nginx:1.27.4
+    networks: [proxy]
+    volumes: ["notes:/notes"]
+    healthcheck:
+      test: ["CMD", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1/"]
+      interval: 1s
+    deploy:
+      placement: {constraints: [node.hostname == worker-2]}
+      labels: ["backupbot.backup=true"]
+networks:
+  proxy: {external: true}
+"""
+PINNED = {
+    "    deploy:\n": "    deploy:\n      placement: {constraints: [node.hostname == worker1]}\n",
+    "networks:\n  proxy: {external: true}\n": SIDE,
+    "  content:\n": "  content:\n  notes:\n",
+}
+SEED = """\
+def pre_upgrade(ctx):
+    for service, path in (("app", "/usr/share/nginx/html/index.html"), ("side", "/notes/a")):
+        ctx.app.exec_in_app(service, ["sh", "-c", f"echo kept on {service} > {path}"], timeout=20)
+
+
+def pre_restore(ctx):
+    ctx.app.exec_in_app("side", ["rm", "/notes/a"], timeout=20)
+"""
+CUSTOM = """\
+def test_each_service_runs_on_a_node_of_its_own(app):
+    names = {
+        service: app.exec_in_app(service, ["cat", "/etc/hostname"], timeout=20).container
+        for service in ("app", "side")
+    }
+    look = app.snapshot()
+    nodes = {task.container_id: task.node_id for task in look.tasks}
+    assert len({nodes[container] for container in names.values()}) == 2
+    assert look.node_id not in {nodes[container] for container in names.values()}
+
+
+def test_data_live_on_both_nodes(app):
+    assert app.read_file("/usr/share/nginx/html/index.html") == b"kept on app\\n"
+    assert app.read_file("/notes/a", service="side") == b"kept on side\\n"
+    assert app.http_get("/index.html").text == "kept on app\\n"
+"""
+
+
+@pytest.fixture(scope="module", name="swarm")
+def swarm_fixture(bed: TestBed, cache_dir: Path) -> Iterator[OwnSwarm]:
+    """A manager and two workers, with the images of the shared cache at hand."""
+    assert bed.toolbox
+    assert bed.images(IMAGE)
+    if len(list((cache_dir / "images").glob("*.tar"))) < 2:  # the engine may have them, too
+        pytest.skip(f"the stand-in images are not kept in {cache_dir}/images")
+    with own_swarm(cache_dir / "images", *WORKERS) as swarm:
+        yield swarm
+
+
+@pytest.fixture(name="recipe")
+def recipe_fixture(tmp_path: Path) -> str:
+    """The path of a recipe with a release and a head, with a service on each worker."""
+    repo = RecipeRepo.make(tmp_path / "made")
+    repo.commit(recipe_files("1.0.0+1", **PINNED), tag="1.0.0+1")
+    repo.commit(recipe_files("1.1.0+1", **PINNED))
+    return str(repo.path)
+
+
+def overlays(tmp_path: Path, **files: str) -> tuple[str, str]:
+    """Return the option for a directory of overlays with these files."""
+    folder = tmp_path / "overlays" / "made"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return "--overlays", str(folder.parent)
+
+
+def run(swarm: OwnSwarm, tmp_path: Path, *words: str, **environ: str) -> Call:
+    """Run the harness beside the manager, with the endpoints of the workers."""
+    given = {**swarm.endpoints, **environ}
+    return swarm.manager.run(tmp_path / "runs", *words, **given)
+
+
+def test_all_stages_reach_the_nodes_that_run_the_tasks(
+    swarm: OwnSwarm, recipe: str, tmp_path: Path
+) -> None:
+    """Commands, pages, volumes and backup; afterwards nothing is left on any node."""
+    files = overlays(tmp_path, ops=SEED, test_nodes=CUSTOM)
+    call = run(swarm, tmp_path, recipe, *files)
+    assert call.code == 0, call.text
+    assert set(call.outcomes.values()) == {"passed"}
+    assert "copying localhost/cc-ci/" in call.text
+    assert swarm.left(call.results["run"]) == []
+
+
+def test_a_node_without_an_endpoint_is_named(swarm: OwnSwarm, recipe: str, tmp_path: Path) -> None:
+    """Before anything is deployed, with what to type."""
+    call = run(swarm, tmp_path, recipe, CCCI_NODE_worker1="")
+    assert call.code == 3, call.text
+    assert "no engine is known for the Swarm's node(s) worker1" in call.text
+    assert "CCCI_NODE_worker1=ssh://worker1" in call.text
+    assert call.results["stages"] == []
+
+
+def test_an_endpoint_of_another_node_is_refused(
+    swarm: OwnSwarm, recipe: str, tmp_path: Path
+) -> None:
+    """It would show the containers of the wrong node, or none."""
+    wrong = swarm.workers["worker-2"].paths.engine.host
+    call = run(swarm, tmp_path, recipe, CCCI_NODE_worker1=wrong)
+    assert call.code == 3, call.text
+    assert "is not the engine of the node worker1" in call.text
+
+
+def test_an_unknown_node_is_refused(swarm: OwnSwarm, recipe: str, tmp_path: Path) -> None:
+    """A typing error must not pass for a node that is reached."""
+    call = run(swarm, tmp_path, recipe, CCCI_NODE_worker9="ssh://worker9")
+    assert call.code == 2, call.text
+    assert "its nodes are: manager, worker-2, worker1" in call.text
+
+
+@pytest.mark.parametrize("words", ["deploy: waiting until settled", "upgrade: assertions"])
+def test_a_worker_that_dies_in_mid_run_is_an_error(
+    swarm: OwnSwarm, recipe: str, tmp_path: Path, words: str
+) -> None:
+    """It says nothing of the recipe; what it had is found once it is back."""
+    worker, output = swarm.workers["worker-2"], tmp_path / "runs"
+    try:
+        call = meanwhile(
+            lambda: run(swarm, tmp_path, recipe, "--stages", "install,upgrade"),
+            said(output, words),
+            worker.kill,
+        )
+        assert call.code == 3, call.text
+        assert call.results["verdict"]["outcome"] == "error"
+        assert "failed" not in call.outcomes.values()
+        assert "worker-2" in call.results["verdict"]["cause"]
+        dead = call.results["run"]
+        assert "what is on node worker-2" in call.results["teardown"]["reason"]
+    finally:
+        worker.start()
+    swarm.await_ready()
+    begun = words.startswith("upgrade")  # before that it may have had nothing yet
+    assert swarm.left(dead) or not begun, "its volume is there still"
+    call = run(swarm, tmp_path, recipe, "--stages", "install")
+    assert call.code == 0, call.text
+    assert f"left over  {dead}: removed" in call.text or not begun
+    assert swarm.left(dead) == []

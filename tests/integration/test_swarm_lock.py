@@ -1,0 +1,219 @@
+"""Several hosts on one Swarm: one holder at a time, and none for longer than it lives."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness import reaper, swarm_lock
+from harness.docker.configs import EngineConfigs
+from harness.docker.sweep import STACK_LABEL, find
+from harness.errors import LockTimeoutError
+from harness.reaper import Shared, stack_lock
+from harness.swarm_lock import OWNER, RUN
+from harness.testbed import TestBed
+from harness.waiting import Deadline, wait_for
+from tests.integration.conftest import Harness
+from tests.integration.support import ROOT, command, environment
+from tests.integration.swarm_host import LEASE
+
+ROUNDS = 200
+
+
+@dataclass
+class Hosts:
+    """Starts programs that are hosts of the Swarm, each with a cache of its own."""
+
+    bed: TestBed
+    directory: Path
+    stack: str
+    started: ExitStack
+
+    def start(self, action: str, name: str, *words: str) -> "subprocess.Popen[str]":
+        """Start a host; it is killed with the test if it still runs."""
+        environ = self.bed.engine.environ(dict(os.environ))
+        environ["CCCI_CACHE"] = str(self.directory / name)
+        process = subprocess.Popen(  # noqa: S603  the project's own
+            [sys.executable, "-m", "tests.integration.swarm_host", action, self.stack, *words],
+            cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.started.callback(self.end, process)
+        return process
+
+    def holder(self, name: str) -> "subprocess.Popen[str]":
+        """Start a host that holds the lock, and wait until it does."""
+        process = self.start("hold", name)
+        assert heard(process) == "held"
+        return process
+
+    def end(self, process: "subprocess.Popen[str]") -> None:
+        """Kill a host, as a host dies."""
+        process.kill()
+        process.communicate()
+
+
+def heard(process: "subprocess.Popen[str]") -> str:
+    """Return the next line of a host."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def asked(process: "subprocess.Popen[str]") -> str:
+    """Let a host check its lock, and return what it says."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return heard(process)
+
+
+@pytest.fixture(name="hosts")
+def hosts_fixture(bed: TestBed, tmp_path: Path) -> Iterator[Hosts]:
+    """Hosts that race for one stack of which nothing stays."""
+    stack = f"race-{secrets.token_hex(4)}_test"
+    with ExitStack() as started:
+        yield Hosts(bed, tmp_path, stack, started)
+    configs = EngineConfigs(bed.client)
+    for name in (swarm_lock.config_name(stack_lock(stack)), f"{stack}-made"):
+        if config := configs.find(name):
+            configs.remove(config.id)
+
+
+def test_two_hosts_that_race_for_a_stack_hold_it_one_at_a_time(hosts: Hosts) -> None:
+    """Each of them gets it in each of 200 rounds, and never meets the other one inside."""
+    meeting = hosts.directory / "meeting"
+    meeting.mkdir()
+    both = [hosts.start("race", name, str(meeting), str(ROUNDS)) for name in ("a", "b")]
+    said = [process.communicate(timeout=240)[0].strip() for process in both]
+    for line, process in zip(said, both, strict=True):
+        assert process.returncode == 0
+        assert line.startswith(f"{ROUNDS} rounds, ")
+        assert line.endswith(" waits, 0 collisions")
+    waits = sum(int(line.split()[2]) for line in said)
+    assert waits > ROUNDS / 4, "they hardly ever met: nothing was shown"
+    assert swarm_lock.look(EngineConfigs(hosts.bed.client), stack_lock(hosts.stack)) is None
+
+
+def test_a_stopped_holder_finds_its_lock_lost_when_it_goes_on(hosts: Hosts) -> None:
+    """It is taken over after the lease; what the late one does takes nothing from the new one."""
+    configs, name = EngineConfigs(hosts.bed.client), stack_lock(hosts.stack)
+    sleeper = hosts.holder("sleeper")
+    assert asked(sleeper) == "ours"
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    began, said = time.monotonic(), list[str]()
+    with swarm_lock.hold(
+        configs, name, run="second", purpose="p", timeout=30, say=said.append, lease=LEASE
+    ) as lease:
+        assert time.monotonic() - began >= LEASE
+        assert "held by run-of-" in said[0]
+        os.kill(sleeper.pid, signal.SIGCONT)
+        assert asked(sleeper).startswith(f"lost: the lock '{name}' is not ours any more")
+        sleeper.communicate()
+        assert sleeper.returncode == 0
+        lease.check()
+    assert swarm_lock.look(configs, name) is None
+
+
+def test_a_killed_holders_lock_is_free_after_its_lease_and_at_once_on_its_host(
+    hosts: Hosts,
+) -> None:
+    """Other hosts can only wait; on its own one, the file lock tells."""
+    configs, name = EngineConfigs(hosts.bed.client), stack_lock(hosts.stack)
+    hosts.end(hosts.holder("dead"))
+    with (
+        pytest.raises(LockTimeoutError),
+        swarm_lock.hold(
+            configs, name, run="r", purpose="p", timeout=LEASE / 2, say=print, lease=LEASE
+        ),
+    ):
+        pass
+    began = time.monotonic()
+    other = hosts.holder("other")
+    assert time.monotonic() - began >= LEASE
+    hosts.end(other)
+    began = time.monotonic()
+    hosts.holder("other")
+    assert time.monotonic() - began < LEASE
+
+
+def test_a_slow_but_living_holder_keeps_its_lock(hosts: Hosts) -> None:
+    """For as long as it renews it, whoever wants it."""
+    configs, name = EngineConfigs(hosts.bed.client), stack_lock(hosts.stack)
+    holder = hosts.holder("alive")
+    with (
+        pytest.raises(LockTimeoutError),
+        swarm_lock.hold(
+            configs, name, run="r", purpose="p", timeout=3 * LEASE, say=print, lease=LEASE
+        ),
+    ):
+        pass
+    assert asked(holder) == "ours"
+
+
+def test_what_a_dead_host_left_is_removed_by_another_one(hosts: Hosts) -> None:
+    """Its lock as well; what a living one has is not touched."""
+    client = hosts.bed.client
+    dead = hosts.holder("dead")
+    cache = hosts.directory / "other"
+    shared = Shared.of(client, cache, patient=True)
+    reaper.reap(client, cache=cache, shared=shared, say=print)
+    assert [item.name for item in find(client, f"{STACK_LABEL}={hosts.stack}")]
+    hosts.end(dead)
+    said: list[str] = []
+    shared = Shared.of(client, cache, patient=True)
+    reaper.reap(client, cache=cache, shared=shared, say=said.append)
+    assert f"run-of-{hosts.stack}: removed 1 config(s)" in said
+    assert find(client, f"{STACK_LABEL}={hosts.stack}") == ()
+    assert swarm_lock.look(shared.configs, stack_lock(hosts.stack)) is None
+
+
+def test_a_run_with_a_swarm_lock_is_green_and_leaves_no_lock(
+    harness: Harness, client: docker.DockerClient
+) -> None:
+    """Its things belong to the Swarm's scope, and its lock goes with it."""
+    call = harness("custom-html", "--stages", "install", "--lock", "swarm")
+    assert call.code == 0, call.text
+    assert "is locked for all hosts of its Swarm" in call.text
+    assert swarm_lock.look(EngineConfigs(client), stack_lock(call.results["stack"])) is None
+
+
+def test_a_run_whose_lock_is_stolen_stops_before_its_next_op(
+    client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """An error of the test bed; it cleans up, and spares the thief's."""
+    configs, printed = EngineConfigs(client), tmp_path / "printed.txt"
+    words = ("run", "custom-html", "--stages", "install,backup", "--lock", "swarm")
+    with printed.open("wb") as stream:
+        process = subprocess.Popen(  # noqa: S603  the harness itself
+            command(*words, "--output", str(tmp_path / "runs")),
+            cwd=ROOT, env=environment(), stdout=stream, stderr=stream,
+        )  # fmt: skip
+    try:
+        wait_for(
+            printed.read_text, what="the assertions", deadline=Deadline.after(120),
+            ready=lambda text: "install: assertions" in text,
+        )  # fmt: skip
+        (run,) = (path.name for path in (tmp_path / "runs").iterdir())
+        (seen,) = (one for one in swarm_lock.every_lock(configs) if one.run == run)
+        stolen = {**seen.config.labels, OWNER: "a thief", RUN: "theirs"}
+        assert configs.update(seen.config, stolen)
+        assert process.wait(timeout=120) == 3, printed.read_text()
+        text = printed.read_text()
+        assert "is not ours any more: it was taken over by theirs on" in text
+        assert "backup: op" not in text
+        kept = configs.find(seen.config.id)
+        assert kept is not None
+        assert kept.labels[OWNER] == "a thief"
+        assert find(client, f"{STACK_LABEL}={seen.name.removeprefix(stack_lock(''))}") == ()
+        configs.remove(seen.config.id)
+    finally:
+        process.kill()
+        process.wait()
