@@ -1,0 +1,180 @@
+"""Starting a run, killing it at a given moment, and what there may be of it afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from harness.embedded import processes
+from harness.waiting import Deadline, wait_for
+from tests.integration.support import ROOT, command, environment
+
+RECIPE = "custom-html"
+STEP = re.compile(r"^\[ *[0-9.]+s\] (" + RECIPE + r": .+)$", re.MULTILINE)
+RUN = re.compile(r"^\[.*\] run +(\S+)$", re.MULTILINE)
+# Where the cache lies differs from scope to scope, and the key of a sample is no step.
+PLACE = re.compile(r"cloning \S+")
+RUN_SECONDS = 180.0
+LOOK_SECONDS = 0.005  # steps may be that short
+
+
+class Kind(StrEnum):
+    """What is killed."""
+
+    PROCESS = "process"  # the harness itself; its children have to end by themselves
+    GROUP = "group"  # with everything that it has started, as when a CI ends a job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """One kill: after a step began (the n-th line of that name), and so many seconds later."""
+
+    step: str
+    nth: int
+    kind: Kind
+    delay: float = 0.0
+    random: bool = False
+
+    @property
+    def where(self) -> str:
+        """Where it is, as the table shows it."""
+        if self.random:
+            return "random moments"
+        return self.step.partition(": ")[2] + (f" ({self.nth})" if self.nth > 1 else "")
+
+
+def steps(text: str) -> list[str]:
+    """Return the steps that a run has printed, without what differs between caches."""
+    return [PLACE.sub("cloning", step) for step in STEP.findall(text)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A cache of its own on a shared engine, and a directory for temporary files.
+
+    Args:
+        folder: it has these below it.
+        host: the engine's endpoint.
+        prefix: words before every command, such as those that enter a namespace.
+    """
+
+    folder: Path
+    host: str
+    prefix: tuple[str, ...]
+
+    @property
+    def cache(self) -> Path:
+        """Return the cache directory."""
+        return self.folder / "cache"
+
+    @property
+    def temporary(self) -> Path:
+        """Return where its runs put temporary files."""
+        return self.folder / "tmp"
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment of its runs."""
+        clean = {k: v for k, v in environment().items() if not k.startswith(("DOCKER_", "CCCI_"))}
+        return {
+            **clean,
+            "CCCI_CACHE": str(self.cache),
+            "DOCKER_HOST": self.host,
+            "TMPDIR": str(self.temporary),
+        }
+
+    def files(self) -> frozenset[str]:
+        """Return every path below the cache, and every temporary file."""
+        return frozenset(
+            str(path.relative_to(self.folder))
+            for top in (self.cache, self.temporary)
+            for path in top.rglob("*")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A run that goes on beside us."""
+
+    process: subprocess.Popen[bytes]
+    printed: Path
+
+    @property
+    def text(self) -> str:
+        """What it has printed."""
+        return self.printed.read_text()
+
+    @property
+    def run(self) -> str:
+        """Its id, or empty while it has not said it."""
+        said = RUN.search(self.text)
+        return Path(said[1]).name if said else ""
+
+    def await_step(self, step: str, nth: int = 1) -> bool:
+        """Wait until it has begun that step so often; return whether it has, or ended first."""
+        wait_for(
+            lambda: self.reached(step, nth) or self.process.poll() is not None,
+            what=f"'{step}'",
+            deadline=Deadline.after(RUN_SECONDS),
+            interval=LOOK_SECONDS,
+        )
+        return self.reached(step, nth)
+
+    def reached(self, step: str, nth: int) -> bool:
+        """Whether it has begun that step so often."""
+        return steps(self.text).count(step) >= nth
+
+    def family(self) -> frozenset[int]:
+        """Return the processes that it has started, without itself."""
+        return frozenset(processes.descendants({self.process.pid})) - {self.process.pid}
+
+    def kill(self, kind: Kind) -> frozenset[int]:
+        """Kill it with SIGKILL, and return the processes that it had started."""
+        family = self.family()
+        self.process.kill()
+        if kind is Kind.GROUP:
+            family |= self.family()
+            for pid in family:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        return family
+
+
+@contextmanager
+def started(scope: Scope, output: Path, *words: str) -> Iterator[Started]:
+    """Start a run of the recipe; it is ended with the block if it still goes on."""
+    output.mkdir(parents=True)
+    printed = output / "printed.txt"
+    argv = [*scope.prefix, *command("run", RECIPE, *words, "--output", str(output))]
+    with printed.open("wb") as stream:
+        process = subprocess.Popen(  # noqa: S603  the harness itself
+            argv, cwd=ROOT, env=scope.environ(), stdout=stream, stderr=stream
+        )
+    try:
+        yield Started(process=process, printed=printed)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def alive_of(run: str) -> list[str]:
+    """Return the processes whose command line, environment or directory names that run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            here = str((entry / "cwd").readlink()).encode()
+            line, environ = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+            if any(run.encode() in text for text in (here, line, environ)):
+                shown = line.replace(b"\0", b" ").decode(errors="replace")[:120]
+                found.append(f"process {entry.name} {shown}")
+    return found
