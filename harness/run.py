@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
-from harness.model import Outcome, Stage, StageResult, TeardownResult
+from harness.model import TeardownResult
 from harness.operations import Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
@@ -33,11 +32,12 @@ from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import clone
+from harness.repeat import needed_for, repeat_command
 from harness.report import junit
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, show_result
 from harness.report.verdict import BAD, conclude
-from harness.settings import OPTIONS, Settings, skip_variables
+from harness.settings import Settings, skip_variables
 from harness.signals import Stopper, stop_on_signals
 from harness.subject import Places, Subject, study
 from harness.teardown import Teardown
@@ -46,7 +46,6 @@ from harness.tools import ToolContainers
 
 CLONE_SECONDS = 300.0
 LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox
-NOT_REPEATED = frozenset({"keep", "jobs", "output", "cache", "lock_timeout", "domain"})
 REAP_SECONDS = 15.0  # for each dead run: what cannot be removed must not hold up the living
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
@@ -388,42 +387,3 @@ def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
             cause="somebody deployed it, or an earlier run kept it on purpose",
             hint="choose another --domain, or leave it out; `nox -s reap -- RUN` ends a kept run",
         )
-
-
-def needed_for(stage: str, results: Sequence[StageResult], *, upgrades: bool) -> tuple[str, ...]:
-    """Return the stages that lead to one as this run had it; empty where there is none to repeat.
-
-    The stages before it decide what it meets: without the upgrade, the head is what is installed.
-    """
-    names = [str(result.stage) for result in results]
-    if stage not in names:
-        return ()
-    performed = (Outcome.SKIPPED, Outcome.ABORTED)
-    led = [str(r.stage) for r in results[: names.index(stage)] if r.outcome not in performed]
-    upgrade = [str(Stage.UPGRADE)] if upgrades and stage == Stage.INSTALL else []
-    return (*led, stage, *upgrade)
-
-
-def repeat_command(
-    entry: Entry, settings: Settings, stages: Sequence[str], *, nox: str = "nox"
-) -> str:
-    """Return the exact command that runs those stages again, or all that was asked for."""
-    name = entry.name if entry.line else entry.source
-    ref = "" if settings.ref else entry.ref
-    words = ["-s", "e2e", "--", f"{name}#{ref}" if ref else name]
-    for option in OPTIONS:
-        if option.name in settings.origins and option.name not in NOT_REPEATED:
-            value = getattr(settings, option.name)
-            if option.name != "stages":
-                words += [option.flag, str(value)]
-            elif not stages:
-                words += [option.flag, ",".join(value)]
-    if stages:
-        words += ["--stages", ",".join(stages), "--keep"]
-    return " ".join([*skip_variables(settings.skip_generic), nox, *map(_quoted, words)])
-
-
-def _quoted(word: str) -> str:
-    """Return a word as a shell wants it; a `#` within one needs no quotes."""
-    bare = word.replace("#", "")
-    return word if shlex.quote(bare) == bare else shlex.quote(word)

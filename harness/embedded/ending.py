@@ -73,7 +73,11 @@ def sweep(paths: Paths) -> None:
         _signal(survivors, signal.SIGTERM)
         if not _await_end(survivors, KILL_SECONDS):
             _kill(survivors)
-    for left in (paths.pidfile, paths.socket, paths.exec / "containerd" / "containerd.pid"):
+    # The names of network namespaces: a new dockerd only looks for those that its store knows.
+    spaces = paths.exec / "netns"
+    _unmount_below((spaces,))
+    containerd_pid = paths.exec / "containerd" / "containerd.pid"
+    for left in (paths.pidfile, paths.socket, containerd_pid, *spaces.glob("*")):
         try:
             left.unlink(missing_ok=True)
         except OSError as error:
@@ -148,13 +152,18 @@ def _await_end(targets: Iterable[processes.Process], timeout: float) -> bool:
 
 def _unmount(paths: Paths) -> list[str]:
     directories = dict.fromkeys((paths.runtime, paths.root))
+    return ["leftover mounts"] if _unmount_below(directories) else []
+
+
+def _unmount_below(directories: Iterable[Path]) -> bool:
+    """Unmount everything below these, and return whether there was anything."""
     points = processes.mounts_below(directories)
     for point in points:
         try:
             proc.run(["umount", point], timeout=20)
         except ProcessError:
             proc.run(["umount", "--lazy", point], timeout=20)
-    return ["leftover mounts"] if points else []
+    return bool(points)
 
 
 def _remove_tree(directory: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness import locks
 from harness.errors import UnknownNameError
-from harness.recipes import repo
+from harness.recipes import git
 
 SAMPLES = Path(__file__).with_name("samples")
 HISTORY = "history.toml"
@@ -117,7 +117,7 @@ def build(sample: Path, destination: Path) -> None:
         TestBedError: there is no git.
         DiskFullError: there is no room for it.
     """
-    repo.import_history(destination, b"".join(_stream(sample)), branch=BRANCH)
+    git.import_history(destination, b"".join(_stream(sample)), branch=BRANCH)
 
 
 def _make(destination: Path, stream: bytes) -> None:
@@ -125,7 +125,7 @@ def _make(destination: Path, stream: bytes) -> None:
     unfinished = destination.with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
-    repo.import_history(unfinished, stream, branch=BRANCH)
+    git.import_history(unfinished, stream, branch=BRANCH)
     unfinished.rename(destination)
 
 

@@ -1,9 +1,4 @@
-"""The only module that calls git: a private clone per run, its releases, its refs, its checkout.
-
-The clone takes nothing from the user's or the machine's git configuration and runs no hook, no
-submodule and no filter, so the same source gives the same checkout everywhere. What git needs to
-reach a remote still comes from the environment: proxies, certificates, ssh keys, `~/.netrc`.
-"""
+"""A private clone per run of a recipe: its releases, its refs, its checkout."""
 
 from __future__ import annotations
 
@@ -17,23 +12,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness import proc
-from harness.errors import HarnessError, ProcessError, SourceError, TestBedError
+from harness.errors import HarnessError, SourceError
 from harness.recipes.catalogue import is_remote
+from harness.recipes.git import Git
 from harness.recipes.git_access import environment, local_path, passwords, trust
-from harness.recipes.git_words import explain, refuse_full_disk
+from harness.recipes.git_words import explain
 from harness.recipes.versions import Version
 
-LOCAL_SECONDS = 60.0  # for calls that touch this disk only
-
-_CONFIG = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.autocrlf=false",
-    "submodule.recurse=false",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "advice.detachedHead=false",
-)
 _REF_FORMAT = "%00".join(
     f"%({name})" for name in ("refname", "objecttype", "objectname", "*objecttype", "*objectname")
 )
@@ -78,7 +63,7 @@ class Repo:
     _head: str
     _branches: Mapping[str, _Ref] = field(repr=False)
     _tags: Mapping[str, _Ref] = field(repr=False)
-    _git: _Git = field(repr=False)
+    _git: Git = field(repr=False)
 
     def releases(self) -> tuple[Release, ...]:
         """Return the releases, the oldest version first.
@@ -259,7 +244,7 @@ def clone(
         raise SourceError(
             f"there is nothing at {local}", hint="check the path, or the line in recipes.txt"
         )
-    git = _Git(
+    git = Git(
         env=environment(os.environ if env is None else env),
         timeout=timeout,
         secrets=secrets,
@@ -286,82 +271,7 @@ def clone(
     return _read(git, destination, source=shown, notice=notice)
 
 
-def import_history(destination: Path, stream: bytes, *, branch: str) -> None:
-    """Make a bare repository of a `git fast-import` stream.
-
-    Args:
-        destination: where to; made.
-        stream: the whole history, commits and tags.
-        branch: what its HEAD names.
-
-    Raises:
-        TestBedError: there is no git here, or it failed.
-        DiskFullError: there is no room for it.
-    """
-    git = _Git(env=environment(os.environ), timeout=LOCAL_SECONDS)
-    made = git.run(
-        "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", str(destination)
-    )
-    if made.code == 0:
-        made = git.run("fast-import", "--quiet", cwd=destination, stdin=stream)
-    if made.code != 0:
-        refuse_full_disk(made.stderr)
-        raise TestBedError(f"git could not build {destination}", detail=made.stderr)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Git:
-    """How git is called.
-
-    Attributes:
-        env: its whole environment.
-        timeout: seconds for each call.
-        secrets: what its output must not show.
-        trust: options of `clone` and `fetch` that let it read a path of another user's.
-    """
-
-    env: Mapping[str, str]
-    timeout: float
-    secrets: tuple[str, ...] = ()
-    trust: tuple[str, ...] = ()
-
-    def run(
-        self, *arguments: str, cwd: Path | None = None, stdin: bytes | None = None
-    ) -> proc.Completed:
-        """Run git to its end, whatever its exit code."""
-        options = [word for setting in _CONFIG for word in ("-c", setting)]
-        try:
-            return proc.run(
-                ["git", *options, *arguments],
-                timeout=self.timeout,
-                cwd=cwd,
-                env=self.env,
-                stdin=stdin,
-                check=False,
-                secrets=self.secrets,
-            )
-        except ProcessError as error:
-            if shutil.which("git", path=self.env.get("PATH")) is None:
-                raise TestBedError(
-                    "git is not installed here", hint="install it: apt-get install git"
-                ) from error
-            raise SourceError(
-                f"`git {arguments[0]}` did not end within {self.timeout:g} s",
-                cause="the network or the host it talks to is too slow, or waits for an answer",
-                hint="try that git command by hand",
-                detail=error.stderr,
-            ) from error
-
-    def local(self, *arguments: str, cwd: Path) -> str:
-        """Run a git command that fails only when something is wrong with this machine."""
-        done = self.run(*arguments, cwd=cwd)
-        if done.code != 0:
-            refuse_full_disk(done.stderr)
-            raise TestBedError(f"`git {' '.join(arguments)}` failed in {cwd}", detail=done.stderr)
-        return done.stdout
-
-
-def _read(git: _Git, path: Path, *, source: str, notice: str) -> Repo:
+def _read(git: Git, path: Path, *, source: str, notice: str) -> Repo:
     head = git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=path).stdout.strip()
     listing = git.local("for-each-ref", f"--format={_REF_FORMAT}", _BRANCHES, _TAGS, cwd=path)
     branches: dict[str, _Ref] = {}
@@ -392,7 +302,7 @@ def _read(git: _Git, path: Path, *, source: str, notice: str) -> Repo:
     )
 
 
-def _uncommitted(git: _Git, path: Path) -> str:
+def _uncommitted(git: Git, path: Path) -> str:
     done = git.run("status", "--porcelain", cwd=path if path.is_dir() else path.parent)
     if "dubious ownership" in done.stderr:
         return f"{path} belongs to another user, so whether it has uncommitted changes is not known"

@@ -11,8 +11,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ import docker
 import pytest
 
 from harness import proc
-from harness.docker.nodes import Endpoint, Nodes
 from harness.docker.sweep import RUN_LABEL, find
 from harness.embedded import layout, processes
 from harness.embedded.endpoint import probe
@@ -41,7 +40,6 @@ SLEEP = ("sleep", "3600")  # should nobody end it, it ends by itself
 DISK_BYTES = 4 << 30  # a run wants 2 GiB to begin with; the file has holes and takes far less
 POOL = "10.213.77.0/25"  # of two networks of 64 addresses: the Swarm's `ingress`, and `proxy`
 SUBNET_BITS = 26
-SUBNET = "10.213.78."  # of a Swarm's nodes, on a bridge in the manager's namespace
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,12 @@ class Namespaces:
         return [*words, *(["unshare", "--mount", "sh", "-c", ENTER, "sh"] if own_mounts else [])]
 
     def run(self, *argv: str, timeout: float, own_mounts: bool = False) -> proc.Completed:
-        """Run a program in them, without a word about an engine in its environment."""
-        env = {k: v for k, v in environment().items() if not k.startswith(("DOCKER_", "CCCI_"))}
+        """Run a program in them, without an engine or a proxy in its environment."""
+        env = {
+            key: value
+            for key, value in environment().items()
+            if not key.startswith(("DOCKER_", "CCCI_")) and not key.lower().endswith("_proxy")
+        }
         prefix = self.prefix(own_mounts=own_mounts)
         return proc.run([*prefix, *argv], timeout=timeout, env={**env, "PYTHONPATH": str(ROOT)})
 
@@ -86,7 +88,7 @@ def namespaces(hostname: str = "") -> Iterator[Namespaces]:
             _await_holder(holder, log)
             yield Namespaces(holder)
         finally:
-            _end(holder)
+            end(holder)
 
 
 def _await_holder(holder: int, log: Path) -> None:
@@ -108,7 +110,8 @@ def _await_holder(holder: int, log: Path) -> None:
         pytest.skip(f"no namespaces for an engine can be made here: {error}")
 
 
-def _end(pid: int) -> None:
+def end(pid: int) -> None:
+    """Kill a process, and wait until it has ended."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     wait_for(
@@ -164,7 +167,7 @@ class OwnEngine:
         """Kill its dockerd, and nothing else."""
         pid = self.paths.dockerd()
         assert pid is not None
-        _end(pid)
+        end(pid)
 
     def fill_disk(self) -> None:
         """Leave not a byte on the disk that its data lies on."""
@@ -238,122 +241,16 @@ def own_engine(layers: Path) -> Iterator[OwnEngine]:
                 try:
                     own.harness("engine", "purge")
                 finally:
-                    _end_all(own.paths)
+                    end_all(own.paths)
     finally:
         shutil.rmtree(folder)
 
 
-@dataclass(frozen=True)
-class OwnSwarm:
-    """A Swarm of a manager and workers, each an engine in namespaces of its own."""
-
-    manager: OwnEngine
-    workers: Mapping[str, OwnEngine]  # by the node's name
-
-    @property
-    def endpoints(self) -> dict[str, str]:
-        """The variables that lead to the workers' engines."""
-        return {f"CCCI_NODE_{name}": own.paths.engine.host for name, own in self.workers.items()}
-
-    def await_ready(self) -> None:
-        """Wait until every node takes part again."""
-        client = self.manager.client()
-        try:
-            wait_for(
-                lambda: [node["Status"]["State"] for node in client.api.nodes()],
-                what="the nodes",
-                deadline=Deadline.after(60),
-                ready=lambda states: set(states) == {"ready"},
-                interval=0.5,
-            )
-        finally:
-            client.close()
-
-    def left(self, run: str) -> list[str]:
-        """Return what there is of a run on any node."""
-        others = tuple(
-            Endpoint(id=name, name=name, environ=own.paths.engine.environ({}))
-            for name, own in self.workers.items()
-        )
-        nodes = Nodes(client=self.manager.client(), own="manager", others=others)
-        try:
-            found = find(nodes.client, f"{RUN_LABEL}={run}", nodes=nodes)
-            return [f"{item} {item.node}".strip() for item in found]
-        finally:
-            nodes.close()
-            nodes.client.close()
-
-
-@contextmanager
-def own_swarm(layers: Path, *names: str) -> Iterator[OwnSwarm]:
-    """Start a Swarm: a manager named `manager`, and a worker of each name, on a bridge of theirs.
-
-    There is no registry: the manager has stand-ins, and the harness copies them to the workers.
-
-    Args:
-        layers: the directory of a cache that holds the stand-in images.
-        names: the workers' host names.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="ccci-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
-        manager = stack.enter_context(_member(folder / "0", "manager"))
-        share(layers, manager.cache / "images")
-        for words in (
-            "link add ccci0 type bridge",
-            f"addr add {SUBNET}1/24 dev ccci0",
-            "link set ccci0 up",
-        ):
-            manager.spaces.run("ip", *words.split(), timeout=10)
-        client = manager.client()
-        stack.callback(client.close)
-        client.swarm.init(
-            advertise_addr=f"{SUBNET}1", default_addr_pool=["10.214.0.0/16"], subnet_size=24
-        )
-        token = client.swarm.attrs["JoinTokens"]["Worker"]
-        workers = {}
-        for number, name in enumerate(names, 1):
-            own = stack.enter_context(_member(folder / str(number), name))
-            _join(manager, own, number, token)
-            workers[name] = own
-        yield OwnSwarm(manager, workers)
-
-
-@contextmanager
-def _member(cache: Path, name: str) -> Iterator[OwnEngine]:
-    """Start an engine on a host of that name."""
-    with namespaces(name) as spaces:
-        own = OwnEngine(spaces, cache)
-        try:
-            own.start()
-            yield own
-        finally:
-            try:
-                own.harness("engine", "purge")
-            finally:
-                _end_all(own.paths)
-
-
-def _join(manager: OwnEngine, own: OwnEngine, number: int, token: str) -> None:
-    """Plug a worker into the manager's bridge, and let it join the Swarm."""
-    link, address = f"w{number}", f"{SUBNET}{number + 10}"
-    for engine, words in (
-        (manager, f"link add {link} type veth peer name up0 netns {own.spaces.holder}"),
-        (manager, f"link set {link} master ccci0 up"),
-        (own, f"addr add {address}/24 dev up0"),
-        (own, "link set up0 up"),
-    ):
-        engine.spaces.run("ip", *words.split(), timeout=10)
-    client = own.client()
-    client.swarm.join(remote_addrs=[f"{SUBNET}1:2377"], join_token=token, advertise_addr=address)
-    client.close()
-
-
-def _end_all(paths: layout.Paths) -> None:
+def end_all(paths: layout.Paths) -> None:
     """End what is left of an engine that could not be removed in a friendly way."""
     left = {process.pid for process in processes.belonging_to(paths.owned)}
     for pid in left | processes.descendants(left):
-        _end(pid)
+        end(pid)
 
 
 def _mount_disk(spaces: Namespaces, disk: Path, cache: Path) -> str:

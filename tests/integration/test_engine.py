@@ -202,6 +202,9 @@ def killed(cache: Path) -> None:
     swarm.ensure_swarm(client, engine=found, cache=cache, say=silent)
     swarm.ensure_proxy(client, engine=found, cache=cache, say=silent)
     sleeper = start_sleeper(client)
+    # Those of overlay networks; the others are removed by the next dockerd, up to a minute later.
+    overlays = list((layout.Paths.of(cache).exec / "netns").glob("1-*"))
+    assert overlays
     old = pid_of(cache)
     os.kill(old, signal.SIGKILL)
     _await_gone([old])
@@ -211,6 +214,7 @@ def killed(cache: Path) -> None:
     assert again == found
     assert len(said) == 1
     assert pid_of(cache) != old
+    assert not any(one.exists() for one in overlays)
     client = again.client()
     assert not swarm.ensure_swarm(client, engine=again, cache=cache, say=silent)
     assert not swarm.ensure_proxy(client, engine=again, cache=cache, say=silent)

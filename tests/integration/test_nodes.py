@@ -1,7 +1,8 @@
 """A Swarm of three real nodes: a recipe's services land on the workers, and all stages reach them.
 
-The nodes are engines in network namespaces, joined by a bridge. No registry is in reach: stand-ins
-are built on the manager, and the harness copies them to the workers.
+The nodes are engines in network namespaces, joined by a bridge. Once no registry is in reach: then
+stand-ins are built on the manager, and the harness copies them to the workers. Once there is one
+that all nodes reach.
 """
 
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.embedded import images
 from harness.testbed import TestBed
-from tests.integration.own_engine import OwnSwarm, own_swarm
+from tests.integration.own_registry import OwnRegistry, own_registry
+from tests.integration.own_swarm import REGISTRY, SUBNET, OwnSwarm, own_swarm
 from tests.integration.support import Call, RecipeRepo, meanwhile, recipe_files, said
 
 IMAGE = "nginx:1.27.4"
@@ -162,3 +165,39 @@ def test_a_worker_that_dies_in_mid_run_is_an_error(
     assert call.code == 0, call.text
     assert f"left over  {dead}: removed" in call.text or not begun
     assert swarm.left(dead) == []
+
+
+@pytest.fixture(name="registry")
+def registry_fixture(swarm: OwnSwarm) -> Iterator[OwnRegistry]:
+    """A registry in reach of all nodes, with an nginx that no node has any more."""
+    manager = swarm.manager
+    with own_registry(manager.spaces, REGISTRY) as registry:
+        client = manager.client()
+        stand_in = images.ensure(client, IMAGE, cache=manager.cache, lock_timeout=60, say=print)
+        client.images.get(stand_in.reference).tag(f"{REGISTRY}/nginx", "1.27.4")
+        said = client.api.push(f"{REGISTRY}/nginx", tag="1.27.4", stream=True, decode=True)
+        assert [event["error"] for event in said if "error" in event] == []
+        client.close()
+        for own in (manager, *swarm.workers.values()):
+            own.forget_images("nginx")
+        yield registry
+
+
+def test_images_come_from_a_registry_that_all_nodes_reach(
+    swarm: OwnSwarm, registry: OwnRegistry, tmp_path: Path
+) -> None:
+    """The image itself is deployed, and each node that runs it has asked the registry."""
+    image = f"{registry.address}/nginx:1.27.4"
+    changes = {**PINNED, "image: nginx:1.27.4": f"image: {image}"}
+    repo = RecipeRepo.make(tmp_path / "made")
+    repo.commit(recipe_files("1.0.0+1", **changes), tag="1.0.0+1")
+    repo.commit(recipe_files("1.1.0+1", **changes))
+    files = overlays(tmp_path, ops=SEED, test_nodes=CUSTOM)
+    call = run(swarm, tmp_path, str(repo.path), *files)
+    assert call.code == 0, call.text
+    assert set(call.outcomes.values()) == {"passed"}
+    assert f"pulled {image}" in call.text
+    assert "stand-in" not in {one["kind"] for one in call.results["adaptations"]}
+    assert "localhost/cc-ci/nginx" not in call.text
+    assert registry.reads() == {(f"{SUBNET}{host}", "nginx") for host in (1, 11, 12)}
+    assert swarm.left(call.results["run"]) == []

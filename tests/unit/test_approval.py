@@ -14,7 +14,8 @@ from harness.errors import InternalError, UsageError
 from harness.model import Origin, Stage
 from harness.recipes.approval import FILE, Approvals, Gate, comparable, decide, written
 from harness.recipes.discovery import Discovery
-from harness.recipes.repo import Repo, clone, import_history
+from harness.recipes.git import import_history
+from harness.recipes.repo import Repo, clone
 from harness.recipes.shipped import Shipped, ShippedEntry
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -364,9 +364,10 @@ def test_leftover_mounts_go_before_the_directories(
 ) -> None:
     """A busy one is detached: to remove what is mounted below a directory would be worse."""
     assert signals == []
-    Paths.of(tmp_path).data.mkdir(parents=True)
+    root = Paths.of(tmp_path).root
+    root.mkdir()
     points = ["/m/a/b", "/m/a"]
-    monkeypatch.setattr(processes, "mounts_below", lambda _: points)
+    monkeypatch.setattr(processes, "mounts_below", lambda below: points if root in below else [])
     monkeypatch.setattr(ending, "link_exists", lambda _: False)
     run = FakeRun(monkeypatch, refuses=("umount /m/a",))
     removed = ending.purge(tmp_path, say=lambda _: None)

@@ -26,6 +26,7 @@ ALLOWED = {
     "seeding": LEAVES | {"assertions"},
     "reaper": LEAVES | {"locks", "swarm_lock", "docker", "platforms"},
     "requirements": LEAVES,
+    "repeat": LEAVES | {"recipes"},
     "host": LEAVES | {"embedded"},
     "install_steps": LEAVES | {"platforms"},
     "handover": LEAVES | {"docker"},

@@ -11,7 +11,7 @@ import pytest
 
 from harness import proc
 from harness.errors import DiskFullError, ProcessError, SourceError, TestBedError
-from harness.recipes import repo
+from harness.recipes.git import import_history
 from harness.recipes.git_access import environment, passwords
 from harness.recipes.git_words import explain
 from harness.recipes.repo import Repo, clone
@@ -478,4 +478,4 @@ def test_a_machine_without_git(tmp_path: Path) -> None:
 def test_a_stream_that_is_none(tmp_path: Path) -> None:
     """A history that git cannot read is the test bed's fault: the samples are the project's own."""
     with pytest.raises(TestBedError, match="git could not build"):
-        repo.import_history(tmp_path / "x.git", b"nonsense\n", branch="main")
+        import_history(tmp_path / "x.git", b"nonsense\n", branch="main")

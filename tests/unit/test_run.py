@@ -1,9 +1,8 @@
-"""The names of a run, its ends, the command that repeats it, and the exit codes of the program."""
+"""The names of a run, its ends, and the exit codes of the program."""
 
 import json
 import re
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,13 +23,10 @@ from harness.errors import (
     SourceError,
     UsageError,
 )
-from harness.model import Outcome, Stage, StageResult
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
 from harness.run import (
-    needed_for,
     refuse_foreign_stack,
-    repeat_command,
     run_one,
     scrub_files,
     target_for,
@@ -90,79 +86,6 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
     with pytest.raises(UsageError, match="no domain") as caught:
         target(domain=domain)
     assert "--domain" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("entry", "settings", "stages", "command"),
-    [
-        (MADE, {}, "", "nox -s e2e -- made"),
-        (MADE, {}, "install upgrade", "nox -s e2e -- made --stages install,upgrade --keep"),
-        (MADE, {}, "upgrade", "nox -s e2e -- made --stages upgrade --keep"),
-        (MADE.at("dev"), {"pr": "7"}, "", "nox -s e2e -- made#dev --pr 7"),
-        (Entry(name="x", source="../x"), {"ref": "a"}, "", "nox -s e2e -- ../x --ref a"),
-        (MADE.at("dev"), {"ref": "a"}, "", "nox -s e2e -- made --ref a"),
-        (Entry(name="x", source="/a b"), {}, "", "nox -s e2e -- '/a b'"),
-        (
-            MADE,
-            {"endpoint_mode": "dnsrr", "timeout_factor": 3.0, "domain": "x.test"},
-            "",
-            "nox -s e2e -- made --timeout-factor 3.0 --endpoint-mode dnsrr",
-        ),
-        (
-            MADE,
-            {"stages": (Stage.BACKUP, Stage.RESTORE)},
-            "",
-            "nox -s e2e -- made --stages backup,restore",
-        ),
-        (
-            MADE,
-            {"src": "https://x.test/r", "version": "1"},
-            "backup",
-            "nox -s e2e -- made --src https://x.test/r --version 1 --stages backup --keep",
-        ),
-        (MADE, {"ref": "x", "jobs": 4}, "", "nox -s e2e -- made --ref x"),
-    ],
-)
-def test_the_command_that_repeats_a_run(
-    entry: Entry, settings: Mapping[str, object], stages: str, command: str
-) -> None:
-    """The same source, head and base; of a failure the stage, with the app left up for a look."""
-    origins = dict.fromkeys(settings, "the command line")
-    asked = Settings(**settings, origins=origins)  # type: ignore[arg-type]  # all texts
-    got = repeat_command(entry, asked, stages.split())
-    assert got == command
-    assert shlex.split(got) == shlex.split(command)
-
-
-def test_what_was_left_out_is_left_out_again() -> None:
-    """Else the command would not show what this run has shown."""
-    only = Settings(skip_generic=frozenset({Stage.BACKUP}))
-    command = repeat_command(MADE, only, ["install"])
-    assert command == "CCCI_SKIP_GENERIC_BACKUP=1 nox -s e2e -- made --stages install --keep"
-    every = Settings(skip_generic=frozenset(Stage))
-    assert repeat_command(MADE, every, []) == "CCCI_SKIP_GENERIC=1 nox -s e2e -- made"
-
-
-@pytest.mark.parametrize(
-    ("stage", "upgrades", "needed"),
-    [
-        ("backup", True, ("install", "upgrade", "backup")),
-        ("install", True, ("install", "upgrade")),
-        ("install", False, ("install",)),
-        ("custom", True, ("install", "upgrade", "backup", "custom")),
-        ("teardown", True, ()),
-        ("", True, ()),
-    ],
-)
-def test_a_failure_is_repeated_with_what_led_to_it(
-    *, stage: str, upgrades: bool, needed: tuple[str, ...]
-) -> None:
-    """A backup of a head that was installed afresh is another one than after an upgrade."""
-    results = [
-        StageResult(stage=one, outcome=Outcome.ABORTED if one is Stage.RESTORE else Outcome.PASSED)
-        for one in Stage
-    ]
-    assert needed_for(stage, results, upgrades=upgrades) == needed
 
 
 def test_a_stack_that_is_there_already_is_not_ours() -> None:

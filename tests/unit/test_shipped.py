@@ -14,7 +14,8 @@ import pytest
 from harness import proc
 from harness.errors import InternalError, SourceError, TestBedError
 from harness.recipes import shipped as shipped_module
-from harness.recipes.repo import Repo, clone, import_history
+from harness.recipes.git import import_history
+from harness.recipes.repo import Repo, clone
 from harness.recipes.shipped import Shipped, ShippedEntry, lay_out
 
 FILE, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"

@@ -11,8 +11,9 @@ from harness.errors import InvalidRecipeError, SourceError, TestBedError, UsageE
 from harness.model import Origin, Stage
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
+from harness.recipes.git import import_history
 from harness.recipes.meta import RecipeMeta
-from harness.recipes.repo import Repo, clone, import_history
+from harness.recipes.repo import Repo, clone
 from harness.settings import Settings
 from harness.subject import Places, Subject, study
 

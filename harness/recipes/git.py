@@ -1,0 +1,106 @@
+"""The git program, called the same way everywhere: the only module that starts it.
+
+It takes nothing from the user's or the machine's git configuration and runs no hook, no submodule
+and no filter, so the same source gives the same checkout everywhere. What git needs to reach a
+remote still comes from the environment: proxies, certificates, ssh keys, `~/.netrc`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import proc
+from harness.errors import ProcessError, SourceError, TestBedError
+from harness.recipes.git_access import environment
+from harness.recipes.git_words import refuse_full_disk
+
+LOCAL_SECONDS = 60.0  # for calls that touch this disk only
+
+_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.autocrlf=false",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Git:
+    """How git is called.
+
+    Attributes:
+        env: its whole environment.
+        timeout: seconds for each call.
+        secrets: what its output must not show.
+        trust: options of `clone` and `fetch` that let it read a path of another user's.
+    """
+
+    env: Mapping[str, str]
+    timeout: float
+    secrets: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
+
+    def run(
+        self, *arguments: str, cwd: Path | None = None, stdin: bytes | None = None
+    ) -> proc.Completed:
+        """Run git to its end, whatever its exit code."""
+        options = [word for setting in _CONFIG for word in ("-c", setting)]
+        try:
+            return proc.run(
+                ["git", *options, *arguments],
+                timeout=self.timeout,
+                cwd=cwd,
+                env=self.env,
+                stdin=stdin,
+                check=False,
+                secrets=self.secrets,
+            )
+        except ProcessError as error:
+            if shutil.which("git", path=self.env.get("PATH")) is None:
+                raise TestBedError(
+                    "git is not installed here", hint="install it: apt-get install git"
+                ) from error
+            raise SourceError(
+                f"`git {arguments[0]}` did not end within {self.timeout:g} s",
+                cause="the network or the host it talks to is too slow, or waits for an answer",
+                hint="try that git command by hand",
+                detail=error.stderr,
+            ) from error
+
+    def local(self, *arguments: str, cwd: Path) -> str:
+        """Run a git command that fails only when something is wrong with this machine."""
+        done = self.run(*arguments, cwd=cwd)
+        if done.code != 0:
+            refuse_full_disk(done.stderr)
+            raise TestBedError(f"`git {' '.join(arguments)}` failed in {cwd}", detail=done.stderr)
+        return done.stdout
+
+
+def import_history(destination: Path, stream: bytes, *, branch: str) -> None:
+    """Make a bare repository of a `git fast-import` stream.
+
+    Args:
+        destination: where to; made.
+        stream: the whole history, commits and tags.
+        branch: what its HEAD names.
+
+    Raises:
+        TestBedError: there is no git here, or it failed.
+        DiskFullError: there is no room for it.
+    """
+    git = Git(env=environment(os.environ), timeout=LOCAL_SECONDS)
+    made = git.run(
+        "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", str(destination)
+    )
+    if made.code == 0:
+        made = git.run("fast-import", "--quiet", cwd=destination, stdin=stream)
+    if made.code != 0:
+        refuse_full_disk(made.stderr)
+        raise TestBedError(f"git could not build {destination}", detail=made.stderr)
