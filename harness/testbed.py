@@ -81,7 +81,7 @@ def prepare(
     swarm.ensure_proxy(client, engine=engine, cache=cache, say=say)
     nodes = Finder(client=client, engine=engine, given=settings.nodes, environment=environ).nodes()
     for other in nodes.others:
-        say(f"node {other.name} is reached at {other.environ['DOCKER_HOST']}")
+        say(f"node {other.name} is reached at {other.address}")
     provider = ImageProvider(
         client=client,
         cache=cache,

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import DiskFullError, EngineError, TestBedError
+from harness.errors import DiskFullError, TestBedError
 from harness.waiting import Deadline
 
 STDOUT, STDERR = 1, 2
@@ -150,7 +150,7 @@ def converse(
         OSError: the engine cut the stream, so that what came may not be all.
         EngineError: the engine is reached in a way that cannot carry this.
     """
-    stream = _socket_of(attached)
+    stream: socket.socket = getattr(attached, "_sock", attached)  # over TLS it is one already
     stream.setblocking(False)
     frames, outgoing = _Frames(output), _Input(stream, stdin)
     frames.feed(_early_bytes(attached))
@@ -175,23 +175,6 @@ def close(attached: Any) -> None:  # noqa: ANN401  as above
     The SDK keeps that response open for the stream's sake; closing the stream alone would leave it.
     """
     getattr(attached, "_response", attached).close()
-
-
-def _socket_of(attached: Any) -> socket.socket:  # noqa: ANN401  as above
-    """Return the socket below what the SDK hands out; over TLS it is one already.
-
-    Raises:
-        EngineError: there is none: for ssh the SDK runs a program and hands out its pipes.
-    """
-    raw = getattr(attached, "_sock", attached)
-    if not isinstance(raw, socket.socket) or hasattr(raw, "proc"):
-        raise EngineError(
-            "no command can be run in a container of an engine that is reached over ssh",
-            cause="Docker's Python SDK gives no connection that input and output could share",
-            hint="ssh -fnNTL ./engine.sock:/var/run/docker.sock USER@HOST; "
-            "then DOCKER_HOST=unix://$PWD/engine.sock",
-        )
-    return raw
 
 
 def _early_bytes(attached: Any) -> bytes:  # noqa: ANN401  as above

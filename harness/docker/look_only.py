@@ -57,9 +57,7 @@ def connect(environment: Mapping[str, str]) -> LookOnlyClient:
     Raises:
         DockerException: it does not answer.
     """
-    # The ssh program knows the user's keys, agents and jump hosts; paramiko does not.
-    ssh = environment.get("DOCKER_HOST", "").startswith("ssh://")
-    return LookOnlyClient(**kwargs_from_env(environment=dict(environment)), use_ssh_client=ssh)
+    return LookOnlyClient(**kwargs_from_env(environment=dict(environment)))
 
 
 def look_only_nodes(environment: Mapping[str, str], own: str, others: Sequence[Endpoint]) -> Nodes:

@@ -28,11 +28,15 @@ NO_ANSWER = (RequestException, HTTPError, OSError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How another node's engine is reached: the node's Swarm id and name, and variables."""
+    """How another node's engine is reached: the node's Swarm id and name, and variables.
+
+    `address` is for people to read; it may lead there by another way than the variables.
+    """
 
     id: str
     name: str
     environ: Mapping[str, str]
+    address: str = ""
 
 
 def connect(environ: Mapping[str, str]) -> docker.DockerClient:
@@ -41,9 +45,8 @@ def connect(environ: Mapping[str, str]) -> docker.DockerClient:
     Raises:
         DockerException: it does not answer.
     """
-    ssh = environ.get("DOCKER_HOST", "").startswith("ssh://")
     options = kwargs_from_env(environment=dict(environ))
-    return docker.DockerClient(**options, timeout=CALL_SECONDS, use_ssh_client=ssh)
+    return docker.DockerClient(**options, timeout=CALL_SECONDS)
 
 
 @dataclass(kw_only=True)

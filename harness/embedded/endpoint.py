@@ -19,6 +19,7 @@ from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 
 from harness import proc
+from harness.embedded.ssh_tunnel import reach
 from harness.errors import EngineError, ProcessError
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -51,9 +52,15 @@ class Engine:
         return self.host.startswith("unix://")
 
     def environ(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Return `base` with the variables that make the docker command line use this engine."""
+        """Return `base` with the variables that make the docker command line use this engine.
+
+        One behind ssh is reached through a tunnel, which is opened when it is first needed.
+
+        Raises:
+            EngineError: ssh does not get through.
+        """
         chosen = {key: value for key, value in base.items() if key not in _ENDPOINT_VARIABLES}
-        chosen["DOCKER_HOST"] = self.host
+        chosen["DOCKER_HOST"] = reach(self.host)
         if self.cert_path:
             chosen["DOCKER_CERT_PATH"] = self.cert_path
             chosen["DOCKER_TLS_VERIFY" if self.tls_verify else "DOCKER_TLS"] = "1"
@@ -77,8 +84,6 @@ class Engine:
         return docker.DockerClient(
             **kwargs_from_env(environment=self.environ({})),
             timeout=max(1, math.ceil(timeout)),
-            # The ssh program knows the user's keys, agents and jump hosts; paramiko does not.
-            use_ssh_client=self.host.startswith("ssh://"),
         )
 
 
@@ -152,7 +157,7 @@ def probe(engine: Engine) -> str:
     if scheme == "unix":
         return _ping_socket(rest)
     if scheme == "ssh":
-        return _ping_by_command(engine)
+        return _ping_through_tunnel(engine)
     try:
         client = engine._connect(REMOTE_PROBE_SECONDS)  # noqa: SLF001  the bare errors are wanted
         client.ping()
@@ -162,16 +167,16 @@ def probe(engine: Engine) -> str:
     return ""
 
 
-def _ping_socket(path: str) -> str:
+def _ping_socket(path: str, seconds: float = LOCAL_PROBE_SECONDS) -> str:
     # Not by the SDK: it asks twice, and its errors bury "permission denied" three layers deep.
     with socket.socket(socket.AF_UNIX) as stream:
-        stream.settimeout(LOCAL_PROBE_SECONDS)
+        stream.settimeout(seconds)
         try:
             stream.connect(path)
             stream.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
             status = stream.recv(64).split(b"\r\n")[0].split()
         except TimeoutError:
-            return f"{path}: no answer within {LOCAL_PROBE_SECONDS:g} s"
+            return f"{path}: no answer within {seconds:g} s"
         except OSError as error:
             return f"{path}: {error.strerror or error}"
     if len(status) > 1 and status[0].startswith(b"HTTP/") and status[1] == b"200":
@@ -179,15 +184,13 @@ def _ping_socket(path: str) -> str:
     return f"{path}: it answered {b' '.join(status)!r}, which no engine says"
 
 
-def _ping_by_command(engine: Engine) -> str:
-    # An ssh connection can hang where no time-out of the SDK reaches it; a process can be killed.
-    argv = ["docker", "--host", engine.host, "version", "--format", "{{.Server.Version}}"]
+def _ping_through_tunnel(engine: Engine) -> str:
     try:
-        proc.run(argv, timeout=REMOTE_PROBE_SECONDS)
-    except ProcessError as error:
-        # What ssh itself said stands at the end of what docker makes of it.
-        return (error.stderr.strip() or error.what).splitlines()[-1].rpartition("stderr=")[2]
-    return ""
+        path = reach(engine.host).removeprefix("unix://")
+    except EngineError as error:
+        return error.cause or error.what
+    reason = _ping_socket(path, REMOTE_PROBE_SECONDS)
+    return f"ssh gets through, and not to an engine's socket there: {reason}" if reason else ""
 
 
 def root_reason(error: BaseException) -> str:

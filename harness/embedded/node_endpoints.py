@@ -171,7 +171,7 @@ class Finder:
                 hint=f"docker node ls; correct {NODE}{fold(node.name)}, or the docker context "
                 f"{node.name}",
             )
-        return Endpoint(id=node.id, name=node.name, environ=engine.environ({}))
+        return Endpoint(id=node.id, name=node.name, environ=engine.environ({}), address=engine.host)
 
     def _node_at(self, engine: Engine, node: SwarmNode) -> str:
         try:

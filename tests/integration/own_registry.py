@@ -1,29 +1,21 @@
-"""A registry of the tests' own, in the namespace of an engine of theirs; ended with the test.
-
-Debian's package is unpacked beside the test, not installed: installed, it would start a registry
-for everybody on this machine.
-"""
+"""A registry of the tests' own, in the namespace of an engine of theirs; ended with the test."""
 
 import json
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from harness import proc
-from harness.embedded import install, processes
-from harness.errors import EngineError, HarnessError, ProcessError
+from harness.embedded import processes
+from harness.errors import EngineError, HarnessError
 from harness.waiting import Deadline, wait_for
 from tests.integration.own_engine import Namespaces, end
+from tests.integration.unpacked import program
 
 PACKAGE = "docker-registry"
-APT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ def own_registry(spaces: Namespaces, address: str) -> Iterator[OwnRegistry]:
     """
     with tempfile.TemporaryDirectory(prefix="ccci-") as name:
         folder = Path(name)
-        argv = [*spaces.prefix(), _program(folder), "serve", str(_config(folder, address))]
+        argv = [*spaces.prefix(), program(PACKAGE, folder), "serve", str(_config(folder, address))]
         log = folder / "log"
         pid = proc.start_daemon(argv, log=log)
         try:
@@ -82,27 +74,3 @@ def _await_answer(pid: int, log: Path) -> None:
         ready=lambda text: "listening on" in text,
         failed=ended,
     )
-
-
-def _program(folder: Path) -> str:
-    """Return the registry's program, from this machine or unpacked into `folder`."""
-    if found := install.finder(os.environ)(PACKAGE):
-        return found
-    if not install.distribution() or not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        pytest.skip(f"there is no {PACKAGE} here, and no apt to fetch it")
-    try:
-        _download(folder)
-        (package,) = folder.glob("*.deb")
-        proc.run(["dpkg-deb", "--extract", str(package), str(folder / "x")], timeout=60)
-    except (ProcessError, ValueError) as error:
-        pytest.skip(f"the package {PACKAGE} cannot be fetched: {error}")
-    return str(folder / "x/usr/bin" / PACKAGE)
-
-
-def _download(folder: Path) -> None:
-    argv = ["apt-get", "download", "-o", "APT::Sandbox::User=root", PACKAGE]
-    try:
-        proc.run(argv, timeout=APT_SECONDS, cwd=folder)
-    except ProcessError:  # its lists may be old, or none
-        proc.run(["apt-get", "update"], timeout=APT_SECONDS, check=False)
-        proc.run(argv, timeout=APT_SECONDS, cwd=folder)

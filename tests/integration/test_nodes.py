@@ -13,6 +13,7 @@ import pytest
 from harness.embedded import images
 from harness.testbed import TestBed
 from tests.integration.own_registry import OwnRegistry, own_registry
+from tests.integration.own_sshd import own_sshd
 from tests.integration.own_swarm import REGISTRY, SUBNET, OwnSwarm, own_swarm
 from tests.integration.support import Call, RecipeRepo, meanwhile, recipe_files, said
 
@@ -109,6 +110,47 @@ def test_all_stages_reach_the_nodes_that_run_the_tasks(
     assert call.code == 0, call.text
     assert set(call.outcomes.values()) == {"passed"}
     assert "copying localhost/cc-ci/" in call.text
+    assert swarm.left(call.results["run"]) == []
+
+
+def test_all_stages_reach_a_node_over_ssh(swarm: OwnSwarm, recipe: str, tmp_path: Path) -> None:
+    """By the user's own ssh program, and over one connection."""
+    worker = swarm.workers["worker1"]
+    with own_sshd(worker.spaces, f"{SUBNET}11") as server:
+        host = f"ssh://root@{server.address}{worker.paths.socket}"
+        files = overlays(tmp_path, ops=SEED, test_nodes=CUSTOM)
+        call = run(swarm, tmp_path, recipe, *files, CCCI_NODE_worker1=host, PATH=server.path)
+        assert call.code == 0, call.text
+        assert set(call.outcomes.values()) == {"passed"}
+        assert f"node worker1 is reached at {host}" in call.text
+        assert server.logins() == 1
+    assert swarm.left(call.results["run"]) == []
+
+
+def test_a_node_that_ssh_does_not_reach_is_an_error(
+    swarm: OwnSwarm, recipe: str, tmp_path: Path
+) -> None:
+    """With what ssh said, and the command to try."""
+    call = run(swarm, tmp_path, recipe, CCCI_NODE_worker1=f"ssh://root@{SUBNET}11")
+    assert call.code == 3, call.text
+    assert "Connection refused" in call.text
+    assert f"DOCKER_HOST=ssh://root@{SUBNET}11 docker info" in call.text
+
+
+def test_a_manager_over_ssh(swarm: OwnSwarm, recipe: str, tmp_path: Path) -> None:
+    """From a host that is none, which takes the lock that all hosts of the Swarm see."""
+    manager, host = swarm.manager, swarm.workers["worker1"]
+    with own_sshd(manager.spaces, f"{SUBNET}1") as server:
+        engine = f"ssh://root@{server.address}{manager.paths.socket}"
+        call = host.run(
+            tmp_path / "runs", recipe, "--stages", "install,upgrade",
+            **swarm.endpoints, CCCI_ENGINE="external", DOCKER_HOST=engine,
+            CCCI_CACHE=str(manager.cache), PATH=server.path,
+        )  # fmt: skip
+    assert call.code == 0, call.text
+    assert set(call.outcomes.values()) == {"passed"}
+    assert "is locked for all hosts of its Swarm" in call.text
+    assert call.results["engine"]["host"] == engine
     assert swarm.left(call.results["run"]) == []
 
 

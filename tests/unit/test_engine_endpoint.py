@@ -7,11 +7,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness import proc
 from harness.embedded import endpoint
 from harness.embedded.endpoint import Engine
 from harness.embedded.layout import SOCKET_PATH_BYTES, Paths
-from harness.errors import EngineError, ProcessError
+from harness.errors import EngineError
 
 DEFAULT = "unix:///var/run/docker.sock"
 REMOTE = "tcp://192.0.2.1:2375"
@@ -58,15 +57,20 @@ def test_tls_settings_come_from_the_environment(
     assert again == engine
 
 
-@pytest.mark.parametrize(("host", "by_program"), [("ssh://box", True), (DEFAULT, False)])
-def test_a_client_gets_a_time_out_and_the_ssh_program(
-    monkeypatch: pytest.MonkeyPatch, host: str, *, by_program: bool
-) -> None:
-    """Each call is bounded, and ssh goes by the program that knows the user's keys."""
+def test_a_client_gets_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call is bounded."""
     made: list[dict[str, object]] = []
     monkeypatch.setattr(docker, "DockerClient", lambda **how: made.append(how))
-    Engine(host=host, origin="x").client(2.5)
-    assert made == [{"base_url": host, "timeout": 3, "use_ssh_client": by_program}]
+    Engine(host=DEFAULT, origin="x").client(2.5)
+    assert made == [{"base_url": DEFAULT, "timeout": 3}]
+
+
+def test_an_engine_behind_ssh_is_reached_by_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs get the tunnel's socket; people read the address, which is not of this machine."""
+    monkeypatch.setattr(endpoint, "reach", {"ssh://box": "unix:///tunnel"}.__getitem__)
+    engine = Engine(host="ssh://box", origin="x")
+    assert engine.environ({"DOCKER_HOST": "y"}) == {"DOCKER_HOST": "unix:///tunnel"}
+    assert (engine.host, engine.local) == ("ssh://box", False)
 
 
 def test_a_client_uses_the_tls_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -93,20 +97,21 @@ def test_an_engine_that_went_away_is_an_engine_error(monkeypatch: pytest.MonkeyP
     assert caught.value.what.endswith("went away: Connection refused")
 
 
-def test_an_ssh_engine_is_probed_by_a_program_that_can_be_killed(
+def test_an_ssh_engine_is_probed_through_its_tunnel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[tuple[list[str], float]] = []
+    """What ssh said is told apart from an engine that does not answer behind it."""
+    engine = Engine(host="ssh://box", origin="x")
 
-    def run(argv: list[str], *, timeout: float) -> None:
-        asked.append((argv, timeout))
-        words = "error during connect: exit status 255: stderr=ssh: no route to host\n"
-        raise ProcessError("`docker` failed", code=1, stderr=words)
+    def refuse(_: str) -> str:
+        raise EngineError("not reached", cause="ssh: no route to host")
 
-    monkeypatch.setattr(proc, "run", run)
-    assert endpoint.probe(Engine(host="ssh://box", origin="x")) == "ssh: no route to host"
-    expected = ["docker", "--host", "ssh://box", "version", "--format", "{{.Server.Version}}"]
-    assert asked == [(expected, endpoint.REMOTE_PROBE_SECONDS)]
+    monkeypatch.setattr(endpoint, "reach", refuse)
+    assert endpoint.probe(engine) == "ssh: no route to host"
+    monkeypatch.setattr(endpoint, "reach", lambda _: "unix:///tunnel")
+    monkeypatch.setattr(endpoint, "_ping_socket", lambda path, _: f"{path}: reset")
+    reason = "ssh gets through, and not to an engine's socket there: /tunnel: reset"
+    assert endpoint.probe(engine) == reason
 
 
 # --- where our own engine lies ---

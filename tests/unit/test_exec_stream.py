@@ -15,7 +15,7 @@ import pytest
 
 from harness.docker import exec_stream
 from harness.docker.exec_stream import Output, close, converse, output_into
-from harness.errors import DiskFullError, EngineError, TestBedError
+from harness.errors import DiskFullError, TestBedError
 from harness.waiting import Deadline
 
 Serve = Callable[[socket.socket], None]
@@ -205,20 +205,6 @@ def test_what_the_engine_itself_says_is_no_output() -> None:
         got = talk(stream)
     assert (got.stdout, got.stderr, got.engine) == (b"", b"", "driver failed")
     assert got.excerpt() == "driver failed"
-
-
-def test_an_engine_over_ssh_is_refused() -> None:
-    """The SDK hands out the pipes of a program: input cannot be ended, output not be waited for."""
-    with OverSsh() as pipes:
-        for attached in (SimpleNamespace(recv=None), pipes):
-            with pytest.raises(EngineError, match="over ssh"):
-                talk(attached)
-
-
-class OverSsh(socket.socket):
-    """What the SDK hands out when it runs the ssh program."""
-
-    proc = object()
 
 
 def anonymous(side: int) -> ssl.SSLContext:

@@ -196,13 +196,9 @@ def test_a_web_socket_is_refused(client: LookOnlyClient, adapter: FakeAdapter) -
 
 
 def test_it_is_made_of_what_leads_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the run's variables, not of the user's; over ssh by the user's own program."""
+    """Of the run's variables, not of the user's."""
     given: list[dict[str, Any]] = []
     monkeypatch.setattr(LookOnlyAPI, "__init__", lambda _self, **options: given.append(options))
     monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
     assert isinstance(look_only.connect({"DOCKER_HOST": "unix:///s"}).api, LookOnlyAPI)
-    look_only.connect({"DOCKER_HOST": "ssh://host"})
-    assert given == [
-        {"base_url": "unix:///s", "use_ssh_client": False},
-        {"base_url": "ssh://host", "use_ssh_client": True},
-    ]
+    assert given == [{"base_url": "unix:///s"}]

@@ -9,6 +9,7 @@ import pytest
 
 from harness import proc
 from harness.docker.nodes import Nodes
+from harness.embedded import endpoint
 from harness.embedded.endpoint import Engine
 from harness.embedded.node_endpoints import Finder, fold
 from harness.errors import EngineError, ProcessError, UnknownNameError, UsageError
@@ -23,6 +24,12 @@ def node(identity: str, name: str, state: str = "ready", availability: str = "ac
         "Status": {"State": state},
         "Spec": {"Availability": availability},
     }
+
+
+@pytest.fixture(autouse=True)
+def no_tunnels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every address as it is."""
+    monkeypatch.setattr(endpoint, "reach", lambda host: host)
 
 
 MANAGER, WORKER = node("n1", "manager"), node("n2", "Worker-1.lan")
