@@ -14,16 +14,15 @@ from requests.exceptions import RequestException
 from harness.assertions.app import App, BackupView
 from harness.assertions.protocol import Facts, Order, append
 from harness.assertions.witnesses import WitnessView
+from harness.docker.faults import as_harness_error
 from harness.docker.nodes import Nodes
 from harness.errors import HarnessError
 from harness.ledger import Ledger
 from harness.model import Origin, Outcome
 
-BROKEN_TEST = (
-    NameError | TypeError | AttributeError | ImportError
-)  # the test's fault, not the app's
+ENGINE = (DockerException, RequestException)
 NOT_THE_RECIPE = (
-    *(DockerException, RequestException),  # the engine
+    *ENGINE,
     *(pytest.FixtureLookupError, NameError, TypeError, AttributeError, ImportError),  # the test
 )
 OUTPUT_LIMIT = 20_000  # characters of one assertion's output that are kept
@@ -181,6 +180,8 @@ def _message(report: pytest.TestReport, error: BaseException | None) -> str:
         return report.longreprtext
     if isinstance(error, HarnessError):
         return str(error)
+    if isinstance(error, ENGINE):
+        return str(as_harness_error(error))
     return "".join(traceback.format_exception_only(error)).strip()
 
 

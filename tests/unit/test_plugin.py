@@ -16,6 +16,7 @@ import pytest
 
 from harness.assertions.protocol import Facts, Health, Order
 from harness.assertions.runner import Asserted, Workers
+from harness.docker.faults import LOG
 from harness.model import AssertionResult, Origin, Outcome, Stage
 
 ENDS = """
@@ -59,6 +60,14 @@ CHANGED = (
     "an assertion tried to change the deployment: POST /v1.41/containers/c/restart\n"
     "  likely cause: test files get an app that is up, and a client that only looks and runs "
     "commands\n  next: assertions only look; ops.py seeds data"
+)
+NO = (
+    "docker.errors.DockerException: 500\n"
+    f"  likely cause: it was stopped or restarted, it is overloaded, or it refuses\n  next: {LOG}"
+)
+SILENT = (
+    "requests.exceptions.ConnectionError: refused\n"
+    f"  likely cause: it was stopped, killed or restarted, or it is overloaded\n  next: {LOG}"
 )
 HANDLES = """
 def test_handles(app, facts, state, ledger, backup, witnesses, own):
@@ -251,8 +260,8 @@ def ends(asserted: Mapping[Stage, Asserted]) -> Mapping[str, list[AssertionResul
         ("test_xpasses", Outcome.FAILED, "[XPASS(strict)] was known"),
         ("test_recipe", Outcome.FAILED, "`x` failed\n  next: look"),
         ("test_bed", Outcome.ERROR, "gone"),
-        ("test_docker", Outcome.ERROR, "docker.errors.DockerException: 500"),
-        ("test_request", Outcome.ERROR, "requests.exceptions.ConnectionError: refused"),
+        ("test_docker", Outcome.ERROR, f"the engine did not do what it was asked: {NO}"),
+        ("test_request", Outcome.ERROR, f"the engine does not answer: {SILENT}"),
         ("test_changes", Outcome.ERROR, CHANGED),
         ("test_setup", Outcome.FAILED, "AssertionError: it is not up\nassert not 'up'"),
         ("test_setup_bed", Outcome.ERROR, "no engine"),
