@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from harness import host, proc, testbed
+from harness import proc, testbed
 from harness.embedded import samples
+from harness.memory import available
 from harness.settings import Settings
 from tests.truth import cases
 
@@ -68,7 +69,7 @@ def _verdict(results: Mapping[str, object]) -> tuple[str, str, str]:
 
 def memory() -> int:
     """Return how many bytes of memory are free on this machine, or 0 when nobody knows."""
-    return host.available(host.MEMINFO) or 0
+    return available() or 0
 
 
 class Least:

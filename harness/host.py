@@ -17,6 +17,7 @@ from requests import RequestException
 from harness.embedded import engine, preflight
 from harness.embedded.layout import Paths
 from harness.errors import HarnessError
+from harness.memory import available
 from harness.settings import Settings
 
 MIB = 1024**2
@@ -27,7 +28,6 @@ HARNESS_MEMORY = 300 * MIB  # where the apps run on another machine
 RUN_DISK = 500 * MIB
 START_DISK = int(preflight.DEFAULT_GIB * preflight.GIB)  # without it, a run's preflight says no
 YOUNG_SECONDS = 20.0  # after so long, what a run takes has been taken, and is seen as not free
-MEMINFO = Path("/proc/meminfo")
 ASK_SECONDS = 5.0
 
 
@@ -75,7 +75,7 @@ class Host:
 
     disks: Mapping[str, Path] = field(default_factory=dict)
     run_memory: int = RUN_MEMORY
-    meminfo: Path = MEMINFO
+    memory: Callable[[], int | None] = available
     free_bytes: Callable[[Path], int | None] = preflight.free_bytes
 
     def rooms(self, *, young: int) -> tuple[Room, ...]:
@@ -84,24 +84,13 @@ class Host:
         Args:
             young: how many runs have not had the time to take what they need.
         """
-        memory = Room(
-            what="memory", free=available(self.meminfo), wanted=self.run_memory * (1 + young)
-        )
+        memory = Room(what="memory", free=self.memory(), wanted=self.run_memory * (1 + young))
         wanted = START_DISK + RUN_DISK * young
         disks = (
             Room(what=what, free=self.free_bytes(path), wanted=wanted)
             for what, path in self.disks.items()
         )
         return (memory, *disks)
-
-
-def available(meminfo: Path) -> int | None:
-    """Return the bytes that programs can get without swapping; None where nobody says."""
-    with suppress(OSError, ValueError, IndexError):
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
 
 
 def look(settings: Settings, environ: Mapping[str, str]) -> Host:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import locks, proc
+from harness import locks, memory, proc
 from harness.embedded import apt_config, install
 from harness.errors import DiskFullError, ImageError, ProcessError
 
@@ -269,9 +269,8 @@ def scratch_roots(cache: Path) -> list[Path]:
 def _fits_in_memory() -> bool:
     try:
         disk = os.statvfs(MEMORY_DISK)
-        free = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     except OSError:
         return False
     runs_programs = not disk.f_flag & os.ST_NOEXEC  # those of the new root are run there
     roomy = disk.f_bavail * disk.f_frsize >= _ROOM
-    return runs_programs and roomy and free is not None and int(free[1]) << 10 >= 2 * _ROOM
+    return runs_programs and roomy and (memory.available() or 0) >= 2 * _ROOM

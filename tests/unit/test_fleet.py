@@ -81,9 +81,7 @@ class Scene:
 
     def look(self) -> Host:
         """Return a host with the scene's memory."""
-        meminfo = self.directory / "meminfo"
-        meminfo.write_text(f"MemAvailable: {self.free // 1024} kB\n")
-        return Host(meminfo=meminfo)
+        return Host(memory=lambda: self.free)
 
     def fleet(self, *names: str, jobs: int) -> Fleet:
         """Return the fleet."""

@@ -12,7 +12,6 @@ from harness.host import (
     START_DISK,
     Host,
     Room,
-    available,
     look,
     shortage,
 )
@@ -52,10 +51,8 @@ def test_all_that_is_short_is_named() -> None:
 
 def host(tmp_path: Path, *, memory: int, disk: int | None) -> Host:
     """Return a host with so many bytes free."""
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text(f"MemTotal: 9 kB\nMemFree: 7 kB\nMemAvailable: {memory // 1024} kB\n")
     disks = {"disk of the cache": tmp_path}
-    return Host(meminfo=meminfo, disks=disks, free_bytes=lambda _path: disk)
+    return Host(memory=lambda: memory, disks=disks, free_bytes=lambda _path: disk)
 
 
 def test_a_run_that_has_just_started_has_its_share_kept_for_it(tmp_path: Path) -> None:
@@ -73,15 +70,6 @@ def test_the_disk_that_a_preflight_asks_for_has_to_be_there(tmp_path: Path) -> N
     assert "disk of the cache" in shortage(short.rooms(young=0), running=1)
     unknown = host(tmp_path, memory=9 * RUN_MEMORY, disk=None)
     assert shortage(unknown.rooms(young=0), running=1) == ""
-
-
-def test_memory_that_the_kernel_would_give_back_counts_as_free(tmp_path: Path) -> None:
-    """MemAvailable, not MemFree; a kernel that does not say is unknown."""
-    meminfo = host(tmp_path, memory=3 * MIB, disk=0).meminfo
-    assert available(meminfo) == 3 * MIB
-    assert available(tmp_path / "none") is None
-    meminfo.write_text("MemAvailable:\n")
-    assert available(meminfo) is None
 
 
 def test_an_engine_that_is_not_up_yet_is_a_private_one(
