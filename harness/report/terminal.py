@@ -10,16 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from harness.model import LEFT_OUT, Outcome, Stage, StageResult
+from harness.report.live import LiveView
 from harness.report.results import RunResult
 
 STYLES = {
@@ -40,8 +38,8 @@ def plain(text: str) -> Text:
     return Text(text.translate(UNPRINTABLE))
 
 
-@dataclass
-class View:
+@dataclass(kw_only=True)
+class View(LiveView):
     """The terminal's view of one run; a context manager while the run goes on.
 
     Args:
@@ -50,34 +48,11 @@ class View:
         scrub: masks what must not be shown, in every line.
     """
 
-    console: Console
     log: Path | None = None
     scrub: Callable[[str], str] = field(default=lambda text: text)
     _began: float = field(default_factory=time.monotonic)
     _done: dict[Stage, StageResult] = field(default_factory=dict)
     _step: str = ""
-    _live: Live | None = None
-
-    def __enter__(self) -> Self:
-        """Begin to draw, on a terminal."""
-        if self.console.is_terminal:
-            self._live = Live(
-                get_renderable=self._frame, console=self.console, transient=True,
-                refresh_per_second=8,
-            )  # fmt: skip
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop drawing."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
     def say(self, text: str) -> None:
         """Show a line that stays."""

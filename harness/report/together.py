@@ -10,15 +10,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import ClassVar
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from harness.model import Outcome
+from harness.report.live import LiveView
 from harness.report.results import RunResult
 from harness.report.terminal import STYLES, first_line, plain, print_table, show_result
 
@@ -77,35 +76,14 @@ class Row:
         return 0.0 if self.began is None else now - self.began
 
 
-@dataclass
-class TogetherView:
+@dataclass(kw_only=True)
+class TogetherView(LiveView):
     """The terminal's view of many runs; a context manager while they go on."""
 
-    console: Console
+    refresh_per_second: ClassVar[float] = 4
+
     rows: Sequence[Row]
     _began: float = field(default_factory=time.monotonic)
-    _live: Live | None = None
-
-    def __enter__(self) -> Self:
-        """Begin to draw, on a terminal."""
-        if self.console.is_terminal:
-            self._live = Live(
-                get_renderable=self._frame, console=self.console, transient=True,
-                refresh_per_second=4,
-            )  # fmt: skip
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop drawing."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
     def say(self, text: str) -> None:
         """Show a line that stays."""

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc
-from harness.embedded import processes
-from harness.errors import EngineError, HarnessError
-from harness.waiting import Deadline, wait_for
 from tests.integration.own_engine import Namespaces, end
-from tests.integration.unpacked import program
+from tests.integration.servers import await_line, program
 
 PACKAGE = "docker-registry"
 
@@ -45,7 +42,7 @@ def own_registry(spaces: Namespaces, address: str) -> Iterator[OwnRegistry]:
         log = folder / "log"
         pid = proc.start_daemon(argv, log=log)
         try:
-            _await_answer(pid, log)
+            await_line(pid, log, "listening on")
             yield OwnRegistry(address, log)
         finally:
             end(pid)
@@ -61,16 +58,3 @@ def _config(folder: Path, address: str) -> Path:
     }
     config.write_text(json.dumps(settings))
     return config
-
-
-def _await_answer(pid: int, log: Path) -> None:
-    def ended(_: str) -> HarnessError | None:
-        return None if processes.is_running(pid) else EngineError(log.read_text())
-
-    wait_for(
-        log.read_text,
-        what="the registry",
-        deadline=Deadline.after(20),
-        ready=lambda text: "listening on" in text,
-        failed=ended,
-    )

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import proc
-from harness.embedded import processes
-from harness.errors import EngineError, HarnessError
-from harness.waiting import Deadline, wait_for
 from tests.integration.own_engine import Namespaces, end
-from tests.integration.unpacked import program
+from tests.integration.servers import await_line, program
 
 # The server wants a directory in /run, and a user for what comes before the login.
 ENTER = """\
@@ -61,7 +58,7 @@ def own_sshd(spaces: Namespaces, address: str) -> Iterator[OwnSshd]:
         libraries = ":".join(map(str, folder.glob("sshd/usr/lib/*-linux-*")))
         pid = proc.start_daemon(argv, log=log, env={**os.environ, "LD_LIBRARY_PATH": libraries})
         try:
-            _await_answer(pid, log)
+            await_line(pid, log, "listening on")
             yield OwnSshd(address, f"{folder / 'bin'}:{os.environ['PATH']}", log)
         finally:
             end(pid)
@@ -85,16 +82,3 @@ def _configure(folder: Path, address: str) -> None:
     client.parent.mkdir()
     client.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
     client.chmod(0o755)
-
-
-def _await_answer(pid: int, log: Path) -> None:
-    def ended(_: str) -> HarnessError | None:
-        return None if processes.is_running(pid) else EngineError(log.read_text())
-
-    wait_for(
-        log.read_text,
-        what="the ssh server",
-        deadline=Deadline.after(20),
-        ready=lambda text: "listening on" in text,
-        failed=ended,
-    )

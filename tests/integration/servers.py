@@ -1,4 +1,4 @@
-"""Servers from Debian's packages, unpacked beside a test.
+"""Servers of the tests' own, from Debian's packages, which are unpacked beside a test.
 
 They are not installed: installed, they would be started for everybody on this machine.
 """
@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import proc
-from harness.embedded import install
-from harness.errors import ProcessError
+from harness.embedded import install, processes
+from harness.errors import EngineError, HarnessError, ProcessError
+from harness.waiting import Deadline, wait_for
 
 APT_SECONDS = 300.0
 
@@ -37,6 +38,25 @@ def program(name: str, folder: Path, *packages: str) -> str:
         pytest.skip(f"{name} cannot be fetched: {error}")
     (unpacked,) = folder.glob(f"usr/*bin/{name}")
     return str(unpacked)
+
+
+def await_line(pid: int, log: Path, words: str) -> None:
+    """Wait until a server has written that to its log.
+
+    Raises:
+        EngineError: it ended; the message is its log.
+    """
+
+    def ended(_: str) -> HarnessError | None:
+        return None if processes.is_running(pid) else EngineError(log.read_text())
+
+    wait_for(
+        log.read_text,
+        what=f"'{words}' in the server's log",
+        deadline=Deadline.after(20),
+        ready=lambda text: words in text,
+        failed=ended,
+    )
 
 
 def _download(folder: Path, packages: tuple[str, ...]) -> None:
