@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+_BEGUN = 19  # the start time's place among the fields that follow a process's name
 _PROGRAMS = ("dockerd", "containerd", "containerd-shim")
 
 
@@ -99,6 +100,15 @@ def is_running(pid: int, *, proc: Path = PROC) -> bool:
         os.waitpid(pid, os.WNOHANG)
     state = _stat(pid, proc)[:1]
     return bool(state) and state[0] not in {"Z", "X", "x"}
+
+
+def begun(pid: int, *, proc: Path = PROC) -> str:
+    """Return when a process began, in ticks since the machine's start; "" for one that is gone.
+
+    Ids are used again after a while; an id together with this is not.
+    """
+    fields = _stat(pid, proc)
+    return fields[_BEGUN] if len(fields) > _BEGUN else ""
 
 
 def mounts_below(directories: Iterable[Path], *, proc: Path = PROC) -> list[str]:

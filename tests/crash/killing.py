@@ -98,6 +98,19 @@ class Scope:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that a run has started: its id, and when it began, since ids are used again."""
+
+    pid: int
+    begun: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return processes.is_running(self.pid) and processes.begun(self.pid) == self.begun
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """A run that goes on beside us."""
@@ -130,19 +143,20 @@ class Started:
         """Whether it has begun that step so often."""
         return steps(self.text).count(step) >= nth
 
-    def family(self) -> frozenset[int]:
+    def family(self) -> frozenset[Child]:
         """Return the processes that it has started, without itself."""
-        return frozenset(processes.descendants({self.process.pid})) - {self.process.pid}
+        pids = processes.descendants({self.process.pid}) - {self.process.pid}
+        return frozenset(Child(pid, processes.begun(pid)) for pid in pids)
 
-    def kill(self, kind: Kind) -> frozenset[int]:
+    def kill(self, kind: Kind) -> frozenset[Child]:
         """Kill it with SIGKILL, and return the processes that it had started."""
         family = self.family()
         self.process.kill()
         if kind is Kind.GROUP:
             family |= self.family()
-            for pid in family:
+            for child in family:
                 with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(child.pid, signal.SIGKILL)
         self.process.wait()
         return family
 

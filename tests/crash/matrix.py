@@ -19,10 +19,9 @@ import docker
 
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import RUN_LABEL, find
-from harness.embedded import processes
 from harness.errors import HarnessError, WaitTimeoutError
 from harness.waiting import Deadline, wait_for
-from tests.crash.killing import RECIPE, Kill, Kind, Scope, Started, alive_of, started, steps
+from tests.crash.killing import RECIPE, Child, Kill, Kind, Scope, Started, alive_of, started, steps
 from tests.integration.own_engine import OwnEngine, share
 
 KILLS_PER_RUN = 4  # that many die in a scope before a whole one follows
@@ -55,7 +54,7 @@ class Dead:
     where: str
     kind: str
     run: str
-    family: frozenset[int]
+    family: frozenset[Child]
 
 
 def plan(boundaries: Sequence[str], kills: int, *, seed: int) -> list[Kill]:
@@ -189,7 +188,7 @@ def left_of(bed: Bed, dead: Dead) -> list[str]:
     left |= {thing for thing in bed.there() if token in thing}
 
     def living() -> list[str]:
-        family = [f"process {pid}" for pid in dead.family if processes.is_running(pid)]
+        family = [f"process {child.pid}" for child in dead.family if child.alive]
         return family + alive_of(dead.run)
 
     try:

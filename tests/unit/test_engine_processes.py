@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.embedded import processes
 from harness.embedded.processes import Process
+from tests.crash.killing import Child
 
 NO_SUCH_PID = 2**22 + 1  # one more than the kernel ever gives
 DATA = Path("/c/engine/data")
@@ -114,3 +116,12 @@ def test_what_an_engine_is_about_to_run_is_not_a_second_engine(fake_proc: Path) 
     (fake_proc / "23" / "stat").unlink()  # it ended between two looks at it
     found = processes.belonging_to(OWNED, proc=fake_proc)
     assert sorted(one.pid for one in found) == [20, 21, 22]
+
+
+def test_an_id_that_is_used_again_is_told_apart() -> None:
+    """By when its process began: field 22 of the kernel's own file."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    assert processes.begun(os.getpid()) == fields[22 - 3]
+    assert processes.begun(NO_SUCH_PID) == ""
+    assert Child(os.getpid(), fields[22 - 3]).alive
+    assert not Child(os.getpid(), "1").alive
