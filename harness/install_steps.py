@@ -59,6 +59,7 @@ class InstallSteps:
                     env=self._environment(target),
                     secrets=secrets,
                     check=False,
+                    dies_too=True,
                 )
             except ProcessError as error:
                 client.ping()

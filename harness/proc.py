@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import ProcessError
+from harness.with_parent import with_parent
 
 MASK = "****"
 
@@ -47,6 +49,7 @@ def run(
     stdin: bytes | None = None,
     check: bool = True,
     secrets: Sequence[str] = (),
+    dies_too: bool = False,
 ) -> Completed:
     """Run a program to its end and return what it said.
 
@@ -58,14 +61,18 @@ def run(
         stdin: bytes for its standard input; None means /dev/null.
         check: raise when the exit code is not 0.
         secrets: values that are masked in messages and in both returned streams.
+        dies_too: let the kernel kill it when this process is killed.
 
     Raises:
         ProcessError: it could not be started, ran out of time, or (with `check`) failed.
     """
     shown = scrub(" ".join(argv), secrets)
+    path = (os.environ if env is None else env).get("PATH")
+    if dies_too and shutil.which(argv[0], path=path) is None:
+        raise ProcessError(f"`{shown}` could not be started: there is no {argv[0]}", code=None)
     try:
         process = subprocess.Popen(  # noqa: S603  argv list, no shell
-            list(argv),
+            with_parent(argv) if dies_too else list(argv),
             cwd=cwd,
             env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,

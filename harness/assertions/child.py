@@ -1,7 +1,8 @@
-"""The child process that runs one stage's assertions: `python -m harness.assertions.child`.
+"""The child process that runs one stage's assertions: `python -m harness.assertions.child PARENT`.
 
 It is started while the op is still under way, imports everything, and then waits for its order, so
-that no stage pays for a start of Python and pytest. End-of-file instead of an order ends it.
+that no stage pays for a start of Python and pytest. End-of-file instead of an order ends it. So
+does the end of its parent, whose process id is its argument: the app is the next run's to remove.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 from harness.assertions.plugin import StagePlugin
 from harness.assertions.protocol import END, Order, append
 from harness.docker import look_only
+from harness.with_parent import end_with_parent
 
 # Any other code means that tests were not run and nobody has said why; a test may choose its code.
 DONE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -22,6 +24,7 @@ DONE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TES
 
 def main() -> None:
     """Read the order, run its files, and end with pytest's exit code."""
+    end_with_parent(int(sys.argv[1]))
     line = sys.stdin.readline()
     if not line:
         return

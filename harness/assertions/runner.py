@@ -66,7 +66,7 @@ class Workers:
         """Start the stage's child, unless it was started before."""
         if stage not in self._ready:
             self._ready[stage] = Worker(
-                [sys.executable, "-m", "harness.assertions.child"],
+                [sys.executable, "-m", "harness.assertions.child", str(os.getpid())],
                 log=self._logs / f"assertions.{stage}.log",
                 env=self._environ,
             )

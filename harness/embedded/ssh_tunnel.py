@@ -14,7 +14,6 @@ import fcntl
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 from harness import proc
 from harness.errors import EngineError, HarnessError, WaitTimeoutError
 from harness.waiting import Deadline, wait_for
+from harness.with_parent import with_parent
 
 SCHEME = "ssh://"
 SOCKET = "/var/run/docker.sock"  # the engine's on its host, where the address names no other
@@ -40,13 +40,6 @@ OPTIONS = (
     "ServerAliveInterval=15",
     "ServerAliveCountMax=4",
 )
-# Linux ends the program that this becomes together with its parent, however that one dies.
-_WITH_PARENT = """\
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() == int(sys.argv[1]):
-    os.execvp(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Tunnels:
@@ -102,8 +95,7 @@ class Tunnels:
             self._directory, self._held = _own_directory()
         number = len(self._workers)
         path, log = self._directory / f"{number}.sock", self._directory / f"{number}.log"
-        argv = [sys.executable, "-c", _WITH_PARENT, str(os.getpid()), *command(host, path)]
-        worker = proc.Worker(argv, log=log, env=environ)
+        worker = proc.Worker(with_parent(command(host, path)), log=log, env=environ)
         self._workers.append(worker)
         try:
             wait_for(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
-LEAVES = {"errors", "model", "settings", "proc", "waiting", "memory"}
+LEAVES = {"errors", "model", "settings", "proc", "waiting", "memory", "with_parent"}
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),
     "locks": LEAVES,

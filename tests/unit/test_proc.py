@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from harness import proc
+from harness.embedded import processes
 from harness.errors import ProcessError
 from harness.waiting import Deadline, wait_for
+from harness.with_parent import with_parent
 
 
 def test_a_code_other_than_0_raises_with_the_words_of_the_program() -> None:
@@ -107,3 +110,49 @@ def test_a_worker_can_be_watched_and_told_to_stop(tmp_path: Path) -> None:
     assert worker.poll() == -signal.SIGTERM
     worker.send(signal.SIGTERM)
     worker.close()
+
+
+def test_a_program_may_die_with_the_run(tmp_path: Path) -> None:
+    """However the run dies; else it would go on beside the next one."""
+    script = "from pathlib import Path; from harness import proc; proc.run(['sh', '-c', "
+    script += f"'echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 60'], "
+    script += "timeout=60, dies_too=True)"
+    run = subprocess.Popen([sys.executable, "-c", script])  # noqa: S603  argv list, no shell
+    _await_file(tmp_path / "pid")
+    run.kill()
+    run.wait()
+    _await_end(int((tmp_path / "pid").read_text()))
+
+
+def test_the_child_that_asserts_dies_with_the_run() -> None:
+    """Also while its standard input is open: it waits for its order here."""
+    script = "import os, subprocess, sys; "
+    script += "child = [sys.executable, '-m', 'harness.assertions.child', str(os.getpid())]; "
+    script += "print(subprocess.Popen(child).pid, flush=True); input()"
+    with subprocess.Popen(  # noqa: S603  argv list, no shell
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout
+        child = int(run.stdout.readline())
+        wait_for(
+            lambda: "pipe_read" in Path(f"/proc/{child}/wchan").read_text(),
+            what="a child that reads", deadline=Deadline.after(20),
+        )  # fmt: skip
+        run.kill()
+        _await_end(child)
+
+
+def test_a_program_whose_parent_died_before_does_not_begin() -> None:
+    """The kernel only tells what comes after it was asked to."""
+    argv = with_parent(["echo", "begun"])
+    argv[4] = "1"  # not ours
+    assert proc.run(argv, timeout=10, check=False).stdout == ""
+    assert proc.run(with_parent(["echo", "begun"]), timeout=10).stdout == "begun\n"
+
+
+def _await_file(path: Path) -> None:
+    wait_for(path.exists, what="a file", deadline=Deadline.after(20))
+
+
+def _await_end(pid: int) -> None:
+    wait_for(lambda: not processes.is_running(pid), what="the end", deadline=Deadline.after(20))
