@@ -182,6 +182,12 @@ def engine(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def post(session: nox.Session) -> None:
+    """Write runs' results to a pull request: -- RUN... --pr URL --token-file FILE."""
+    _harness(session, "post", *session.posargs)
+
+
+@nox.session(default=False)
 def reap(session: nox.Session) -> None:
     """Remove what dead runs left behind: -- [--dry-run] [RUN...]."""
     _harness(session, "reap", *session.posargs)

@@ -17,6 +17,8 @@ USAGE = """usage: python -m harness COMMAND
 
   run RECIPE...    test recipes on a real Swarm (run --help shows the options)
   engine ACTION    the private engine: start, status, stop or purge
+  pr RECIPE        what a pull request is at now, as JSON (--pr URL|N)
+  post RUN...      a status and one comment at a pull request (--pr URL)
   reap [RUN...]    remove what dead runs left behind (--dry-run only shows it), and these kept runs
 """
 
@@ -27,7 +29,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     console = Console(highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH  # a log has no edge to fold at
-    commands: Mapping[str, Callable[..., int]] = {"run": _run, "engine": _engine, "reap": _reap}
+    commands: Mapping[str, Callable[..., int]] = {
+        "run": _run, "engine": _engine, "pr": _pr, "post": _post, "reap": _reap,
+    }  # fmt: skip
     if not words or words[0] not in commands:
         console.print(USAGE)
         return EXIT_PASSED if words in (["-h"], ["--help"]) else UsageError.exit_code
@@ -103,6 +107,25 @@ def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
         say(str(engine.status(cache)))
     else:
         raise UsageError(f"there is no action '{action}'", hint="start, status, stop or purge")
+    return EXIT_PASSED
+
+
+def _pr(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    from harness import pull_request  # noqa: PLC0415  a fast `--help`
+
+    recipes = Path(__file__).resolve().parent.parent / "recipes.txt"
+    stderr = Console(stderr=True, highlight=False)
+    found = pull_request.describe(
+        argv, environ, recipes=recipes, say=lambda line: stderr.print(Text(line), soft_wrap=True)
+    )
+    console.print(Text(found), soft_wrap=True)
+    return EXIT_PASSED
+
+
+def _post(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    from harness import post  # noqa: PLC0415  a fast `--help`
+
+    post.main(argv, environ, say=lambda line: console.print(Text(line), soft_wrap=True))
     return EXIT_PASSED
 
 

@@ -6,6 +6,8 @@ The tree::
     ├── UsageError            2    the command line, a setting or recipes.txt is wrong
     │   └── UnknownNameError  2    a name that is not known, with a suggestion
     ├── SourceError           6    the recipe's repository or ref cannot be had
+    ├── ForgeError            6    a forge's API refused, or answered something else
+    │   └── ForgeBusyError    6    it was not reached, is overloaded, or failed by itself
     ├── RecipeError           1    the recipe is wrong: the verdict is *failed*
     │   ├── InvalidRecipeError     its files cannot be deployed at all
     │   ├── ConvergenceError       it was deployed and did not settle
@@ -97,6 +99,33 @@ class SourceError(HarnessError):
     """The recipe's repository, or the ref asked for, cannot be had."""
 
     exit_code = EXIT_SOURCE
+
+
+class ForgeError(HarnessError):
+    """A forge's API refused. `status` is the HTTP code, or 0 when there was none."""
+
+    exit_code = EXIT_SOURCE
+
+    def __init__(
+        self, what: str, *, cause: str = "", hint: str = "", detail: str = "", status: int = 0
+    ) -> None:
+        super().__init__(what, cause=cause, hint=hint, detail=detail)
+        self.status = status
+
+
+class ForgeBusyError(ForgeError):
+    """A forge was not reached, is overloaded, or failed by itself: worth another try.
+
+    `after` is how many seconds it asked to wait; `undone` says that it has surely done nothing.
+    """
+
+    def __init__(
+        self, what: str, *, cause: str = "", hint: str = "", detail: str = "", status: int = 0,
+        after: float = 0.0, undone: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(what, cause=cause, hint=hint, detail=detail, status=status)
+        self.after = after
+        self.undone = undone
 
 
 class RecipeError(HarnessError):

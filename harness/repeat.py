@@ -9,7 +9,9 @@ from harness.model import Outcome, Stage, StageResult
 from harness.recipes.catalogue import Entry
 from harness.settings import OPTIONS, Settings, skip_variables
 
-NOT_REPEATED = frozenset({"keep", "jobs", "output", "cache", "lock_timeout", "domain"})
+NOT_REPEATED = frozenset(
+    {"keep", "jobs", "output", "cache", "lock_timeout", "domain", "token_file"}
+)
 
 
 def needed_for(stage: str, results: Sequence[StageResult], *, upgrades: bool) -> tuple[str, ...]:

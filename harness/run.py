@@ -29,6 +29,7 @@ from harness.operations import Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform
+from harness.pull_request import Change, ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import clone
@@ -115,6 +116,7 @@ class Run:
     directory: Path
     view: View
     _bed: TestBed | None = None
+    _change: Change | None = None
     _subject: Subject | None = None
     _platform: SwarmPlatform | None = None
     _execution: Execution | None = None
@@ -219,9 +221,15 @@ class Run:
     def _step(self, text: str) -> None:
         self.view.step(f"{self.target.recipe}: {text}")
 
+    def _source(self) -> str:
+        """Return what is cloned: a pull request's address names a repository, too."""
+        named = self._change.source if self._change else ""
+        return self.settings.src or named or self.entry.source
+
     def _study(self, work: Path) -> Subject:
-        source = self.settings.src or self.entry.source
-        if self.entry.sample and not self.settings.src:
+        self._change = ask(self.entry, self.settings, say=self.view.say)
+        source = self._source()
+        if source == self.entry.source and self.entry.sample:
             source = str(
                 samples.materialise(
                     self.entry.sample,
@@ -234,7 +242,9 @@ class Run:
         repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
         tests = tests_directory()
         places = Places(tests=tests, overlays=self.settings.overlays or tests, work=work)
-        return study(self.entry, repo, self.settings, self.target, places=places)
+        return study(
+            self.entry, repo, self.settings, self.target, places=places, change=self._change
+        )
 
     def _execute(self, bed: TestBed, subject: Subject, work: Path) -> None:
         settings, engine = self.settings, bed.engine.environ({})
@@ -325,7 +335,7 @@ class Run:
         return RunResult(
             run=self.target.run,
             recipe=self.target.recipe,
-            source=self.settings.src or self.entry.source,
+            source=self._source(),
             platform="swarm",
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._began,

@@ -23,7 +23,8 @@ SKIP_GENERIC = "CCCI_SKIP_GENERIC"
 NODE = "CCCI_NODE_"  # and the name of a Swarm's node: how its engine is reached
 NODE_SCHEMES = ("ssh://", "unix://", "tcp://")
 # A file in the working directory may be anybody's; this one would say whose code is run.
-NOT_IN_A_FILE = frozenset({"overlays"})
+# The same goes for what decides where a token is sent.
+NOT_IN_A_FILE = frozenset({"overlays", "forge", "forge_api", "token_file"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,18 @@ OPTIONS = (
            help="the commit, branch or tag under test (default: the default branch)"),
     Option(name="src", env="SRC", parse=_text, default="", metavar="URL|PATH",
            help="take the recipe from there instead of the source in recipes.txt"),
-    Option(name="pr", env="PR", parse=_text, default="", metavar="N",
-           help="test the head of that pull request of the source's forge"),
+    Option(name="pr", env="PR", parse=_text, default="", metavar="URL|N",
+           help="test the head of that pull request: its address, or its number on the source's "
+           "forge"),
+    Option(name="forge", env="CCCI_FORGE",
+           parse=_choice("auto", "gitea", "forgejo", "github", "gitlab"), default="auto",
+           metavar="KIND", help="whose API to speak (auto: by the pull request's address, or by "
+           "the source's host)"),
+    Option(name="forge_api", env="CCCI_FORGE_API", parse=_text, default="", metavar="URL",
+           help="where that API is (default: where that kind of forge has it)"),
+    Option(name="token_file", env="CCCI_TOKEN_FILE", parse=_path, default=None, metavar="FILE",
+           help="the forge's token, or a host, a blank and its token; a run needs it only for "
+           "private repositories"),
     Option(name="version", env="VERSION", parse=_text, default="", metavar="TAG",
            help="the release to upgrade from (default: the newest one older than the head)"),
     Option(name="stages", env="STAGES", parse=parse_stages, default=tuple(Stage), metavar="A,B",
@@ -154,6 +165,9 @@ class Settings:
     ref: str = ""
     src: str = ""
     pr: str = ""
+    forge: str = "auto"
+    forge_api: str = ""
+    token_file: Path | None = None
     version: str = ""
     stages: tuple[Stage, ...] = tuple(Stage)
     domain: str = ""
@@ -222,9 +236,9 @@ class _Parser(argparse.ArgumentParser):
             word = message.removeprefix(prefix).split()[0].split("=")[0]
             raise UnknownNameError(
                 f"there is no option '{word}'",
-                hint=_nearest(word, [option.flag for option in OPTIONS]),
+                hint=_nearest(word, [flag for flag in self._option_string_actions if flag != "-h"]),
             )
-        raise UsageError(message, hint="python -m harness run --help shows every option")
+        raise UsageError(message, hint=f"{self.prog} --help shows every option")
 
 
 def build_parser(prog: str = "python -m harness run") -> argparse.ArgumentParser:
@@ -247,6 +261,16 @@ def build_parser(prog: str = "python -m harness run") -> argparse.ArgumentParser
         else:
             parser.add_argument(option.flag, action="store_const", const="1", help=about)
     return parser
+
+
+def command_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Return the parser of another command, without any option; it raises as a run's does."""
+    return _Parser(prog=prog, description=description, allow_abbrev=False)
+
+
+def option_named(name: str) -> Option:
+    """Return one of a run's options, for a command that has it, too."""
+    return next(option for option in OPTIONS if option.name == name)
 
 
 def split(argv: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

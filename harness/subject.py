@@ -12,6 +12,7 @@ from harness.model import Stage
 from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.base import Target
 from harness.platforms.environment import AppEnvironment, declared_version
+from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
 from harness.recipes.catalogue import Entry
@@ -88,7 +89,13 @@ class _Local:
 
 
 def study(
-    entry: Entry, repo: Repo, settings: Settings, target: Target, *, places: Places
+    entry: Entry,
+    repo: Repo,
+    settings: Settings,
+    target: Target,
+    *,
+    places: Places,
+    change: Change | None = None,
 ) -> Subject:
     """Read a cloned recipe, and plan its run.
 
@@ -98,6 +105,7 @@ def study(
         settings: what was asked for.
         target: where it will be deployed.
         places: where the files around it lie.
+        change: the pull request, as the forge told of it; None where none was asked for.
 
     Raises:
         SourceError: a ref or a release that was asked for is not there.
@@ -108,8 +116,8 @@ def study(
         Discovery.of(entry.name, tests=places.tests, overlays=places.overlays).meta_file()
     )
     ref = _ref(settings, entry)
-    commit = repo.resolve(ref)
-    local = _local(entry, repo, commit, settings, places)
+    commit = change.resolve(repo) if change else repo.resolve(ref)
+    local = _local(entry, repo, commit, settings, places=places, change=change)
     skip = settings.skip_generic | about.skip_generic()
     files = Discovery.of(
         entry.name, tests=places.tests, overlays=places.overlays,
@@ -135,7 +143,7 @@ def study(
         asked=_stages(settings, entry),
         files={stage: files.resolve_op(stage) for stage in Stage},
         denied={stage: files.denied_in(stage) for stage in Stage},
-        notes=[*_notes(repo, about, local), *_older(declared, newest(older))],
+        notes=[*_notes(repo, about, local, change), *_older(declared, newest(older))],
         left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
         repo_local=local.why,
     )
@@ -183,14 +191,22 @@ class _Revisions:
         return _is_backed_up(head) or (base is not None and _is_backed_up(base))
 
 
-def _local(entry: Entry, repo: Repo, commit: str, settings: Settings, places: Places) -> _Local:
+def _local(
+    entry: Entry,
+    repo: Repo,
+    commit: str,
+    settings: Settings,
+    *,
+    places: Places,
+    change: Change | None,
+) -> _Local:
     """Decide about the code that the head ships, and lay it out when it may run."""
     approvals = Approvals.load(places.overlays / approval.FILE)
     shipped = Shipped.read(repo, commit)
     gate = approval.decide(
         approvals,
         recipe=entry.name,
-        source=settings.src or entry.source,
+        source=settings.src or (change.source if change else "") or entry.source,
         # A pull request may be anybody's: a recipe's bare name does not speak for it.
         enrolled_source=entry.source if entry.line and not settings.pr else "",
         shipped=shipped,
@@ -226,7 +242,7 @@ def _ref(settings: Settings, entry: Entry) -> str:
             f"two refs were asked for: '{entry.ref}' and '{settings.ref}'",
             hint="give one of #REF and --ref (or REF in the environment)",
         )
-    return f"pull/{settings.pr}" if settings.pr else settings.ref or entry.ref
+    return f"pull/{number(settings.pr)}" if settings.pr else settings.ref or entry.ref
 
 
 def _stages(settings: Settings, entry: Entry) -> tuple[Stage, ...]:
@@ -237,8 +253,8 @@ def _is_backed_up(compose: Compose) -> bool:
     return any(is_enabled(service.labels) for service in compose.services.values())
 
 
-def _notes(repo: Repo, about: meta.RecipeMeta, local: _Local) -> list[str]:
-    notes = [repo.notice, local.note]
+def _notes(repo: Repo, about: meta.RecipeMeta, local: _Local, change: Change | None) -> list[str]:
+    notes = [repo.notice, *(change.notes if change else ()), local.note]
     notes += [f"recipe_meta.py sets {name} = {value!r}" for name, value in about.changed().items()]
     return [note for note in notes if note]
 

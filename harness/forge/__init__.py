@@ -1,0 +1,1 @@
+"""Pull requests as forges' APIs tell of them: Gitea and Forgejo, GitHub, GitLab."""

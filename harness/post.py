@@ -1,0 +1,289 @@
+"""`nox -s post`: what runs came to, as statuses of commits and one comment at a pull request.
+
+A run's directory may come from a job in which anybody's code ran. So nothing in it chooses where
+the token goes, and its texts are made harmless. `--sha` says which commit may get a status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import proc
+from harness.errors import ForgeError, UsageError
+from harness.forge import address, comment, token
+from harness.forge.base import Forge, PullRequest, State, Status
+from harness.forge.dialects import open_forge
+from harness.model import Outcome
+from harness.report import results
+from harness.report.results import RunResult
+from harness.settings import Settings, command_parser, option_named
+
+PROG = "python -m harness post"
+SUMMARY = "summary.md"  # in a run's directory, for people; without it a short one is made
+SUMMARY_BYTES = 1_000_000  # no forge takes more
+CELL = 300  # characters of a stage's reason in the short one
+SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+SHARED = ("pr", "forge", "forge_api", "token_file")  # options that a run has, too
+STATES = {
+    Outcome.PASSED: State.SUCCESS,
+    Outcome.FAILED: State.FAILURE,
+    Outcome.ERROR: State.ERROR,
+    Outcome.SKIPPED: State.ERROR,
+    Outcome.ABORTED: State.ABORTED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One call.
+
+    Attributes:
+        runs: directories of runs.
+        sha: the commit that every run has to have tested, or empty.
+        on: the commit that gets the statuses whatever was tested, or empty.
+        context: what statuses' names and the comment's hidden line begin with.
+        details: a URL behind the statuses, or empty.
+        login: who the token's owner is, or empty: the forge is asked.
+        settings: the options that a run has, too.
+    """
+
+    runs: tuple[Path, ...]
+    sha: str
+    on: str
+    context: str
+    details: str
+    login: str
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """One run, the commit that it was about, and what it says to people (Markdown)."""
+
+    result: RunResult
+    commit: str
+    summary: str
+
+    @property
+    def state(self) -> State:
+        """What its status is set to; no word but *passed*, with exit code 0, is a success."""
+        found = STATES[self.result.verdict.outcome]
+        if found is State.SUCCESS and self.result.verdict.exit_code != 0:
+            return State.ERROR
+        return found
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str], *, say: Callable[[str], None]) -> None:
+    """Read the command line, the token and the runs, and post.
+
+    Raises:
+        UsageError: the call, or what is in a directory, is wrong; nothing was posted.
+        ForgeError: the forge refused; `what` says how far it came.
+    """
+    asked = read(argv, environ)
+    where = address.parse(
+        asked.settings.pr, forge=asked.settings.forge, api=asked.settings.forge_api
+    )
+    if asked.settings.token_file is None:
+        raise UsageError(
+            "posting needs a token",
+            hint="put it into a file that is yours alone: --token-file FILE (or CCCI_TOKEN_FILE)",
+        )
+    secret = token.load(asked.settings.token_file, say)
+    tested = [load(directory, asked) for directory in asked.runs]
+    post(open_forge(where, secret, say=say), tested, asked, secrets=(secret.value,), say=say)
+
+
+def read(argv: Sequence[str], environ: Mapping[str, str]) -> Asked:
+    """Read the command line; what is not given there comes from the environment.
+
+    Raises:
+        UsageError: something is missing, unknown or no value.
+    """
+    given = vars(_parser().parse_intermixed_args(list(argv)))
+    words = [
+        word
+        for name in SHARED
+        if given[name]
+        for word in (option_named(name).flag, str(given[name]))
+    ]
+    settings = Settings.load(words, {**environ, "RECIPE": ""})
+    if not given["runs"]:
+        raise UsageError("no run is named", hint=f"{PROG} runs/NAME --pr {address.EXAMPLE}")
+    if not address.is_url(settings.pr):
+        raise UsageError(
+            "posting needs the pull request's address, not only its number",
+            cause="what a run's directory says of its source must not choose who gets the token",
+            hint=f"--pr {address.EXAMPLE}",
+        )
+    for name in ("sha", "on"):
+        if given[name] and not SHA.fullmatch(given[name]):
+            raise UsageError(f"'{given[name]}' is no commit's full name, for --{name}")
+    if given["details"] and not re.match(r"https?://", given["details"]):
+        raise UsageError(f"'{given['details']}' is no web address, for --details")
+    return Asked(
+        runs=tuple(Path(word) for word in given["runs"]), sha=given["sha"], on=given["on"],
+        context=given["context"], details=given["details"], login=given["login"],
+        settings=settings,
+    )  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser(PROG, "Write runs' results to a pull request.")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="a run's directory")
+    for name in SHARED:
+        option = option_named(name)
+        about = f"{option.help} [{option.env}]" if name != "pr" else "its address [PR]"
+        parser.add_argument(option.flag, metavar=option.metavar, help=about)
+    for flag, default, metavar, about in (
+        ("--sha", "", "SHA", "post nothing unless every run has tested this commit"),
+        ("--on", "", "SHA", "the commit that gets the statuses (default: the tested one)"),
+        ("--context", "cc-ci", "NAME", "what statuses and the comment are known by"),
+        ("--details", "", "URL", "where the whole report is"),
+        ("--login", "", "NAME", "the token's owner (default: the forge is asked)"),
+    ):
+        parser.add_argument(flag, default=default, metavar=metavar, help=about)
+    return parser
+
+
+def load(directory: Path, asked: Asked) -> Tested:
+    """Return the run that wrote into a directory.
+
+    Raises:
+        UsageError: there is no result, it cannot be read, or it is about another commit.
+    """
+    try:
+        result = results.read(directory)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"the result of the run in {directory} cannot be read: {type(error).__name__}"
+        ) from error
+    if result is None:
+        raise UsageError(
+            f"there is no result in {directory}",
+            cause="the run did not end, or that is no run's directory",
+        )
+    commit = result.head.commit if result.head else ""
+    if asked.sha and commit != asked.sha:
+        raise UsageError(
+            f"the run in {directory} has tested {commit[:12] or 'no commit'},"
+            f" and not {asked.sha[:12]}",
+            hint="give the directory of the run for that commit",
+        )
+    if not SHA.fullmatch(asked.on or commit):
+        raise UsageError(
+            f"the run in {directory} came to no commit, so no status can be set",
+            hint="name the commit: --on SHA",
+        )
+    return Tested(result=result, commit=commit, summary=_summary(directory, result))
+
+
+def post(
+    forge: Forge,
+    tested: Sequence[Tested],
+    asked: Asked,
+    *,
+    secrets: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    """Set a status for each run, then write the comment; the statuses decide, so they go first.
+
+    Raises:
+        ForgeError: the forge refused.
+        UsageError: two runs are about the same recipe, or the context is no name.
+    """
+    first = comment.marker(asked.context)
+    names = [run.result.recipe for run in tested]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"several runs are about {', '.join(twice)}",
+            cause="a commit has one status for each recipe, so the last one would hide the others",
+            hint="name one run for each recipe, or post with --context NAME for each of them",
+        )
+    now = forge.pull_request()
+    for run in tested:
+        commit, status = asked.on or run.commit, _status(run, asked, forge.description_limit)
+        forge.set_status(commit, status)
+        say(f"status  {status.context} of {commit[:12]}: {status.state}")
+    body = comment.fitted(
+        proc.scrub(_body(first, tested, asked, now), secrets), forge.comment_limit
+    )
+    try:
+        login = asked.login or forge.login()
+        done = comment.put(forge, first_line=first, login=login, body=body)
+    except ForgeError as error:
+        error.what = f"the statuses are set, but not the comment: {error.what}"
+        if error.status in (401, 403) and not asked.login:
+            error.hint = "let the token read who its owner is, or say so: --login NAME"
+        raise
+    say(f"comment  {done}, for pull request {now.number} as {login}")
+
+
+def _status(run: Tested, asked: Asked, limit: int) -> Status:
+    verdict, result = run.result.verdict, run.result
+    stages = [str(one.stage) for one in result.stages]
+    where = f" at {verdict.stage}" if verdict.stage and run.state is not State.SUCCESS else ""
+    text = f"{verdict.outcome}{where} after {result.seconds:.0f} s"
+    text += f": {', '.join(stages)}" if run.state is State.SUCCESS else f": {verdict.cause}"
+    line = " ".join(comment.harmless(text).split())
+    return Status(
+        state=run.state,
+        context=f"{asked.context}/{_word(result.recipe)}",
+        description=line if len(line) <= limit else line[: limit - 3] + "...",
+        details=asked.details,
+    )
+
+
+def _body(first: str, tested: Sequence[Tested], asked: Asked, now: PullRequest) -> str:
+    lines = [first, ""]
+    for run in tested:
+        commit = f"`{run.commit}`" if SHA.fullmatch(run.commit) else "no commit"
+        lines.append(
+            f"**{asked.context}**: {_word(run.result.recipe)}"
+            f" **{run.result.verdict.outcome}**, tested at {commit}"
+        )
+        lines.append("")
+    commits = {run.commit for run in tested}
+    if not asked.on and now.head not in commits:
+        moved = f"its head is `{now.head}` now, and that was not tested here."
+        lines += [f"**The pull request has moved since**: {moved}", ""]
+    if asked.details:
+        lines += [f"[The whole report]({asked.details})", ""]
+    return "\n".join(lines) + "\n" + "\n\n".join(comment.harmless(one.summary) for one in tested)
+
+
+def _word(text: str) -> str:
+    """Return a recipe's name with nothing in it that Markdown or a forge reads otherwise."""
+    return re.sub(r"[^a-z0-9._-]", "-", text.lower())[:64]
+
+
+def _summary(directory: Path, result: RunResult) -> str:
+    path = directory / SUMMARY
+    if path.is_symlink() or not path.is_file():  # a link could lead to a file of this job's
+        return _short(result)
+    with path.open("rb") as file:
+        return file.read(SUMMARY_BYTES).decode(errors="replace")
+
+
+def _short(result: RunResult) -> str:
+    """Return a summary of a run that has none: its stages, its cause, how to repeat it."""
+    lines = [f"### {_word(result.recipe)}", "", "| stage | result | why |", "|---|---|---|"]
+    lines += [f"| {one.stage} | {one.outcome} | {_cell(one.reason)} |" for one in result.stages]
+    if result.verdict.outcome is not Outcome.PASSED and result.verdict.cause:
+        lines += ["", _block(result.verdict.cause)]
+    return "\n".join([*lines, "", "To repeat it:", "", _block(result.repeat), ""])
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([|`<\[*_\\])", r"\\\1", " ".join(text.split())[:CELL])
+
+
+def _block(text: str) -> str:
+    """Return a text as a block that nothing in it can end."""
+    longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text.strip()}\n{fence}"
