@@ -6,7 +6,6 @@ the token goes, and its texts are made harmless. `--sha` says which commit may g
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from harness.forge.dialects import open_forge
 from harness.model import Outcome
 from harness.report import results
 from harness.report.results import RunResult
-from harness.settings import Settings, command_parser, option_named
+from harness.settings import CommandParser, Settings, command_parser, option_named
 
 PROG = "python -m harness post"
 SUMMARY = "summary.md"  # in a run's directory, for people; without it a short one is made
@@ -132,7 +131,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Asked:
     )  # fmt: skip
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> CommandParser:
     parser = command_parser(PROG, "Write runs' results to a pull request.")
     parser.add_argument("runs", nargs="*", metavar="RUN", help="a run's directory")
     for name in SHARED:

@@ -227,10 +227,11 @@ def default_cache(environ: Mapping[str, str]) -> Path:
     return Path(base) / "cc-ci"
 
 
-class _Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
     """Raises instead of leaving, and names the option that was meant."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise a `UsageError`."""
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
             word = message.removeprefix(prefix).split()[0].split("=")[0]
@@ -243,7 +244,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser(prog: str = "python -m harness run") -> argparse.ArgumentParser:
     """Return the parser of a run's command line; every value is left as the text it was."""
-    parser = _Parser(
+    parser = CommandParser(
         prog=prog,
         description="Test recipes on a real Swarm: install, upgrade, backup, restore, custom.",
         allow_abbrev=False,
@@ -263,9 +264,9 @@ def build_parser(prog: str = "python -m harness run") -> argparse.ArgumentParser
     return parser
 
 
-def command_parser(prog: str, description: str) -> argparse.ArgumentParser:
+def command_parser(prog: str, description: str) -> CommandParser:
     """Return the parser of another command, without any option; it raises as a run's does."""
-    return _Parser(prog=prog, description=description, allow_abbrev=False)
+    return CommandParser(prog=prog, description=description, allow_abbrev=False)
 
 
 def option_named(name: str) -> Option:

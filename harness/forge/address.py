@@ -171,7 +171,11 @@ def _divide(segments: list[str], kind: Kind, api: str) -> tuple[str, list[str]]:
     if kind is not Kind.GITLAB:
         return "".join(f"/{part}" for part in segments[:-2]), segments[-2:]
     # Groups may lie in groups, so only the API's address tells where the forge begins.
-    base = [part for part in urlsplit(api.rstrip("/")).path.removesuffix(API_PATHS[kind]).split("/") if part]
+    base = [
+        part
+        for part in urlsplit(api.rstrip("/")).path.removesuffix(API_PATHS[kind]).split("/")
+        if part
+    ]
     if base and segments[: len(base)] == base and len(segments) >= len(base) + 2:
         return "/" + "/".join(base), segments[len(base) :]
     return "", segments
