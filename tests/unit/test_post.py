@@ -260,6 +260,7 @@ def test_a_long_comment_is_cut_at_a_line_with_its_block_closed() -> None:
     assert cut.endswith("\u00e4\u00e4\u00e4\u00e4\n```" + comment.CUT)
     assert comment.fitted("short", 1000) == "short"
     assert len(comment.fitted("x" * 5000, 1000)) <= 1000
+    assert len(comment.fitted("\u00e4" * 800, 1000).encode()) <= 1000
 
 
 @pytest.mark.parametrize("context", ["a --> b", "a--b", "", "a\nb", "<x>"])
