@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,6 +47,7 @@ class Context:
         factor: multiplies every time-out.
         step: is told what is being done.
         fence: raises what keeps the run from doing anything more, because its lock was lost.
+        waits: the seconds of every wait so far; it grows while the run goes on.
     """
 
     nodes: Nodes
@@ -60,6 +63,7 @@ class Context:
     factor: float = 1.0
     step: Callable[[str], None] = field(default=lambda _: None)
     fence: Callable[[], None] = field(default=lambda: None)
+    waits: list[float] = field(default_factory=list)
 
     @property
     def client(self) -> docker.DockerClient:
@@ -69,6 +73,15 @@ class Context:
     def look(self) -> StackSnapshot:
         """Take one look at the stack."""
         return read_stack(self.nodes, self.target.stack)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count what is done meanwhile as a wait, however it ends."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waits.append(time.monotonic() - began)
 
     def settle(self, before: Before, *, timeout: float = SETTLE_SECONDS) -> StackSnapshot:
         """Wait until the stack has settled, and return the last look at it.
@@ -80,9 +93,10 @@ class Context:
         Raises:
             ConvergenceError: it will never settle, or has not in time.
         """
-        return settle(
-            self.nodes,
-            self.target.stack,
-            before=before,
-            timeout=(self.meta.DEPLOY_TIMEOUT or timeout) * self.factor,
-        )
+        with self.waiting():
+            return settle(
+                self.nodes,
+                self.target.stack,
+                before=before,
+                timeout=(self.meta.DEPLOY_TIMEOUT or timeout) * self.factor,
+            )

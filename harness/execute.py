@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.assertions import runner
@@ -42,6 +43,7 @@ class Execution:
         factor: multiplies every time-out.
         step: is told what is being done.
         finished: is told each stage's result.
+        observe: looks at what is up after each stage that was performed; it changes nothing.
     """
 
     plan: Plan
@@ -53,6 +55,7 @@ class Execution:
     factor: float = 1.0
     step: Callable[[str], None] = field(default=lambda _: None)
     finished: Callable[[StageResult], None] = field(default=lambda _: None)
+    observe: Callable[[StageResult], None] = field(default=lambda _: None)
     results: list[StageResult] = field(default_factory=list)
     _workers: runner.Workers = field(init=False)
 
@@ -72,6 +75,8 @@ class Execution:
                     result = self._perform(planned)
                 self.results.append(result)
                 self.finished(result)
+                if result.started:
+                    self.observe(result)
 
     def _prepare(self, planned: PlannedStage, following: PlannedStage | None) -> None:
         """Start the children that assert after the next op; a stage without one has no time to."""
@@ -101,12 +106,16 @@ class Execution:
         Raises:
             AbortedError: the run was told to stop; the stage is among the results.
         """
-        began = time.monotonic()
+        began, started = time.monotonic(), datetime.now(UTC).isoformat()
+        waits = self.operations.context.waits
+        earlier = len(waits)
         try:
-            return self._to_its_end(planned, began)
+            result = self._to_its_end(planned, began)
         except AbortedError as error:
-            self.results.append(self._broken(planned.stage, error, began))
+            broken = self._broken(planned.stage, error, began)
+            self.results.append(replace(broken, started=started, wait_seconds=sum(waits[earlier:])))
             raise
+        return replace(result, started=started, wait_seconds=sum(waits[earlier:]))
 
     def _to_its_end(self, planned: PlannedStage, began: float) -> StageResult:
         try:
@@ -190,6 +199,7 @@ class Execution:
             outcome=error.outcome,
             reason=str(error),
             op_seconds=time.monotonic() - began,
+            facts=self.operations.so_far,
         )
 
     def _order(self, planned: PlannedStage) -> Order:

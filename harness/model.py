@@ -48,6 +48,9 @@ class AssertionResult:
     seconds: float
     message: str = ""
     output: str = ""
+    at: str = ""  # when it ended
+    line: int = 0  # where it begins in its file; 0 when that is not known
+    source: str = ""  # its text, as it was run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class StageResult:
     assert_seconds: float = 0.0
     assertions: tuple[AssertionResult, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    started: str = ""  # empty when nothing of it was done
+    wait_seconds: float = 0.0  # of `op_seconds`: until the app had settled and answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

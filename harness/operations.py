@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health
 from harness.backup_operations import BackupOperations
@@ -21,6 +24,7 @@ from harness.docker.readiness import Before, unsettled
 from harness.docker.snapshot import StackSnapshot
 from harness.errors import (
     ConvergenceError,
+    HarnessError,
     InternalError,
     InvalidRecipeError,
     RecipeError,
@@ -40,13 +44,15 @@ ANSWER_SECONDS = 60.0
 class Operations:
     """Performs the ops of one run; `adaptations` grows while it goes on.
 
-    `given` is what was handed over to the assertions of the last stage.
+    `given` is what was handed over to the assertions of the last stage; `so_far` is what an op that
+    went wrong can still report.
     """
 
     context: Context
     adaptations: dict[Adaptation, None] = field(default_factory=dict)
     reader: str = ""
     given: HandOver | None = None
+    so_far: Mapping[str, Any] = field(default_factory=dict)
     _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     _state: dict[str, Any] = field(default_factory=dict)
     _stage: Stage = Stage.INSTALL
@@ -79,7 +85,7 @@ class Operations:
             Stage.RESTORE: self._backups.restore,
             Stage.CUSTOM: dict,
         }
-        self._stage = stage
+        self._stage, self.so_far = stage, {}
         if stage is not Stage.INSTALL:
             self._require_settled(stage)
             self.context.fence()
@@ -161,7 +167,7 @@ class Operations:
         """
         # The handle itself waits for a container that is new; here one look a time is wanted.
         app = replace(self.app(stage), facts=replace(self.facts(stage), handed_over=()))
-        with suppress(WaitTimeoutError, RecipeError):
+        with suppress(WaitTimeoutError, RecipeError), self.context.waiting():
             wait_for(
                 lambda: app.http_get().status,
                 what="an answer of the app",
@@ -191,12 +197,23 @@ class Operations:
     def _upgrade(self) -> dict[str, Any]:
         before = self.context.look()
         kept = self._backups.before_upgrade(before)
-        facts = self._deploy(
-            Op.REDEPLOY, self.context.plan.head.commit, chaos=True, before=Before.of(before)
-        )
+        try:
+            facts = self._deploy(
+                Op.REDEPLOY, self.context.plan.head.commit, chaos=True, before=Before.of(before)
+            )
+        except HarnessError:
+            self.so_far = self._compared(before, self._last_look(before))
+            raise
         after = self.context.look()
         self._backups.require_in_place(after)
         return {**facts, **kept, **self._compared(before, after)}
+
+    def _last_look(self, before: StackSnapshot) -> StackSnapshot:
+        """Return the stack as an op that went wrong left it; the one before, if that is unknown."""
+        try:
+            return self.context.look()
+        except (HarnessError, DockerException, RequestException):
+            return before
 
     def _compared(self, before: StackSnapshot, after: StackSnapshot) -> dict[str, Any]:
         """Return what an upgrade changed, as facts."""
@@ -211,6 +228,7 @@ class Operations:
             "labels_before": {s.name: dict(s.labels) for s in before.services},
             "labels_after": {s.name: dict(s.labels) for s in after.services},
             "images_before": {s.name: s.image for s in before.services},
+            "images": {s.name: s.image for s in after.services},
         }
 
     def _deploy(self, op: Op, commit: str, *, chaos: bool, before: Before) -> dict[str, Any]:

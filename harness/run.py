@@ -24,7 +24,9 @@ from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
-from harness.model import TeardownResult
+from harness.measured import Resources
+from harness.model import StageResult, TeardownResult
+from harness.observer import Observer, retries
 from harness.operations import Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
@@ -34,10 +36,11 @@ from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import clone
 from harness.repeat import needed_for, repeat_command
-from harness.report import junit
+from harness.report import html, junit
 from harness.report.results import Revision, RunResult
-from harness.report.terminal import RUN_LINE, View, show_result
+from harness.report.terminal import RUN_LINE, View, plain, show_result
 from harness.report.verdict import BAD, conclude
+from harness.resources import compared, judged, last_green
 from harness.settings import Settings, skip_variables
 from harness.signals import Stopper, stop_on_signals
 from harness.subject import Places, Subject, study
@@ -101,6 +104,10 @@ def run_one(
     scrub_files(directory, run.scrub)
     result.write(directory)
     junit.write(result, directory)
+    try:
+        html.write(result, directory)
+    except Exception as error:  # noqa: BLE001  a verdict stands, whatever shows it
+        console.print(plain(f"report   could not be written: {error!r}"), soft_wrap=True)
     show_result(console, result, directory)
     return result
 
@@ -120,6 +127,7 @@ class Run:
     _subject: Subject | None = None
     _platform: SwarmPlatform | None = None
     _execution: Execution | None = None
+    _observer: Observer | None = None
     _teardown: TeardownResult | None = None
     _lock: locks.Held | None = None
     _lease: swarm_lock.Lease | None = None
@@ -289,6 +297,12 @@ class Run:
                 fence=self._fence,
             )
         )
+        self._observer = Observer(
+            operations=operations,
+            directory=self.directory,
+            local=bed.engine.host.startswith("unix://"),
+            pictures=settings.screenshots != "off",
+        )
         self._execution = Execution(
             plan=subject.plan,
             operations=operations,
@@ -299,8 +313,10 @@ class Run:
             factor=settings.timeout_factor,
             step=self._step,
             finished=self.view.finished,
+            observe=self._observer.stage,
         )
         self._execution.run()
+        self._observer.finish(tuple(self._execution.results))
 
     def _tear_down(self, bed: TestBed) -> None:
         values = self._platform.secret_values if self._platform else ()
@@ -330,6 +346,8 @@ class Run:
             teardown=self._teardown,
             stopped=stopped,
         )
+        taken = self._taken(stages)
+        verdict = judged(verdict, taken)
         head = plan.head if plan else None
         base = plan.base if plan else None
         return RunResult(
@@ -368,7 +386,19 @@ class Run:
             stages=stages,
             teardown=self._teardown,
             diagnosis=self._diagnosis if verdict.outcome in BAD else (),
+            resources=taken,
+            snapshot=self._observer.snapshot if self._observer else (),
+            screenshots=tuple(self._observer.screenshots) if self._observer else (),
+            retries=retries(self.directory / "ledger.jsonl"),
         )
+
+    def _taken(self, stages: tuple[StageResult, ...]) -> Resources | None:
+        """Return what the run took, beside what the recipe's last green run took."""
+        if self._observer is None or self._subject is None:
+            return None
+        before = last_green(self.settings.output, self.target.recipe, before=self.target.run)
+        most = self._subject.meta.MAX_GROWTH
+        return compared(self._observer.findings(stages), before, most=most)
 
 
 def _shown(value: object) -> str:

@@ -154,6 +154,8 @@ OPTIONS = (
     Option(name="endpoint_mode", env="CCCI_ENDPOINT_MODE", parse=_choice("auto", "vip", "dnsrr"),
            default="auto", metavar="MODE",
            help="auto: dnsrr where the kernel has no IPVS, said in the report"),
+    Option(name="screenshots", env="CCCI_SCREENSHOTS", parse=_choice("auto", "off"), default="auto",
+           metavar="MODE", help="auto: pictures of the app's page where there is a Chromium"),
 )  # fmt: skip
 
 
@@ -182,6 +184,7 @@ class Settings:
     run_timeout: float = 3600.0
     timeout_factor: float = 1.0
     endpoint_mode: str = "auto"
+    screenshots: str = "auto"
     skip_generic: frozenset[Stage] = frozenset()
     nodes: Mapping[str, str] = field(default_factory=dict)  # by NAME: what CCCI_NODE_<NAME> says
     origins: Mapping[str, str] = field(default_factory=dict)

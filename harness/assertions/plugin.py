@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 import traceback
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ NOT_THE_RECIPE = (
     *(pytest.FixtureLookupError, NameError, TypeError, AttributeError, ImportError),  # the test
 )
 OUTPUT_LIMIT = 20_000  # characters of one assertion's output that are kept
+SOURCE_LIMIT = 4_000  # and of its own text
 
 
 class StagePlugin:
@@ -111,6 +115,7 @@ class StagePlugin:
                 seconds=report.duration,
                 message=_message(report, error),
                 output=_output(report),
+                **_origin_of(item),
             )
         return report
 
@@ -145,6 +150,8 @@ class StagePlugin:
         seconds: float,
         message: str,
         output: str,
+        line: int = 0,
+        source: str = "",
     ) -> None:
         origin = self._origins.get(str(path.resolve()), Origin.OVERLAY)
         append(
@@ -156,8 +163,21 @@ class StagePlugin:
                 "seconds": seconds,
                 "message": message,
                 "output": output[-OUTPUT_LIMIT:],
+                "at": datetime.now(UTC).isoformat(),
+                "line": line,
+                "source": source,
             },
         )
+
+
+def _origin_of(item: pytest.Item) -> dict[str, Any]:
+    """Return the text of a test and the line at which it begins, where they are to be had."""
+    function = getattr(item, "function", None)
+    try:
+        lines, line = inspect.getsourcelines(function)  # type: ignore[arg-type]  # TypeError on None
+    except (OSError, TypeError):
+        return {}
+    return {"line": line, "source": textwrap.dedent("".join(lines))[:SOURCE_LIMIT]}
 
 
 def _outcome(report: pytest.TestReport, error: BaseException | None) -> Outcome:

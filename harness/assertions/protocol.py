@@ -125,6 +125,9 @@ def read_results(path: Path) -> tuple[tuple[AssertionResult, ...], bool]:
             seconds=entry["seconds"],
             message=entry["message"],
             output=entry["output"],
+            at=entry.get("at", ""),
+            line=entry.get("line", 0),
+            source=entry.get("source", ""),
         )
         for entry in entries
         if entry != END

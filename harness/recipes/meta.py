@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.measured import Measure
 from harness.model import Stage
 
 REQUIREMENTS: Mapping[str, type | tuple[type, ...]] = {
@@ -49,6 +50,8 @@ class RecipeMeta:
             that any stage may be skipped; a dict means that a skip which is not in it is no pass.
         REQUIREMENTS: what the machine must have: `memory_gib`, `disk_gib`, `processors` (numbers),
             `engine` (a version), `architecture` (as `docker info` says it), `ipvs` (True).
+        MAX_GROWTH: the factor by which `memory`, `image`, `volume` or `healthy` (the time until the
+            app is healthy) may be above that of the last green run; past it, the run has failed.
     """
 
     SKIP_GENERIC: bool | tuple[str, ...] = False
@@ -64,6 +67,7 @@ class RecipeMeta:
     NO_WITNESS: Mapping[str, str] = field(default_factory=dict)
     EXPECTED_SKIPS: Mapping[str, str] | None = None
     REQUIREMENTS: Mapping[str, Any] = field(default_factory=dict)
+    MAX_GROWTH: Mapping[str, float] = field(default_factory=dict)
 
     def changed(self) -> dict[str, object]:
         """Return the fields that differ from their defaults."""
@@ -150,6 +154,12 @@ def _is_skips(value: object) -> bool:
     return _is_reasons(value) and all(name in list(Stage) for name in value)  # type: ignore[attr-defined]  # as above
 
 
+def _is_growth(pair: tuple[object, object]) -> bool:
+    name, factor = pair
+    known = name in list(Measure)
+    return known and isinstance(factor, int | float) and not isinstance(factor, bool) and factor > 1
+
+
 def _is_requirements(value: object) -> bool:
     return isinstance(value, Mapping) and all(
         name in REQUIREMENTS
@@ -190,6 +200,10 @@ _KINDS = {
     "EXPECTED_SKIPS": _Kind(
         expected=f"None, or a dict of stages ({_STAGE_NAMES}) to reasons",
         fits=lambda value: value is None or _is_skips(value),
+    ),
+    "MAX_GROWTH": _Kind(
+        expected=f"a dict of {', '.join(Measure)} to factors above 1",
+        fits=lambda value: isinstance(value, Mapping) and all(map(_is_growth, value.items())),
     ),
     "REQUIREMENTS": _Kind(expected=f"a dict with {', '.join(REQUIREMENTS)}", fits=_is_requirements),
 }

@@ -13,6 +13,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from harness.measured import (
+    Jump,
+    Measure,
+    Resources,
+    Retry,
+    Screenshot,
+    StageResources,
+    VolumeContent,
+)
 from harness.model import (
     Adaptation,
     AssertionResult,
@@ -60,6 +69,10 @@ class RunResult:
     stages: tuple[StageResult, ...] = ()
     teardown: TeardownResult | None = None
     diagnosis: tuple[str, ...] = ()
+    resources: Resources | None = None
+    snapshot: tuple[VolumeContent, ...] = ()
+    screenshots: tuple[Screenshot, ...] = ()
+    retries: tuple[Retry, ...] = ()
 
     def scrubbed(self, scrub: Callable[[str], str]) -> RunResult:
         """Return the run with every text in it scrubbed; hooks and assertions print anything."""
@@ -100,12 +113,30 @@ def read(directory: Path) -> RunResult | None:
             "base": Revision(**found["base"]) if found["base"] else None,
             "adaptations": tuple(Adaptation(**one) for one in found["adaptations"]),
             "stages": tuple(_stage(one) for one in found["stages"]),
+            "resources": _resources(found.get("resources")),
+            "snapshot": tuple(VolumeContent(**one) for one in found.get("snapshot", ())),
+            "screenshots": tuple(Screenshot(**one) for one in found.get("screenshots", ())),
+            "retries": tuple(Retry(**one) for one in found.get("retries", ())),
         },
         verdict=Verdict(**{**verdict, "outcome": Outcome(verdict["outcome"])}),
         teardown=down
         and TeardownResult(
             **{**down, "outcome": Outcome(down["outcome"]), "left": tuple(down["left"])}
         ),
+    )
+
+
+def _resources(found: dict[str, Any] | None) -> Resources | None:
+    if found is None:
+        return None
+    jumps = (Jump(**{**one, "measure": Measure(one["measure"])}) for one in found["jumps"])
+    return Resources(
+        **{
+            **found,
+            "stages": tuple(StageResources(**one) for one in found["stages"]),
+            "jumps": tuple(jumps),
+            "notes": tuple(found["notes"]),
+        }
     )
 
 

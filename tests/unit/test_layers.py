@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
-LEAVES = {"errors", "model", "settings", "proc", "waiting", "memory", "with_parent"}
+LEAVES = {
+    *("errors", "model", "measured", "settings", "proc", "waiting", "memory", "with_parent"),
+}
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),
     "locks": LEAVES,
@@ -32,13 +34,17 @@ ALLOWED = {
     "repeat": LEAVES | {"recipes"},
     "host": LEAVES | {"embedded"},
     "install_steps": LEAVES | {"platforms"},
+    "resources": LEAVES | {"report"},
+    "inventory": LEAVES | {"docker", "backups", "assertions"},
+    "screenshot": LEAVES | {"docker", "assertions", "page_proxy"},
+    "page_proxy": LEAVES | {"docker"},
     "handover": LEAVES | {"docker"},
     "context": LEAVES
     | {"ledger", "recipes", "docker", "plan", "platforms", "backups", "seeding", "install_steps"},
     "backup_operations": LEAVES | {"ledger", "docker", "backups", "context"},
 }
 TOP = {
-    *("teardown", "execute", "operations", "subject", "testbed", "run", "fleet"),
+    *("teardown", "execute", "operations", "subject", "testbed", "run", "fleet", "observer"),
     *("__main__", "follower", "__init__"),
 }
 

@@ -68,7 +68,7 @@ def test_what_was_written_is_what_is_read() -> None:
     assert stage["assertions"] == [
         {
             "nodeid": "t.py::t", "origin": "generic", "outcome": "failed", "seconds": 0.5,
-            "message": "\udc80 \u20ac", "output": "\x1b[31m",
+            "message": "\udc80 \u20ac", "output": "\x1b[31m", "at": "", "line": 0, "source": "",
         }
     ]  # fmt: skip
     assert content["head"] == {"commit": "f" * 40, "ref": "main", "version": ""}

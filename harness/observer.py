@@ -1,0 +1,138 @@
+"""Looks at what is up between the stages: memory, pictures, what the snapshot holds, sizes.
+
+Nothing of it is part of a verdict while the run goes on, and nothing that goes wrong in it ends a
+run: what could not be seen is said in the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import screenshot
+from harness.backups.labels import short_name
+from harness.docker import stats
+from harness.docker.faults import as_harness_error
+from harness.errors import AbortedError
+from harness.inventory import contents, files_in
+from harness.ledger import Ledger
+from harness.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
+from harness.model import Outcome, Stage, StageResult
+from harness.operations import Operations
+
+SHOWN = (Stage.INSTALL, Stage.RESTORE)  # after which the app's page is photographed
+
+
+@dataclass(kw_only=True)
+class Observer:
+    """What was seen of one run; it grows while the run goes on.
+
+    Args:
+        operations: of the run.
+        directory: the run's directory.
+        local: whether the engine runs on this machine.
+        pictures: whether pictures of the app's page are wanted.
+    """
+
+    operations: Operations
+    directory: Path
+    local: bool
+    pictures: bool = True
+    screenshots: list[Screenshot] = field(default_factory=list)
+    snapshot: tuple[VolumeContent, ...] = ()
+    _memory: dict[Stage, dict[str, stats.Memory]] = field(default_factory=dict)
+    _images: dict[str, int] = field(default_factory=dict)
+    _volumes: dict[str, int] = field(default_factory=dict)
+    _notes: list[str] = field(default_factory=list)
+
+    def stage(self, result: StageResult) -> None:
+        """Look at the app after a stage, unless the machine is broken or nothing is up."""
+        if result.outcome is Outcome.ERROR or not self.operations.reader:
+            return
+        self._try(f"memory in {result.stage}", lambda: self._measure(result.stage))
+        if result.stage is Stage.BACKUP and result.facts:
+            self._try("what the snapshot holds", self._look_into_snapshot)
+        if result.stage in SHOWN and self.pictures:
+            self._try(f"a picture after {result.stage}", lambda: self._shoot(result.stage))
+
+    def finish(self, results: tuple[StageResult, ...]) -> None:
+        """Look at the sizes of what is about to be removed."""
+        if self.operations.reader and all(one.outcome is not Outcome.ERROR for one in results):
+            self._try("sizes of images and volumes", lambda: self._weigh(results))
+
+    def findings(self, results: tuple[StageResult, ...]) -> Resources:
+        """Return what the run took."""
+        stages = []
+        for one in results:
+            found = self._memory.get(one.stage, {})
+            settled = one.stage is not Stage.CUSTOM and _settled(one)
+            if not found and not settled:
+                continue
+            stages.append(
+                StageResources(
+                    stage=str(one.stage),
+                    healthy_seconds=round(one.wait_seconds, 3) if settled else None,
+                    memory={name: each.bytes for name, each in found.items()},
+                    exact=all(each.exact for each in found.values()),
+                )
+            )
+        return Resources(
+            stages=tuple(stages), images=self._images, volumes=self._volumes,
+            notes=tuple(self._notes),
+        )  # fmt: skip
+
+    def _try(self, what: str, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except AbortedError:
+            raise
+        except Exception as error:  # noqa: BLE001  a look decides nothing
+            self._notes.append(f"{what}: {as_harness_error(error).what}")
+
+    def _measure(self, stage: Stage) -> None:
+        context = self.operations.context
+        self._memory[stage] = dict(stats.memory(context.nodes, context.look(), local=self.local))
+
+    def _look_into_snapshot(self) -> None:
+        context = self.operations.context
+        view = self.operations.app(Stage.BACKUP).backup
+        services, stack = context.look().services, context.target.stack
+        self.snapshot = contents(services, view.spec, files_in(view), stack=stack)
+
+    def _shoot(self, stage: Stage) -> None:
+        context = self.operations.context
+        context.step(f"{stage}: a picture of the page")
+        app = self.operations.app(stage)
+        self.screenshots.append(screenshot.take(app, self.directory, factor=context.factor))
+
+    def _weigh(self, results: tuple[StageResult, ...]) -> None:
+        context = self.operations.context
+        stack = context.target.stack
+        images = [str(image) for one in results for image in _images(one.facts.get("images"))]
+        self._images = dict(stats.image_sizes(context.client, images))
+        found = stats.volume_sizes(context.nodes, stack)
+        self._volumes = {short_name(name, stack): size for name, size in found.items()}
+
+
+def _images(images: Any) -> list[Any]:  # noqa: ANN401  a fact is any JSON value
+    return list(images.values()) if isinstance(images, dict) else []
+
+
+def _settled(result: StageResult) -> bool:
+    """Whether the app got healthy in that stage: its op was done, whatever was asserted then."""
+    return bool(result.started) and (bool(result.assertions) or result.outcome is Outcome.PASSED)
+
+
+def retries(ledger: Path) -> tuple[Retry, ...]:
+    """Return what was noted down as tried again; a torn line says nothing."""
+    with suppress(OSError, json.JSONDecodeError):
+        return tuple(
+            Retry(at=str(entry["at"]), text=str(entry["text"]))
+            for entry in Ledger(ledger).entries()
+            if entry.get("event") == "note"
+        )
+    return ()

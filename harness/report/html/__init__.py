@@ -1,0 +1,99 @@
+"""The run as one HTML file that needs nothing else: no network, no script, no other file.
+
+Whatever a recipe says is text: every value is escaped by the template, and a content security
+policy keeps a browser from running or fetching anything, should that fail one day.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from harness.measured import Screenshot, seconds, size
+from harness.report.html import logs, view
+from harness.report.results import RunResult
+
+HTML_FILE = "report.html"
+HERE = Path(__file__).resolve().parent
+# A control character has no place in HTML, and one that turns the direction of writing would let a
+# recipe's text pass for the report's own.
+STEERING = (*range(32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+FORBIDDEN = dict.fromkeys([*STEERING, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF], "\ufffd")
+FORBIDDEN.update({ord(character): character for character in "\t\n"})
+FORBIDDEN[ord("\r")] = ""
+
+
+def write(result: RunResult, directory: Path) -> Path:
+    """Write report.html as a whole or not at all, with what the run left beside, and its path."""
+    path = directory / HTML_FILE
+    partial = path.with_suffix(".partial")
+    text = render(result, logs.read(directory / "logs"), _pictures(result, directory))
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def render(
+    result: RunResult, written: Mapping[str, str], pictures: Mapping[str, bytes] | None = None
+) -> str:
+    """Return the run as the text of one HTML file.
+
+    Args:
+        result: the run.
+        written: the services' logs, by service.
+        pictures: PNG files, by the name that the result gives them.
+    """
+    css = (HERE / "report.css").read_text()
+    moment = logs.moment(result)
+    template = _environment().get_template("report.html.jinja")
+    text = template.render(
+        run=result,
+        css=css,
+        style_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        answer=view.ANSWERS[result.verdict.outcome],
+        bars=view.timeline(result),
+        changes=view.changes(result),
+        upgraded=view.upgraded(result),
+        memory=view.memory_table(result),
+        left_out=view.left_out(result),
+        logs=[logs.excerpt(name, text, moment) for name, text in sorted(written.items())],
+        moment=moment,
+        pictures=[(one, _data(one, pictures or {})) for one in result.screenshots],
+    )
+    return text.translate(FORBIDDEN)
+
+
+def _pictures(result: RunResult, directory: Path) -> Mapping[str, bytes]:
+    found = {}
+    for one in result.screenshots:
+        with suppress(OSError):
+            found[one.file] = (directory / one.file).read_bytes() if one.file else b""
+    return found
+
+
+def _data(one: Screenshot, pictures: Mapping[str, bytes]) -> str:
+    found = pictures.get(one.file, b"") if one.file else b""
+    return f"data:image/png;base64,{base64.b64encode(found).decode()}" if found else ""
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(
+        test_name=view.test_name,
+        test_file=view.test_file,
+        size=size,
+        seconds=seconds,
+        first_line=view.first_line,
+        rest=view.rest,
+    )
+    return environment

@@ -1,0 +1,191 @@
+"""What the template shows, worked out beforehand: pure, from a run's result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from harness.model import LEFT_OUT, Outcome, Stage, StageResult
+from harness.report.results import RunResult
+
+ANSWERS = {
+    Outcome.PASSED: "Yes, you may merge: every stage that was asked for passed.",
+    Outcome.FAILED: "No, do not merge: the recipe is wrong.",
+    Outcome.ERROR: "No answer: the test bed is wrong, so nothing is known of the recipe.",
+    Outcome.SKIPPED: "No answer: too much was left out to prove anything.",
+    Outcome.ABORTED: "No answer: the run was stopped before its end.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A part of a bar: what it was, how long, and where it lies, in percent of the run."""
+
+    kind: str  # "preparation", "op", "wait", "assertions" or "teardown"
+    seconds: float
+    start: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A row of the time line."""
+
+    name: str
+    outcome: str
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long all of it took."""
+        return sum(segment.seconds for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A line of a diff: `sign` is "+", "-" or " "."""
+
+    sign: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceChanges:
+    """What an upgrade changed of a service. `same` is the number of labels that it kept."""
+
+    service: str
+    images: tuple[Change, ...]
+    labels: tuple[Change, ...]
+    same: int
+
+
+def first_line(text: str) -> str:
+    """Return a text's first line."""
+    return text.partition("\n")[0]
+
+
+def rest(text: str) -> str:
+    """Return what follows a text's first line."""
+    return text.partition("\n")[2]
+
+
+def test_name(nodeid: str) -> str:
+    """Return a test's name; the file's, of one that could not be read."""
+    file, _, name = nodeid.partition("::")
+    return name or file
+
+
+def test_file(nodeid: str) -> str:
+    """Return the file that a test is in."""
+    return nodeid.partition("::")[0]
+
+
+def left_out(result: RunResult) -> tuple[str, ...]:
+    """Return what the verdict does not rest on."""
+    return tuple(line for line in result.plan if line.startswith(LEFT_OUT))
+
+
+def timeline(result: RunResult) -> tuple[Bar, ...]:
+    """Return the bars of the time line: what came before the stages, the stages, the teardown."""
+    whole = max(result.seconds, 0.001)
+    began = datetime.fromisoformat(result.started)
+    bars = []
+    starts = [_after(began, stage) for stage in result.stages if stage.started]
+    down = result.teardown.seconds if result.teardown else 0.0
+    before = max(0.0, starts[0] if starts else result.seconds - down)
+    bars.append(
+        Bar(name="preparation", outcome="", segments=_row(whole, 0.0, {"preparation": before}))
+    )
+    for stage in result.stages:
+        parts = _parts(stage)
+        start = _after(began, stage) if stage.started else 0.0
+        segments = _row(whole, start, parts) if stage.started else ()
+        bars.append(Bar(name=str(stage.stage), outcome=str(stage.outcome), segments=segments))
+    if result.teardown is not None:
+        start = max(0.0, result.seconds - down)
+        bars.append(
+            Bar(
+                name="teardown", outcome=str(result.teardown.outcome),
+                segments=_row(whole, start, {"teardown": down}),
+            )
+        )  # fmt: skip
+    return tuple(bars)
+
+
+def _after(began: datetime, stage: StageResult) -> float:
+    return (datetime.fromisoformat(stage.started) - began).total_seconds()
+
+
+def _parts(stage: StageResult) -> Mapping[str, float]:
+    wait = min(stage.wait_seconds, stage.op_seconds)
+    return {"op": stage.op_seconds - wait, "wait": wait, "assertions": stage.assert_seconds}
+
+
+def _row(whole: float, start: float, parts: Mapping[str, float]) -> tuple[Segment, ...]:
+    found, at = [], start
+    for kind, taken in parts.items():
+        if taken > 0:
+            x = min(100.0, max(0.0, 100 * at / whole))
+            width = min(100.0 - x, max(0.3, 100 * taken / whole))
+            found.append(
+                Segment(kind=kind, seconds=taken, start=round(x, 2), width=round(width, 2))
+            )
+        at += taken
+    return tuple(found)
+
+
+def changes(result: RunResult) -> tuple[ServiceChanges, ...]:
+    """Return what the upgrade changed of each service's image and labels."""
+    facts: Mapping[str, Any] = next(
+        (stage.facts for stage in result.stages if stage.stage is Stage.UPGRADE), {}
+    )
+    old: Mapping[str, Any] = facts.get("labels_before") or {}
+    new: Mapping[str, Any] = facts.get("labels_after") or {}
+    images: Mapping[str, Any] = facts.get("images_before") or {}
+    later: Mapping[str, Any] = facts.get("images") or {}
+    names = sorted({*old, *new, *images, *later})
+    return tuple(
+        ServiceChanges(
+            service=name,
+            images=tuple(_image(images.get(name), later.get(name))),
+            labels=tuple(_diff(old.get(name) or {}, new.get(name) or {})),
+            same=len((old.get(name) or {}).items() & (new.get(name) or {}).items()),
+        )
+        for name in names
+    )
+
+
+def upgraded(result: RunResult) -> bool:
+    """Whether the upgrade passed."""
+    return any(
+        stage.stage is Stage.UPGRADE and stage.outcome is Outcome.PASSED for stage in result.stages
+    )
+
+
+def _image(before: str | None, after: str | None) -> Iterator[Change]:
+    if before == after:
+        yield Change(sign=" ", text=str(after))
+        return
+    if before is not None:
+        yield Change(sign="-", text=before)
+    if after is not None:
+        yield Change(sign="+", text=after)
+
+
+def _diff(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    for name in sorted({*before, *after}):
+        if name in before and before[name] != after.get(name):
+            yield Change(sign="-", text=f"{name}={before[name]}")
+        if name in after and after[name] != before.get(name):
+            yield Change(sign="+", text=f"{name}={after[name]}")
+
+
+def memory_table(result: RunResult) -> tuple[tuple[str, tuple[int | None, ...]], ...]:
+    """Return each service with its peak in each stage that was measured; None where it was not."""
+    if result.resources is None:
+        return ()
+    stages = result.resources.stages
+    names = sorted({name for stage in stages for name in stage.memory})
+    return tuple((name, tuple(stage.memory.get(name) for stage in stages)) for name in names)

@@ -1,0 +1,186 @@
+"""A picture of the app's page, as a browser shows it: headless Chromium, where there is one.
+
+The page is other people's code. So the browser runs without privileges and always in its own
+sandbox, its only way out is a proxy that leads to the app and nowhere else, and nothing of it
+decides about a verdict. See docs/decisions/0019-report.md.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import proc
+from harness.assertions.app import App
+from harness.docker.exec import ExecTarget
+from harness.docker.http import Prober, Request, Response
+from harness.errors import HarnessError, ProcessError
+from harness.measured import Screenshot
+from harness.page_proxy import LOOPBACK, PageProxy
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
+NOBODY = "nobody"
+SECONDS = 20.0
+SETTLED_MS = 3000  # of the page's own time, after which it is taken as it is
+MOST_BYTES = 3 * 1024**2
+WIDTH, HEIGHT = 1280, 800
+DIRECTORY = "screenshots"
+PNG = b"\x89PNG\r\n"
+REDIRECTS = range(300, 400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Browser:
+    """A browser's program, and what to put before it so that it runs without privileges."""
+
+    argv: tuple[str, ...]
+
+    @classmethod
+    def find(cls) -> Browser | str:
+        """Return the browser of this machine, or why there is none that may be used."""
+        program = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if program is None:
+            return f"no browser here ({', '.join(BROWSERS)}); Debian's package is chromium"
+        if os.geteuid() != 0:
+            return cls(argv=(program,))
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            return "a browser must not run as root, and there is no setpriv to start it otherwise"
+        user = pwd.getpwnam(NOBODY)
+        ids = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+        return cls(argv=(setpriv, *ids, "--no-new-privs", program))
+
+    def shoot(self, url: str, target: Path, *, port: int, timeout: float) -> None:
+        """Write a picture of that page to a file.
+
+        Args:
+            url: the page.
+            target: a PNG file, in a directory that is there.
+            port: of the proxy on loopback, its only way out.
+            timeout: seconds.
+
+        Raises:
+            ProcessError: it did not start, or not in its sandbox, or was not done in time.
+        """
+        with tempfile.TemporaryDirectory(
+            prefix="ccci-browser-", ignore_cleanup_errors=True
+        ) as name:
+            home = Path(name)
+            if os.geteuid() == 0:
+                shutil.chown(home, NOBODY)
+            picture = home / "page.png"
+            argv = [*self.argv, *options(home, picture, port=port), url]
+            env = {"PATH": os.environ.get("PATH", ""), "HOME": name, "LANG": "C.UTF-8"}
+            done = proc.run(argv, timeout=timeout, cwd=home, env=env, check=False)
+            found = _read(picture)
+            if not found.startswith(PNG):
+                said = [line for line in done.stderr.splitlines() if "dbus" not in line]
+                raise ProcessError(
+                    "the browser took no picture", code=done.code, stderr="\n".join(said[-5:])
+                )
+            target.write_bytes(found)
+
+
+def _read(picture: Path) -> bytes:
+    """Return the picture's bytes; what is no plain file of a sound size is none."""
+    with suppress(OSError):
+        handle = os.open(picture, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as stream:
+            found = stream.read(MOST_BYTES + 1)
+        return found if len(found) <= MOST_BYTES else b""
+    return b""
+
+
+def options(home: Path, picture: Path, *, port: int) -> Sequence[str]:
+    """Return the browser's options: no way out but the proxy, and nothing of its own accord."""
+    return (
+        "--headless=new",
+        f"--proxy-server=http://{LOOPBACK}:{port}",
+        "--proxy-bypass-list=<-loopback>",  # else the page could reach what listens on this host
+        f"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {LOOPBACK}",
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+        "--disable-quic",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-default-apps",
+        "--disable-extensions",
+        "--disable-features=HttpsUpgrades,HttpsFirstBalancedModeAutoEnable,OptimizationHints",
+        "--disable-gpu",
+        "--disable-sync",
+        "--hide-scrollbars",
+        "--metrics-recording-only",
+        "--no-default-browser-check",
+        "--no-first-run",
+        f"--user-data-dir={home / 'profile'}",
+        f"--window-size={WIDTH},{HEIGHT}",
+        f"--virtual-time-budget={SETTLED_MS}",
+        f"--screenshot={picture}",
+    )
+
+
+def take(app: App, directory: Path, *, factor: float = 1.0) -> Screenshot:
+    """Take a picture of the app's page, and return where it is, or why there is none.
+
+    Args:
+        app: the app, which is up.
+        directory: the run's directory.
+        factor: multiplies the time-out.
+    """
+    service, none = app.facts.health.service, Screenshot(stage=str(app.facts.stage))
+    browser = Browser.find()
+    if isinstance(browser, str):
+        return replace(none, said=browser)
+    container = app.container(service)
+    if container is None:
+        return replace(none, said=f"no container of {service} is up")
+    try:
+        proxy = _proxy(app, container, factor=factor)
+        path, first = _page(proxy, app.facts.health.path)
+        none = replace(none, url=f"http://{app.domain}/{path.lstrip('/')}", status=first.status)
+        if why := _no_page(first):
+            return replace(none, said=why)
+        target = directory / DIRECTORY / f"{none.stage}.png"
+        target.parent.mkdir(exist_ok=True)
+        with proxy.serving():
+            browser.shoot(none.url, target, port=proxy.port, timeout=SECONDS * factor)
+    except HarnessError as error:
+        return replace(none, said=f"{error.what} {error.detail}".strip())
+    refused = f"not asked: {', '.join(sorted(proxy.refused))}" if proxy.refused else ""
+    return replace(none, file=f"{DIRECTORY}/{target.name}", said=refused)
+
+
+def _proxy(app: App, container: str, *, factor: float) -> PageProxy:
+    """Return the proxy that asks this container, from the tool container as assertions do."""
+    tool = ExecTarget(client=app.client, name="the tool container", resolve=lambda: app.reader)
+    prober = Prober(client=app.client, tool=tool, timeout=10.0 * factor, nodes=app.nodes)
+    address, port = prober.address(container), app.facts.health.port
+
+    def fetch(request: Request) -> Response:
+        return prober.send_to(address, request, port=port, host=app.domain, container=container)
+
+    return PageProxy(host=app.domain, fetch=fetch)
+
+
+def _page(proxy: PageProxy, health_path: str) -> tuple[str, Response]:
+    """Return the path of the app's page and its answer: its front page, else its health page."""
+    front = proxy.ask(Request(path="/"))
+    if health_path == "/" or not _no_page(front):
+        return "/", front
+    other = proxy.ask(Request(path=health_path))
+    return ("/", front) if _no_page(other) else (health_path, other)
+
+
+def _no_page(answer: Response) -> str:
+    """Return why an answer is nothing for a browser; empty when it is a page, or leads to one."""
+    if not answer.status:
+        return f"no answer: {answer.error}"
+    kind = answer.headers.get("content-type", "no content type")
+    if "html" in kind or answer.status in REDIRECTS:
+        return ""
+    return f"it serves no page: {kind}"

@@ -1,0 +1,123 @@
+"""The browser's only way out: to the app, to look, and nowhere else."""
+
+import http.client
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harness.docker.http import Request, Response
+from harness.errors import ContainerUnavailableError
+from harness.page_proxy import LOOPBACK, PageProxy
+
+HOST = "made.test"
+
+
+def answer(status: int = 200, body: bytes = b"<h1>", **headers: str) -> Response:
+    """Return what the app says."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(url="u", status=status, headers=names, body=body, container="c")
+
+
+class App:
+    """An app that gives one answer, and remembers what it was asked."""
+
+    def __init__(self, said: Response | Exception) -> None:
+        self.said = said
+        self.asked: list[Request] = []
+
+    def fetch(self, request: Request) -> Response:
+        """Answer."""
+        self.asked.append(request)
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def ask(
+    app: App, path: str = f"http://{HOST}/", *, method: str = "GET", **headers: str
+) -> tuple[int, Mapping[str, str], bytes, set[str]]:
+    """Ask the proxy as a browser does: status, headers, body, and what was refused."""
+    proxy = PageProxy(host=HOST, fetch=app.fetch)
+    with proxy.serving():
+        connection = http.client.HTTPConnection(LOOPBACK, proxy.port, timeout=5)
+        connection.request(method, path, headers=headers)
+        got = connection.getresponse()
+        body = got.read()
+        connection.close()
+        return got.status, dict(got.getheaders()), body, proxy.refused
+
+
+def test_a_request_is_handed_on_and_its_answer_comes_back() -> None:
+    """With its query, and with the headers that change what a page looks like; no others."""
+    app = App(answer(content_type="text/html", set_cookie="a=1", transfer_encoding="chunked"))
+    status, headers, body, refused = ask(
+        app, f"http://{HOST}/a/b?c=d%20e", Cookie="s=1", Authorization="x", Accept="text/html"
+    )
+    (asked,) = app.asked
+    assert (asked.path, asked.method) == ("/a/b?c=d%20e", "GET")
+    assert asked.headers == {"Cookie": "s=1", "Accept": "text/html"}
+    assert (status, body, refused) == (200, b"<h1>", set())
+    assert (headers["content-type"], headers["set-cookie"]) == ("text/html", "a=1")
+    assert (headers["Content-Length"], "transfer-encoding" in headers) == ("4", False)
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("http://127.0.0.1:80/", "GET"),
+        ("http://made.test.evil.test/", "GET"),
+        ("http://made.test@evil.test/", "GET"),
+        ("/etc/passwd", "GET"),
+        ("evil.test:443", "CONNECT"),
+        ("made.test:443", "CONNECT"),
+        (f"http://{HOST}/", "POST"),
+        (f"http://{HOST}/", "DELETE"),
+    ],
+)
+def test_nothing_else_is_handed_on(path: str, method: str) -> None:
+    """No other host, no tunnel, nothing that might change something: a picture only looks."""
+    app = App(answer())
+    status, _, _, refused = ask(app, path, method=method)
+    assert app.asked == []
+    assert status >= 400
+    assert HOST not in refused
+    assert ("evil.test" in refused) == ("@evil" in path or path.startswith("evil"))
+
+
+def test_what_the_browser_asks_by_itself_is_no_news_of_the_page() -> None:
+    """It is refused like all else."""
+    status, _, _, refused = ask(App(answer()), "update.googleapis.com:443", method="CONNECT")
+    assert (status, refused) == (403, set())
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        (f"https://{HOST}/in", f"http://{HOST}/in"),
+        (f"https://{HOST}", f"http://{HOST}"),
+        (f"https://{HOST}.evil.test/", f"https://{HOST}.evil.test/"),
+        ("/in", "/in"),
+    ],
+)
+def test_an_app_that_wants_tls_is_asked_without(location: str, expected: str) -> None:
+    """Its certificate is the business of a proxy that is not there."""
+    policy = "default-src 'self'; upgrade-insecure-requests"
+    app = App(answer(302, location=location, content_security_policy=policy))
+    _, headers, _, _ = ask(app)
+    assert headers["location"] == expected
+    assert headers["content-security-policy"] == "default-src 'self'; "
+
+
+@pytest.mark.parametrize(
+    "said", [ContainerUnavailableError("gone"), ValueError("x"), answer(0, b"")]
+)
+def test_an_app_that_does_not_answer_is_a_bad_gateway(said: Any) -> None:  # noqa: ANN401
+    """The browser goes on without."""
+    assert ask(App(said))[0] == 502
+
+
+def test_a_head_has_no_body() -> None:
+    """Else the next answer would begin in the middle."""
+    status, _, body, _ = ask(App(answer()), method="HEAD")
+    assert (status, body) == (200, b"")

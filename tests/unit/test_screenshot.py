@@ -1,0 +1,131 @@
+"""The picture's browser: never as root, never without its sandbox, never another way out."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import proc, screenshot
+from harness.docker.http import Response
+from harness.errors import ProcessError
+from harness.screenshot import PNG, Browser
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, *programs: str, uid: int) -> None:
+    """Have these programs and this user."""
+    found = {name: f"/bin/{name}" for name in programs}
+    monkeypatch.setattr(shutil, "which", found.get)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+
+
+def test_root_starts_it_as_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a way back to more."""
+    machine(monkeypatch, "chromium", "setpriv", uid=0)
+    browser = Browser.find()
+    assert isinstance(browser, Browser)
+    assert browser.argv[0] == "/bin/setpriv"
+    assert browser.argv[-1] == "/bin/chromium"
+    assert {"--clear-groups", "--no-new-privs"} < set(browser.argv)
+    ids = [word.partition("=")[2] for word in browser.argv if word.startswith("--re")]
+    assert len(ids) == 2
+    assert "0" not in ids
+
+
+def test_a_user_starts_it_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that is there."""
+    machine(monkeypatch, "google-chrome", uid=1000)
+    assert Browser.find() == Browser(argv=("/bin/google-chrome",))
+
+
+@pytest.mark.parametrize(
+    ("programs", "said"), [((), "no browser here"), (("chromium",), "must not run as root")]
+)
+def test_without_one_that_may_be_used_it_is_said(
+    programs: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Absent is no failure."""
+    machine(monkeypatch, *programs, uid=0)
+    found = Browser.find()
+    assert isinstance(found, str)
+    assert said in found
+
+
+def shot(monkeypatch: pytest.MonkeyPatch, directory: Path, picture: Any) -> Path:  # noqa: ANN401
+    """Take a picture with a browser that leaves this; return where it was put."""
+    machine(monkeypatch, uid=1000)
+
+    def run(argv: list[str], *, cwd: Path, env: dict[str, str], **rest: Any) -> proc.Completed:  # noqa: ANN401
+        assert "--no-sandbox" not in argv
+        assert "--proxy-server=http://127.0.0.1:99" in argv
+        assert "--proxy-bypass-list=<-loopback>" in argv
+        assert argv[-1] == "http://made.test/"
+        assert set(env) == {"PATH", "HOME", "LANG"}, "nothing of the run's own environment"
+        assert (rest["check"], rest["timeout"]) == (False, 5)
+        picture(cwd / "page.png")
+        return proc.Completed(argv=tuple(argv), code=1, stdout="", stderr="dbus: x\nNo sandbox!")
+
+    monkeypatch.setattr(proc, "run", run)
+    target = directory / "t.png"
+    Browser(argv=("b",)).shoot("http://made.test/", target, port=99, timeout=5)
+    return target
+
+
+def test_a_picture_is_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its bytes, as they are."""
+    target = shot(monkeypatch, tmp_path, lambda path: path.write_bytes(PNG + b"x"))
+    assert target.read_bytes() == PNG + b"x"
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lambda _: None,
+        lambda path: path.write_bytes(b"GIF"),
+        lambda path: path.symlink_to("/etc/passwd"),
+        lambda path: path.write_bytes(PNG + bytes(screenshot.MOST_BYTES)),
+        lambda path: path.mkdir(),
+    ],
+)
+def test_anything_else_is_no_picture(
+    picture: Any,  # noqa: ANN401  a function
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A page that took its browser over could leave a link to a file of root's."""
+    with pytest.raises(ProcessError, match="took no picture") as caught:
+        shot(monkeypatch, tmp_path, picture)
+    assert caught.value.stderr == "No sandbox!"
+    assert list(tmp_path.iterdir()) == []
+
+
+def answer(status: int, kind: str) -> Response:
+    """Return an answer of the app."""
+    headers = {"content-type": kind} if kind else {}
+    return Response(url="u", status=status, headers=headers, body=b"", container="c", error="cut")
+
+
+PAGE, TEXT, GONE = answer(200, "text/html; charset=utf-8"), answer(200, "text/plain"), answer(0, "")
+
+
+@pytest.mark.parametrize(
+    ("front", "health", "path", "why"),
+    [
+        (PAGE, TEXT, "/", ""),
+        (TEXT, PAGE, "/health", ""),
+        (TEXT, TEXT, "/", "it serves no page: text/plain"),
+        (GONE, GONE, "/", "no answer: cut"),
+        (answer(302, ""), TEXT, "/", ""),
+        (answer(404, "text/html"), TEXT, "/", ""),
+        (answer(200, ""), TEXT, "/", "it serves no page: no content type"),
+    ],
+)
+def test_the_page_is_the_front_page_if_there_is_one(
+    front: Response, health: Response, path: str, why: str
+) -> None:
+    """Else that of the health path; an app may serve none at all."""
+    answers = {"/": front, "/health": health}
+    proxy: Any = type("P", (), {"ask": staticmethod(lambda request: answers[request.path])})
+    found, said = screenshot._page(proxy, "/health")  # noqa: SLF001  what decides
+    assert (found, screenshot._no_page(said)) == (path, why)  # noqa: SLF001  as above
