@@ -23,8 +23,19 @@ from harness.ledger import Ledger
 from harness.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
 from harness.model import Outcome, Stage, StageResult
 from harness.operations import Operations
+from harness.resources import compared, last_green
 
 SHOWN = (Stage.INSTALL, Stage.RESTORE)  # after which the app's page is photographed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a run's result holds beside its verdict; nothing of a run that deployed nothing."""
+
+    resources: Resources | None = None
+    snapshot: tuple[VolumeContent, ...] = ()
+    screenshots: tuple[Screenshot, ...] = ()
+    retries: tuple[Retry, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -84,6 +95,18 @@ class Observer:
             stages=tuple(stages), images=self._images, volumes=self._volumes,
             notes=tuple(self._notes),
         )  # fmt: skip
+
+    def seen(self, results: tuple[StageResult, ...], output: Path) -> Seen:
+        """Return all of it, beside what the recipe's last green run below `output` took."""
+        context = self.operations.context
+        before = last_green(output, context.target.recipe, before=context.target.run)
+        most = context.meta.MAX_GROWTH
+        return Seen(
+            resources=compared(self.findings(results), before, most=most),
+            snapshot=self.snapshot,
+            screenshots=tuple(self.screenshots),
+            retries=retries(self.directory / "ledger.jsonl"),
+        )
 
     def _try(self, what: str, look: Callable[[], None]) -> None:
         try:

@@ -86,18 +86,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         """Refuse what is not plain HTTP: to other hosts, all of it; the app's own is asked past."""
         host = self.path.rpartition(":")[0]
-        if host != self.owner.host and host not in BY_ITSELF:
-            self.owner.refused.add(host)
-        self.send_error(HTTPStatus.FORBIDDEN)
+        self._refuse(host)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as above
         """Say nothing."""
 
+    def _refuse(self, host: str) -> None:
+        if host != self.owner.host and host not in BY_ITSELF:
+            self.owner.refused.add(host)
+        self.send_error(HTTPStatus.FORBIDDEN)
+
     def _hand_on(self) -> None:
         url = urlsplit(self.path)
         if url.hostname != self.owner.host:
-            self.owner.refused.add(url.hostname or self.path)
-            self.send_error(HTTPStatus.FORBIDDEN)
+            self._refuse(url.hostname or self.path)
             return
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         headers = {name: self.headers[name] for name in HANDED_ON if name in self.headers}

@@ -24,9 +24,8 @@ from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
-from harness.measured import Resources
-from harness.model import StageResult, TeardownResult
-from harness.observer import Observer, retries
+from harness.model import TeardownResult
+from harness.observer import Observer, Seen
 from harness.operations import Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
@@ -40,7 +39,7 @@ from harness.report import html, junit
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, plain, show_result
 from harness.report.verdict import BAD, conclude
-from harness.resources import compared, judged, last_green
+from harness.resources import judged
 from harness.settings import Settings, skip_variables
 from harness.signals import Stopper, stop_on_signals
 from harness.subject import Places, Subject, study
@@ -104,10 +103,8 @@ def run_one(
     scrub_files(directory, run.scrub)
     result.write(directory)
     junit.write(result, directory)
-    try:
-        html.write(result, directory)
-    except Exception as error:  # noqa: BLE001  a verdict stands, whatever shows it
-        console.print(plain(f"report   could not be written: {error!r}"), soft_wrap=True)
+    if problem := html.try_to_write(result, directory):
+        console.print(plain(f"report   {problem}"), soft_wrap=True)
     show_result(console, result, directory)
     return result
 
@@ -298,11 +295,9 @@ class Run:
             )
         )
         self._observer = Observer(
-            operations=operations,
-            directory=self.directory,
-            local=bed.engine.host.startswith("unix://"),
+            operations=operations, directory=self.directory, local=bed.engine.local,
             pictures=settings.screenshots != "off",
-        )
+        )  # fmt: skip
         self._execution = Execution(
             plan=subject.plan,
             operations=operations,
@@ -346,8 +341,8 @@ class Run:
             teardown=self._teardown,
             stopped=stopped,
         )
-        taken = self._taken(stages)
-        verdict = judged(verdict, taken)
+        seen = self._observer.seen(stages, self.settings.output) if self._observer else Seen()
+        verdict = judged(verdict, seen.resources)
         head = plan.head if plan else None
         base = plan.base if plan else None
         return RunResult(
@@ -386,19 +381,11 @@ class Run:
             stages=stages,
             teardown=self._teardown,
             diagnosis=self._diagnosis if verdict.outcome in BAD else (),
-            resources=taken,
-            snapshot=self._observer.snapshot if self._observer else (),
-            screenshots=tuple(self._observer.screenshots) if self._observer else (),
-            retries=retries(self.directory / "ledger.jsonl"),
+            resources=seen.resources,
+            snapshot=seen.snapshot,
+            screenshots=seen.screenshots,
+            retries=seen.retries,
         )
-
-    def _taken(self, stages: tuple[StageResult, ...]) -> Resources | None:
-        """Return what the run took, beside what the recipe's last green run took."""
-        if self._observer is None or self._subject is None:
-            return None
-        before = last_green(self.settings.output, self.target.recipe, before=self.target.run)
-        most = self._subject.meta.MAX_GROWTH
-        return compared(self._observer.findings(stages), before, most=most)
 
 
 def _shown(value: object) -> str:

@@ -1,9 +1,12 @@
 """Performing a plan: each op once and in its order, and what one stage's end means for the next."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from docker.errors import DockerException
@@ -475,3 +478,43 @@ def test_nothing_is_a_verdict_on_a_machine_that_is_not_fit_for_one(
     words = set(bench.performed().values())
     assert "error" in words
     assert "failed" not in words
+
+
+def test_the_waits_of_a_stage_are_counted_apart(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it had settled and answered; each look at this clock is a second later."""
+    seconds = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
+    monkeypatch.setattr("harness.context.time", clock)
+    execution = bench.execution()
+    execution.run()
+    waits = {str(one.stage): one.wait_seconds for one in execution.results}
+    assert waits == {"install": 2, "upgrade": 3, "backup": 3, "restore": 3, "custom": 2}
+    assert all(datetime.fromisoformat(one.started).tzinfo for one in execution.results)
+
+
+def test_a_stage_that_was_performed_is_looked_at_once_however_it_ended(bench: Bench) -> None:
+    """One that was left out or aborted has nothing to see."""
+    bench.asserted = {Stage.UPGRADE: Outcome.FAILED}
+    seen: list[Stage] = []
+    execution = bench.execution()
+    execution.observe = lambda result: seen.append(result.stage)
+    execution.run()
+    assert seen == [Stage.INSTALL, Stage.UPGRADE]
+    assert [one.started != "" for one in execution.results] == [True, True, False, False, False]
+
+
+def test_an_upgrade_that_went_wrong_still_says_what_it_changed(bench: Bench) -> None:
+    """Whoever reads the report wants to see just that."""
+    bench.then["deploy a chaos"] = lambda: bench.failing.update(
+        {"settle": ConvergenceError("it did not come up")}
+    )
+    execution = bench.execution()
+    execution.run()
+    upgrade = execution.results[1]
+    assert (upgrade.outcome, upgrade.reason) == (Outcome.FAILED, "it did not come up")
+    assert upgrade.facts["images_before"] == {"app": "nginx:b"}
+    assert upgrade.facts["images"] == {"app": "nginx:a"}
+    assert upgrade.facts["labels_after"] == {"app": LABELS}
+    assert execution.results[0].facts["images"] == {"app": "nginx:b"}

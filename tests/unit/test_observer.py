@@ -12,10 +12,13 @@ from harness.docker import stats
 from harness.docker.stats import Memory
 from harness.errors import AbortedError, EngineError
 from harness.ledger import Ledger, Op
-from harness.measured import Retry, Screenshot
+from harness.measured import Resources, Retry, Screenshot
 from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult
 from harness.observer import Observer, retries
+from harness.platforms.base import Target
+from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_stack import STACK
+from tests.unit.test_junit import result as run
 
 ASSERTION = AssertionResult(nodeid="t", origin=Origin.GENERIC, outcome=Outcome.PASSED, seconds=0.0)
 
@@ -140,6 +143,23 @@ def test_a_run_that_is_told_to_stop_stops(watched: Watched) -> None:
     watched.failing = {"take": AbortedError("stop")}
     with pytest.raises(AbortedError):
         watched.observer.stage(result(Stage.INSTALL))
+
+
+def test_all_of_it_goes_into_the_result(watched: Watched, tmp_path: Path) -> None:
+    """With what the meta allows, and with the last green run of that recipe."""
+    context: Any = watched.observer.operations.context
+    context.meta = RecipeMeta(MAX_GROWTH={"volume": 1.5})
+    context.target = Target(recipe="made", run="made-2", scope="s", domain="d.test")
+    then = Resources(volumes={"data": 20 << 20})
+    (tmp_path / "made-1").mkdir()
+    run(run="made-1", resources=then).write(tmp_path / "made-1")
+    Ledger(tmp_path / "ledger.jsonl").note("again")
+    watched.observer.__dict__["_volumes"] = {"data": 40 << 20}
+    seen = watched.observer.seen((result(Stage.INSTALL),), tmp_path)
+    assert seen.resources is not None
+    assert seen.resources.compared_with == "made-1"
+    assert [(one.subject, one.fails) for one in seen.resources.jumps] == [("data", True)]
+    assert [one.text for one in seen.retries] == ["again"]
 
 
 def test_retries_are_the_ledgers_notes(tmp_path: Path) -> None:

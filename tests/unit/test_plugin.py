@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import chdir
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import UnixStreamServer
@@ -316,6 +317,18 @@ def test_what_was_printed_is_kept(ends: Mapping[str, list[AssertionResult]]) -> 
     """With a failure, its traceback too."""
     assert "printed" in ends["test_passes"][0].output
     assert "assert 1 == 2" in ends["test_fails"][0].output
+
+
+def test_a_result_has_its_tests_own_text_and_its_time(
+    ends: Mapping[str, list[AssertionResult]],
+) -> None:
+    """Whoever reads a report has no checkout at hand; a file that skips itself has no text."""
+    (passed,) = ends["test_passes"]
+    assert passed.source == 'def test_passes(): print("printed")\n'
+    assert passed.line == ENDS[: ENDS.index("def test_passes")].count("\n") + 1
+    assert datetime.fromisoformat(passed.at).tzinfo is not None
+    (skipped,) = ends["made/test_skipped.py"]
+    assert (skipped.source, skipped.line) == ("", 0)
 
 
 def test_the_origin_is_that_of_the_file(asserted: Mapping[Stage, Asserted]) -> None:

@@ -356,6 +356,12 @@ def test_it_is_written_beside_the_rest(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """And the run's exit code is what it would have been."""
+    assert html.try_to_write(full(), tmp_path) == ""
+    assert "could not be written" in html.try_to_write(full(), tmp_path / "absent")
+
+
 def test_a_failed_upgrade_says_what_its_after_is() -> None:
     """Swarm may have rolled back: a diff without a change would lie."""
     assert "may have rolled back" in rendered(full())[1].said

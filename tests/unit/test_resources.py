@@ -102,7 +102,7 @@ def test_the_last_green_run_is_found(tmp_path: Path) -> None:
     write("made-20260103T000000-none", resources=None)
     bad = Verdict(outcome=Outcome.FAILED, exit_code=EXIT_FAILED)
     write("made-20260104T000000-red", verdict=bad)
-    write("made-up-20260105T000000-x", recipe="made-up")
+    write("made-20260105-20260105T000000-x", recipe="made-20260105")
     write("made-20260108T000000-later")
     (tmp_path / "made-20260106T000000-torn").mkdir()
     (tmp_path / "made-20260106T000000-torn/results.json").write_text("{")

@@ -72,6 +72,13 @@ def shot(monkeypatch: pytest.MonkeyPatch, directory: Path, picture: Any) -> Path
     return target
 
 
+def elsewhere(path: Path) -> Path:
+    """Return a picture that lies somewhere else."""
+    other = path.with_name("other.png")
+    other.write_bytes(PNG)
+    return other
+
+
 def test_a_picture_is_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its bytes, as they are."""
     target = shot(monkeypatch, tmp_path, lambda path: path.write_bytes(PNG + b"x"))
@@ -83,7 +90,7 @@ def test_a_picture_is_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     [
         lambda _: None,
         lambda path: path.write_bytes(b"GIF"),
-        lambda path: path.symlink_to("/etc/passwd"),
+        lambda path: path.symlink_to(elsewhere(path)),
         lambda path: path.write_bytes(PNG + bytes(screenshot.MOST_BYTES)),
         lambda path: path.mkdir(),
     ],

@@ -39,6 +39,18 @@ def write(result: RunResult, directory: Path) -> Path:
     return path
 
 
+def try_to_write(result: RunResult, directory: Path) -> str:
+    """Write report.html; return what kept it from being written, empty when nothing did.
+
+    A verdict stands, whatever shows it.
+    """
+    try:
+        write(result, directory)
+    except Exception as error:  # noqa: BLE001  as said above
+        return f"{directory / HTML_FILE} could not be written: {error!r}"
+    return ""
+
+
 def render(
     result: RunResult, written: Mapping[str, str], pictures: Mapping[str, bytes] | None = None
 ) -> str:
