@@ -54,7 +54,8 @@ class Browser:
             return "a browser must not run as root, and there is no setpriv to start it otherwise"
         user = pwd.getpwnam(NOBODY)
         ids = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
-        return cls(argv=(setpriv, *ids, "--no-new-privs", program))
+        # What changes its user forgets that it was to end with its parent.
+        return cls(argv=(setpriv, *ids, "--no-new-privs", "--pdeathsig=KILL", program))
 
     def shoot(self, url: str, target: Path, *, port: int, timeout: float) -> None:
         """Write a picture of that page to a file.
@@ -77,7 +78,7 @@ class Browser:
             picture = home / "page.png"
             argv = [*self.argv, *options(home, picture, port=port), url]
             env = {"PATH": os.environ.get("PATH", ""), "HOME": name, "LANG": "C.UTF-8"}
-            done = proc.run(argv, timeout=timeout, cwd=home, env=env, check=False)
+            done = proc.run(argv, timeout=timeout, cwd=home, env=env, check=False, dies_too=True)
             found = _read(picture)
             if not found.startswith(PNG):
                 said = [line for line in done.stderr.splitlines() if "dbus" not in line]

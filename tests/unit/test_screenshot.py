@@ -27,7 +27,7 @@ def test_root_starts_it_as_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(browser, Browser)
     assert browser.argv[0] == "/bin/setpriv"
     assert browser.argv[-1] == "/bin/chromium"
-    assert {"--clear-groups", "--no-new-privs"} < set(browser.argv)
+    assert {"--clear-groups", "--no-new-privs", "--pdeathsig=KILL"} < set(browser.argv)
     ids = [word.partition("=")[2] for word in browser.argv if word.startswith("--re")]
     assert len(ids) == 2
     assert "0" not in ids
@@ -62,7 +62,7 @@ def shot(monkeypatch: pytest.MonkeyPatch, directory: Path, picture: Any) -> Path
         assert "--proxy-bypass-list=<-loopback>" in argv
         assert argv[-1] == "http://made.test/"
         assert set(env) == {"PATH", "HOME", "LANG"}, "nothing of the run's own environment"
-        assert (rest["check"], rest["timeout"]) == (False, 5)
+        assert rest == {"check": False, "timeout": 5, "dies_too": True}
         picture(cwd / "page.png")
         return proc.Completed(argv=tuple(argv), code=1, stdout="", stderr="dbus: x\nNo sandbox!")
 
