@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import proc
+from harness import proc, scratch
 from harness.assertions.app import App
 from harness.docker.exec import ExecTarget
 from harness.docker.http import Prober, Request, Response
@@ -69,15 +68,15 @@ class Browser:
         Raises:
             ProcessError: it did not start, or not in its sandbox, or was not done in time.
         """
-        with tempfile.TemporaryDirectory(
-            prefix="ccci-browser-", ignore_cleanup_errors=True
-        ) as name:
-            home = Path(name)
+        with scratch.directory("ccci-browser-") as around:
+            home = around / "home"
+            home.mkdir(mode=0o700)
             if os.geteuid() == 0:
+                around.chmod(0o711)
                 shutil.chown(home, NOBODY)
             picture = home / "page.png"
             argv = [*self.argv, *options(home, picture, port=port), url]
-            env = {"PATH": os.environ.get("PATH", ""), "HOME": name, "LANG": "C.UTF-8"}
+            env = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "LANG": "C.UTF-8"}
             done = proc.run(argv, timeout=timeout, cwd=home, env=env, check=False, dies_too=True)
             found = _read(picture)
             if not found.startswith(PNG):

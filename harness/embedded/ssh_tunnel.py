@@ -10,20 +10,19 @@ The ssh program is asked, not a library: it knows the user's keys, agents and ju
 from __future__ import annotations
 
 import atexit
-import fcntl
 import os
 import shutil
 import socket
-import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness import proc
 from harness.errors import EngineError, HarnessError, WaitTimeoutError
+from harness.scratch import directory
 from harness.waiting import Deadline, wait_for
 from harness.with_parent import with_parent
 
@@ -50,7 +49,7 @@ class Tunnels:
         self._sockets: dict[str, str] = {}
         self._workers: list[proc.Worker] = []
         self._directory: Path | None = None
-        self._held = -1
+        self._stack = ExitStack()
 
     def reach(self, host: str, environ: Mapping[str, str] | None = None) -> str:
         """Return what DOCKER_HOST has to say to reach an engine: a socket here, for an ssh:// one.
@@ -79,10 +78,8 @@ class Tunnels:
                 worker.close()
             self._workers.clear()
             self._sockets.clear()
-            if self._directory is not None:
-                shutil.rmtree(self._directory, ignore_errors=True)
-                os.close(self._held)
-                self._directory = None
+            self._stack.close()
+            self._directory = None
 
     def _open(self, host: str, environ: Mapping[str, str]) -> str:
         if shutil.which("ssh", path=environ.get("PATH")) is None:
@@ -91,8 +88,7 @@ class Tunnels:
                 hint="install it: apt-get install openssh-client",
             )
         if self._directory is None:
-            sweep()
-            self._directory, self._held = _own_directory()
+            self._directory = self._stack.enter_context(directory(PREFIX))
         number = len(self._workers)
         path, log = self._directory / f"{number}.sock", self._directory / f"{number}.log"
         worker = proc.Worker(with_parent(command(host, path)), log=log, env=environ)
@@ -191,42 +187,6 @@ def _not_reached(host: str, reason: str) -> EngineError:
         hint="it must get through without a question: "
         f"{' '.join(['ssh', *address.words, address.name])} docker version",
     )
-
-
-def _own_directory() -> tuple[Path, int]:
-    """Return a new directory that only we can enter, and its handle, whose lock says we live."""
-    while True:
-        path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if path.exists():  # else somebody swept it between the two calls
-            return path, handle
-        os.close(handle)
-
-
-def sweep() -> None:
-    """Remove the directories of processes that were killed; their ssh ended with them."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with _locked(path) as ours:
-            if ours:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Yield whether nobody holds that directory; nobody does until the end of the block."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:  # gone meanwhile, or another user's
-        yield False
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield os.fstat(handle).st_uid == os.geteuid()
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
 
 
 _OURS = Tunnels()

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from harness.embedded import ssh_tunnel
-from harness.embedded.ssh_tunnel import Tunnels, sweep
+from harness.embedded.ssh_tunnel import PREFIX, Tunnels
 from harness.errors import EngineError
+from harness.scratch import sweep
 from harness.waiting import Deadline, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,12 +115,12 @@ def test_a_tunnel_ends_with_a_killed_process(fake: Fake, tmp_path: Path) -> None
         assert process.stdout
         path = Path(process.stdout.readline().strip().removeprefix("unix://"))
         tunnel = int((tmp_path / "pid").read_text())
-        sweep()
+        sweep(PREFIX)
         assert path.is_socket()
         process.send_signal(signal.SIGKILL)
     wait_for(lambda: not running(tunnel), what="the end of ssh", deadline=Deadline.after(10))
     assert path.exists()
-    sweep()
+    sweep(PREFIX)
     assert not path.parent.exists()
 
 

@@ -7,7 +7,17 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
 LEAVES = {
-    *("errors", "model", "measured", "settings", "proc", "waiting", "memory", "with_parent"),
+    *(
+        "errors",
+        "model",
+        "measured",
+        "settings",
+        "proc",
+        "waiting",
+        "memory",
+        "with_parent",
+        "scratch",
+    ),
 }
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),

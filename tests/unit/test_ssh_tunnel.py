@@ -1,14 +1,10 @@
 """The way to an engine behind ssh: the command, and what it leaves."""
 
-import fcntl
-import os
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from harness.embedded import ssh_tunnel
-from harness.embedded.ssh_tunnel import PREFIX, SOCKET, Tunnels, command
+from harness.embedded.ssh_tunnel import SOCKET, Tunnels, command
 from harness.errors import EngineError
 
 
@@ -43,24 +39,3 @@ def test_an_address_that_is_none(host: str) -> None:
 def test_other_addresses_stay_as_they_are() -> None:
     """Without a process, too."""
     assert Tunnels().reach("unix:///s", {}) == "unix:///s"
-
-
-def test_a_directory_that_is_swept_when_it_is_born(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between its birth and its lock anybody may take it for a dead one's."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    lock = fcntl.flock
-    swept: list[Path] = []
-
-    def flock(handle: int, how: int) -> None:
-        if not swept:
-            swept.extend(tmp_path.glob(f"{PREFIX}*"))
-            swept[0].rmdir()
-        lock(handle, how)
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    path, handle = ssh_tunnel._own_directory()  # noqa: SLF001  the race is in it
-    os.close(handle)
-    assert path.is_dir()
-    assert path != swept[0]
