@@ -119,6 +119,7 @@ class Bare:
 def harness_run(work: Path) -> None:
     """Perform a whole run in a process of its own, as a user does."""
     argv = [sys.executable, "-m", "harness", "run", RECIPE, "--output", str(work / "runs")]
+    argv += ["--screenshots", "off"]  # some machines have no browser
     proc.run(argv, timeout=600, env=dict(os.environ))
 
 

@@ -102,10 +102,13 @@ class Call:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment with the changes, without what steers a run otherwise."""
+    """Return this process's environment with the changes, without what steers a run otherwise.
+
+    Runs take no pictures unless told to: some machines have a browser and some have none.
+    """
     dropped = {"RECIPE", "REF", "SRC", "PR", "VERSION", "STAGES", "CC_CI_NOX"}
     kept = {key: value for key, value in os.environ.items() if key not in dropped}
-    return {**kept, **changes}
+    return {"CCCI_SCREENSHOTS": "off", **kept, **changes}
 
 
 def command(*words: str) -> list[str]:

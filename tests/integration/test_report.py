@@ -56,7 +56,8 @@ def failed_run(harness: Harness, tmp_path: Path) -> tuple[Path, RunResult, Mappi
     overlay = tmp_path / "overlays" / "shown"
     overlay.mkdir(parents=True)
     (overlay / "test_install.py").write_text(OVERLAY)
-    call = harness(str(repo.path), "--stages", "install", "--overlays", str(overlay.parent))
+    words = ("--stages", "install", "--screenshots", "auto", "--overlays", str(overlay.parent))
+    call = harness(str(repo.path), *words)
     assert call.code == 1, call.text
     assert call.directory is not None
     result = read(call.directory)
