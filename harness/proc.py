@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import re
+import select
 import shutil
 import signal
+import struct
 import subprocess
+import termios
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +23,9 @@ from harness.errors import ProcessError
 from harness.with_parent import with_parent
 
 MASK = "****"
+TERMINAL_SIZE = (200, 400)  # rows and columns: so wide that no table is folded
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+MOST_ON_TERMINAL = 4_000_000  # bytes kept; a program that prints without end is stopped by the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +119,98 @@ def run(
         said = done.stderr.strip() or done.stdout.strip()
         raise ProcessError(f"`{shown}` failed with code {done.code}", code=done.code, stderr=said)
     return done
+
+
+def run_on_terminal(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    secrets: Sequence[str] = (),
+) -> Completed:
+    """Run a program on a pseudo-terminal of its own, for those that refuse to run without one.
+
+    Nobody types there: a program that asks a question runs until its time is over. Both streams
+    are one, `stdout`, without what steers a terminal.
+
+    Args:
+        argv: the program and its arguments; never a shell string.
+        timeout: seconds after which its whole process group is killed.
+        cwd: the directory to run in.
+        env: the whole environment; None hands down this process's own.
+        secrets: values that are masked in messages and in what it said.
+
+    Raises:
+        ProcessError: it could not be started, or ran out of time; `stderr` is what it said.
+    """
+    shown = scrub(" ".join(argv), secrets)
+    ours, its = pty.openpty()
+    try:
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *TERMINAL_SIZE, 0, 0))
+        process = subprocess.Popen(  # noqa: S603  argv list, no shell
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            start_new_session=True,
+        )
+    except OSError as error:
+        os.close(ours)
+        raise ProcessError(
+            f"`{shown}` could not be started: {error.strerror}", code=None
+        ) from error
+    finally:
+        os.close(its)
+    try:
+        raw, ended = _read_terminal(process, ours, time.monotonic() + timeout)
+    finally:
+        _kill_group(process)  # what it left behind, too: it would keep the terminal open
+        process.wait()
+        os.close(ours)
+    said = scrub(_without_escapes(raw), secrets)
+    if not ended:
+        raise ProcessError(
+            f"`{shown}` was still running after {timeout:g} s and was killed",
+            code=None,
+            stderr=said,
+        )
+    return Completed(argv=tuple(argv), code=process.returncode, stdout=said, stderr="", raw=raw)
+
+
+def _read_terminal(
+    process: subprocess.Popen[bytes], terminal: int, until: float
+) -> tuple[bytes, bool]:
+    """Return what a program says on its terminal, and whether it ended in time."""
+    said = bytearray()
+    while (left := until - time.monotonic()) > 0:
+        ended = process.poll() is not None
+        # A child of it may hold the terminal open for ever, so its own end counts, too.
+        ready, _, _ = select.select([terminal], [], [], 0 if ended else min(left, 0.05))
+        if not ready and ended:
+            return bytes(said), True
+        if ready:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # EIO: the last one who had it open has closed it
+                piece = b""
+            said += piece[: MOST_ON_TERMINAL - len(said)]
+            if not piece:
+                return bytes(said), _ends(process, until)
+    return bytes(said), False
+
+
+def _ends(process: subprocess.Popen[bytes], until: float) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=max(until - time.monotonic(), 0.01))
+    return process.poll() is not None
+
+
+def _without_escapes(raw: bytes) -> str:
+    text = ESCAPES.sub("", raw.decode(errors="replace"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
