@@ -15,6 +15,7 @@ The tree::
     ├── TestBedError          3    the machine is wrong: the verdict is *error*
     │   ├── EngineError            no usable engine, or it went away
     │   ├── ImageError             an image can be neither pulled nor built
+    │   ├── AbraError              abra is not there, is of a wrong version, or does not do its job
     │   └── DiskFullError          no room left
     ├── LockTimeoutError      5    somebody else held the lock for too long
     ├── LockLostError         3    somebody else took the lock over while the run stood still
@@ -159,6 +160,10 @@ class EngineError(TestBedError):
 
 class ImageError(TestBedError):
     """An image can be neither pulled nor built."""
+
+
+class AbraError(TestBedError):
+    """The program abra is not there, is of a wrong version, or does not do its job."""
 
 
 class DiskFullError(TestBedError):

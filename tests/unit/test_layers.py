@@ -37,6 +37,8 @@ ALLOWED = {
     "backups": LEAVES | {"docker", "backups"},
     "assertions": LEAVES | {"ledger", "docker", "backups", "assertions"},
     "report": LEAVES | {"report"},
+    "abra": LEAVES | {"abra"},
+    "lint": LEAVES | {"recipes", "platforms", "lint"},
     "tools": LEAVES | {"docker", "backups"},
     "seeding": LEAVES | {"assertions"},
     "reaper": LEAVES | {"locks", "swarm_lock", "docker", "platforms"},
@@ -54,7 +56,8 @@ ALLOWED = {
     "backup_operations": LEAVES | {"ledger", "docker", "backups", "context"},
 }
 TOP = {
-    *("teardown", "execute", "operations", "subject", "testbed", "run", "fleet", "observer"),
+    *("teardown", "linting", "execute", "operations", "subject", "testbed", "run", "fleet"),
+    *("observer",),
     *("__main__", "follower", "__init__"),
 }
 
