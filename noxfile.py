@@ -84,12 +84,12 @@ def _run(session: nox.Session, *words: str) -> None:
     )  # fmt: skip
 
 
-def _harness(session: nox.Session, *words: str) -> None:
+def _harness(session: nox.Session, *words: str, alone: bool = False) -> None:
     """Run the harness. nox only knows 0 and 1, so a lone call's exit code is handed on here."""
     try:
         _run(session, "-m", "harness", *words)
     except CommandFailed as error:
-        if len(RECIPES) == 1 or TOGETHER:
+        if alone or len(RECIPES) == 1 or TOGETHER:
             sys.exit(error.return_code)
         raise
 
@@ -191,3 +191,15 @@ def post(session: nox.Session) -> None:
 def reap(session: nox.Session) -> None:
     """Remove what dead runs left behind: -- [--dry-run] [RUN...]."""
     _harness(session, "reap", *session.posargs)
+
+
+@nox.session(name="recipe-lint", default=False)
+def recipe_lint(session: nox.Session) -> None:
+    """Check recipes' files by the rules of `abra recipe lint`, no engine: -- RECIPE...."""
+    _harness(session, "lint", *session.posargs, alone=True)
+
+
+@nox.session(name="abra-install", default=False)
+def abra_install(session: nox.Session) -> None:
+    """Build abra from its source by Go, a fixed revision, into the cache: -- [REVISION]."""
+    _harness(session, "abra", "install", *session.posargs, alone=True)

@@ -16,6 +16,8 @@ LOG_WIDTH = 160
 USAGE = """usage: python -m harness COMMAND
 
   run RECIPE...    test recipes on a real Swarm (run --help shows the options)
+  lint RECIPE...   check recipes' files by the rules of `abra recipe lint`, without an engine
+  abra ACTION      the program abra: status, or install [REVISION]
   engine ACTION    the private engine: start, status, stop or purge
   pr RECIPE        what a pull request is at now, as JSON (--pr URL|N)
   post RUN...      a status and one comment at a pull request (--pr URL)
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         console.width = LOG_WIDTH  # a log has no edge to fold at
     commands: Mapping[str, Callable[..., int]] = {
         "run": _run, "engine": _engine, "pr": _pr, "post": _post, "reap": _reap,
+        "lint": _lint, "abra": _abra,
     }  # fmt: skip
     if not words or words[0] not in commands:
         console.print(USAGE)
@@ -78,6 +81,18 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
         if code == EXIT_ABORTED:  # whoever stops one run does not want the next one
             return code
     return worst
+
+
+def _lint(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    from harness import linting  # noqa: PLC0415  a fast `--help`
+
+    return linting.command(argv, environ, console)
+
+
+def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    from harness.abra import command  # noqa: PLC0415  a fast `--help`
+
+    return command.command(argv, environ, lambda text: console.print(Text(text), soft_wrap=True))
 
 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:

@@ -86,3 +86,33 @@ class Adaptation:
     kind: str  # "stand-in", "endpoint-mode", "published-port", "secret"
     subject: str  # the image, service or secret
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleResult:
+    """What came of one rule of `abra recipe lint`. `level` is `warn` or `error`, or empty."""
+
+    rule: str  # R001 and so on
+    level: str
+    about: str
+    outcome: Outcome  # passed, failed, or skipped: not checked
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintReport:
+    """What was found in a recipe's files, before anything was deployed, and by which program."""
+
+    program: str  # "cc-ci", or abra with its version
+    gate: bool  # whether a broken rule of level `error` makes the run fail
+    rules: tuple[RuleResult, ...] = ()
+    notes: tuple[str, ...] = ()  # why a program did not speak
+    seconds: float = 0.0
+
+    def broken(self, level: str = "") -> tuple[RuleResult, ...]:
+        """Return the rules that do not hold, of that level or of any."""
+        return tuple(
+            rule
+            for rule in self.rules
+            if rule.outcome is Outcome.FAILED and level in ("", rule.level)
+        )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import locks, proc, reaper, requirements, swarm_lock, testbed
+from harness import linting, locks, proc, reaper, requirements, swarm_lock, testbed
 from harness.context import Context
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
@@ -24,7 +24,7 @@ from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
-from harness.model import TeardownResult
+from harness.model import LintReport, TeardownResult
 from harness.observer import Observer, Seen
 from harness.operations import Operations
 from harness.platforms.base import Target
@@ -122,6 +122,7 @@ class Run:
     _bed: TestBed | None = None
     _change: Change | None = None
     _subject: Subject | None = None
+    _lint: LintReport | None = None
     _platform: SwarmPlatform | None = None
     _execution: Execution | None = None
     _observer: Observer | None = None
@@ -245,6 +246,12 @@ class Run:
             )
         self._step(f"cloning {source}")
         repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
+        self._step("lint")
+        self._lint = linting.lint(
+            self.entry, repo, self.settings, self.environ, work=work, change=self._change
+        )
+        if self._lint:
+            linting.require(self._lint, self.target.recipe)
         tests = tests_directory()
         places = Places(tests=tests, overlays=self.settings.overlays or tests, work=work)
         return study(
@@ -378,6 +385,7 @@ class Run:
             },
             plan=plan.lines() if plan else (),
             adaptations=tuple(execution.operations.adaptations) if execution else (),
+            lint=self._lint,
             stages=stages,
             teardown=self._teardown,
             diagnosis=self._diagnosis if verdict.outcome in BAD else (),

@@ -156,6 +156,10 @@ OPTIONS = (
            help="auto: dnsrr where the kernel has no IPVS, said in the report"),
     Option(name="screenshots", env="CCCI_SCREENSHOTS", parse=_choice("auto", "off"), default="auto",
            metavar="MODE", help="auto: pictures of the app's page where there is a Chromium"),
+    Option(name="lint", env="CCCI_LINT", parse=_choice("report", "gate", "off"),
+           default="report", metavar="MODE",
+           help="report: say which of the rules of `abra recipe lint` are broken; gate: a broken "
+           "one of level error fails the run before anything is deployed"),
 )  # fmt: skip
 
 
@@ -185,6 +189,7 @@ class Settings:
     timeout_factor: float = 1.0
     endpoint_mode: str = "auto"
     screenshots: str = "auto"
+    lint: str = "report"
     skip_generic: frozenset[Stage] = frozenset()
     nodes: Mapping[str, str] = field(default_factory=dict)  # by NAME: what CCCI_NODE_<NAME> says
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -115,7 +115,7 @@ def study(
     about = meta.load(
         Discovery.of(entry.name, tests=places.tests, overlays=places.overlays).meta_file()
     )
-    ref = _ref(settings, entry)
+    ref = asked_ref(settings, entry)
     commit = change.resolve(repo) if change else repo.resolve(ref)
     local = _local(entry, repo, commit, settings, places=places, change=change)
     skip = settings.skip_generic | about.skip_generic()
@@ -231,7 +231,12 @@ def _check_witnesses(about: meta.RecipeMeta, head: Compose, base: Compose | None
         )
 
 
-def _ref(settings: Settings, entry: Entry) -> str:
+def asked_ref(settings: Settings, entry: Entry) -> str:
+    """Return the ref that was asked for, or empty for the default branch.
+
+    Raises:
+        UsageError: two different ones were asked for.
+    """
     if settings.pr and settings.ref:
         raise UsageError(
             "both a ref and a pull request were asked for",

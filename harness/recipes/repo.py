@@ -77,6 +77,10 @@ class Repo:
         ]
         return tuple(sorted(found, key=lambda release: release.version))
 
+    def lightweight_tags(self) -> tuple[str, ...]:
+        """Return the tags that are not annotated, releases or not, in the order of their names."""
+        return tuple(sorted(tag for tag, ref in self._tags.items() if not ref.annotated))
+
     def releases_before(self, commit: str) -> tuple[Release, ...]:
         """Return the releases that a commit descends from, the oldest version first.
 

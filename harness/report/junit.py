@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness.model import AssertionResult, Outcome, StageResult
+from harness.model import AssertionResult, LintReport, Outcome, StageResult
 from harness.report.results import RunResult
 
 JUNIT_FILE = "junit.xml"
@@ -26,6 +26,8 @@ FORBIDDEN.update({ord(character): character for character in "\t\n\r"})
 def render(result: RunResult) -> str:
     """Return the run as JUnit XML."""
     root = ET.Element("testsuites", name=result.recipe, time=f"{result.seconds:.3f}")
+    if result.lint is not None:
+        root.append(_lint(result, result.lint))
     for stage in result.stages:
         root.append(_suite(result, stage))
     if result.teardown is not None:
@@ -51,6 +53,23 @@ def write(result: RunResult, directory: Path) -> Path:
     path = directory / JUNIT_FILE
     path.write_text(render(result), encoding="utf-8")
     return path
+
+
+def _lint(result: RunResult, lint: LintReport) -> ET.Element:
+    """Return a case for each rule. A broken one that is no gate must not make a CI red."""
+    suite = ET.Element(
+        "testsuite", name=f"{result.recipe}.lint", time=f"{lint.seconds:.3f}",
+        timestamp=result.started,
+    )  # fmt: skip
+    for rule in lint.rules:
+        gates = lint.gate and rule.level == "error"
+        broken = rule.outcome is Outcome.FAILED
+        word = Outcome.SKIPPED if broken and not gates else rule.outcome
+        case = _case(suite, f"{rule.rule} {rule.about}", word, 0.0)
+        reason = f"broken, and no gate: {rule.reason}" if broken and not gates else rule.reason
+        _explain(case, word, f"{lint.program}: {reason}")
+    _count(suite)
+    return suite
 
 
 def _suite(result: RunResult, stage: StageResult) -> ET.Element:

@@ -25,8 +25,10 @@ from harness.measured import (
 from harness.model import (
     Adaptation,
     AssertionResult,
+    LintReport,
     Origin,
     Outcome,
+    RuleResult,
     Stage,
     StageResult,
     TeardownResult,
@@ -66,6 +68,7 @@ class RunResult:
     settings: Mapping[str, str] = field(default_factory=dict)  # what was set, and from where
     plan: tuple[str, ...] = ()
     adaptations: tuple[Adaptation, ...] = ()
+    lint: LintReport | None = None
     stages: tuple[StageResult, ...] = ()
     teardown: TeardownResult | None = None
     diagnosis: tuple[str, ...] = ()
@@ -104,6 +107,7 @@ def read(directory: Path) -> RunResult | None:
     if found.pop("schema") != SCHEMA:
         raise ValueError(f"{directory / RESULTS_FILE} is not of the schema {SCHEMA}")
     verdict, down = found.pop("verdict"), found.pop("teardown")
+    lint = found.pop("lint", None)  # a run of an older harness has none
     return RunResult(
         **{
             **found,
@@ -119,6 +123,7 @@ def read(directory: Path) -> RunResult | None:
             "retries": tuple(Retry(**one) for one in found.get("retries", ())),
         },
         verdict=Verdict(**{**verdict, "outcome": Outcome(verdict["outcome"])}),
+        lint=lint and _lint(lint),
         teardown=down
         and TeardownResult(
             **{**down, "outcome": Outcome(down["outcome"]), "left": tuple(down["left"])}
@@ -138,6 +143,11 @@ def _resources(found: dict[str, Any] | None) -> Resources | None:
             "notes": tuple(found["notes"]),
         }
     )
+
+
+def _lint(found: dict[str, Any]) -> LintReport:
+    rules = (RuleResult(**{**one, "outcome": Outcome(one["outcome"])}) for one in found["rules"])
+    return LintReport(**{**found, "rules": tuple(rules), "notes": tuple(found["notes"])})
 
 
 def _stage(found: dict[str, Any]) -> StageResult:

@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.model import LEFT_OUT, Outcome, Stage, StageResult
+from harness.model import LEFT_OUT, LintReport, Outcome, Stage, StageResult
 from harness.report.live import LiveView
 from harness.report.results import RunResult
 
@@ -119,6 +119,24 @@ def stage_table(stages: Sequence[StageResult]) -> Table:
     return table
 
 
+def lint_lines(lint: LintReport) -> tuple[str, ...]:
+    """Return what a lint found: which program spoke, the counts, and each rule that is broken."""
+    count = {
+        outcome: sum(rule.outcome is outcome for rule in lint.rules)
+        for outcome in (Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED)
+    }
+    gate = "a gate" if lint.gate else "not a gate"
+    counts = (
+        f"by {lint.program}: {count[Outcome.PASSED]} rules hold, {count[Outcome.FAILED]} broken, "
+        f"{count[Outcome.SKIPPED]} not checked ({gate})"
+    )
+    return (
+        counts,
+        *lint.notes,
+        *(f"{r.rule} {r.level}: {r.about}: {first_line(r.reason)}" for r in lint.broken()),
+    )
+
+
 def first_line(text: str) -> str:
     """Return a text's first line; a table has no room for more."""
     return text.partition("\n")[0]
@@ -153,6 +171,8 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
     for line in result.plan:
         if line.startswith(LEFT_OUT):
             console.print(plain(line), soft_wrap=True)
+    for line in lint_lines(result.lint) if result.lint else ():
+        console.print(plain(f"lint     {line}"), soft_wrap=True)
     for item in result.adaptations:
         console.print(plain(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
     for line in result.diagnosis:

@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 SOURCES = sorted((ROOT / "harness").rglob("*.py"))
 SETTINGS = ("docs/testing.md", "## Settings")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NOX = re.compile(r"nox -s \"?(\w+)")
+NOX = re.compile(r"nox -s \"?(\w[\w-]*)")
 PATH = re.compile(r"\b((?:docs/decisions|docs|harness)/[\w./-]+\.(?:md|py))\b")
 
 
@@ -83,7 +83,9 @@ def sessions() -> set[str]:
             for mark in node.decorator_list:
                 called = mark.func if isinstance(mark, ast.Call) else mark
                 if ast.unparse(called) == "nox.session":
-                    found.add(node.name)
+                    words = mark.keywords if isinstance(mark, ast.Call) else []
+                    given = [ast.literal_eval(w.value) for w in words if w.arg == "name"]
+                    found |= set(given or [node.name])
     return found
 
 

@@ -1,0 +1,1 @@
+"""The rules of `abra recipe lint`: by abra where there is one, else those that need no network."""

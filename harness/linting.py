@@ -1,0 +1,184 @@
+"""The lint of one recipe: from a clone that nothing else has touched, by abra or by our own checks.
+
+It comes before the plan, since a recipe that cannot be planned has the more to be told. It is not
+one of the stages: those happen to a deployment, and this needs none. See docs/lint.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from harness.abra.program import detect, find
+from harness.embedded import samples
+from harness.errors import (
+    EXIT_PASSED,
+    AbortedError,
+    AbraError,
+    HarnessError,
+    InvalidRecipeError,
+    UsageError,
+)
+from harness.lint import checks, table
+from harness.model import LintReport, RuleResult
+from harness.pull_request import Change
+from harness.recipes.catalogue import Catalogue, Entry, select
+from harness.recipes.repo import Repo, clone
+from harness.report.terminal import lint_lines, plain
+from harness.settings import Settings
+from harness.subject import asked_ref
+
+OWN = "cc-ci"
+CLONE_SECONDS = 300.0
+ABRA_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What a program found; `notes` say why another one was not listened to."""
+
+    program: str = OWN
+    rules: tuple[RuleResult, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def lint(
+    entry: Entry,
+    repo: Repo,
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    work: Path,
+    change: Change | None = None,
+) -> LintReport | None:
+    """Lint the commit under test, or return None when that is switched off.
+
+    Where it is no gate, nothing that goes wrong in it stops a run: the report says so instead.
+
+    Args:
+        entry: the recipe's line in the catalogue.
+        repo: the run's clone of it. Only its objects are read.
+        settings: what was asked for.
+        environ: where abra is looked for, and what it is told.
+        work: a directory of the run's own.
+        change: the pull request under test, or None.
+
+    Raises:
+        SourceError: the ref that was asked for is not there.
+        HarnessError: it is a gate, and could not be done.
+    """
+    if settings.lint == "off":
+        return None
+    began = time.monotonic()
+    commit = change.resolve(repo) if change else repo.resolve(asked_ref(settings, entry))
+    gate = settings.lint == "gate"
+    said = _Said()
+    try:
+        path = work / "lint" / "recipes" / entry.name  # abra looks for recipes by name, there
+        path.parent.mkdir(parents=True)
+        pristine = clone(str(repo.path), path, timeout=CLONE_SECONDS * settings.timeout_factor)
+        pristine.checkout(pristine.resolve(commit))
+        said = _speak(pristine, settings, environ)
+    except AbortedError:
+        raise
+    except HarnessError as error:
+        if gate:
+            raise
+        said = _Said(notes=(f"the recipe could not be linted: {error.what}",))
+    return LintReport(
+        program=said.program,
+        gate=gate,
+        rules=said.rules,
+        notes=said.notes,
+        seconds=time.monotonic() - began,
+    )
+
+
+def require(report: LintReport, recipe: str) -> None:
+    """Let a run go on, unless the lint is a gate and a rule of level `error` is broken.
+
+    Raises:
+        InvalidRecipeError: that is so; nothing has been deployed.
+    """
+    broken = report.broken("error") if report.gate else ()
+    if broken:
+        raise InvalidRecipeError(
+            f"{recipe} breaks {len(broken)} rule(s) that nothing is deployed without: "
+            + ", ".join(rule.rule for rule in broken),
+            cause=f"{report.program} says so, and the lint is a gate here (--lint gate)",
+            hint="mend what the lines below name; docs/lint.md has the rules",
+            detail="\n".join(f"{r.rule}: {r.about}: {r.reason}" for r in broken),
+        )
+
+
+def _speak(pristine: Repo, settings: Settings, environ: Mapping[str, str]) -> _Said:
+    """Return what abra says where there is one, else what our own checks do, and why."""
+    notes: tuple[str, ...] = ()
+    if find(environ, settings.cache):
+        try:
+            return _by_abra(pristine.path, settings, environ)
+        except AbraError as error:
+            notes = (f"abra was not listened to: {error.what}",)
+    recipe = checks.Recipe.read(pristine.path, pristine.lightweight_tags())
+    return _Said(rules=checks.check(recipe), notes=notes)
+
+
+def _by_abra(path: Path, settings: Settings, environ: Mapping[str, str]) -> _Said:
+    abra = detect(environ, settings.cache)
+    done = abra.run(
+        "recipe",
+        "lint",
+        path.name,
+        directory=path.parent.parent,
+        environ=environ,
+        timeout=ABRA_SECONDS * settings.timeout_factor,
+    )
+    return _Said(program=str(abra), rules=table.parse(done.stdout))
+
+
+def command(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    """Lint the recipes that are named and show what came; no engine is looked for.
+
+    The exit code is that of the first recipe that a gate stops, else 0.
+
+    Raises:
+        UsageError: no recipe is named.
+    """
+    settings = Settings.load(argv, environ)
+    catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
+    if not settings.selectors:
+        raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
+    worst = EXIT_PASSED
+    for entry in select(catalogue, settings.selectors):
+        try:
+            report = _one(entry, settings, environ)
+            for line in lint_lines(report) if report else ("switched off by --lint off",):
+                console.print(plain(f"{entry.name}: {line}"), soft_wrap=True)
+            if report:
+                require(report, entry.name)
+        except InvalidRecipeError as error:
+            console.print(plain(f"{entry.name}: {error}"), soft_wrap=True)
+            worst = worst or error.exit_code
+    return worst
+
+
+def _one(entry: Entry, settings: Settings, environ: Mapping[str, str]) -> LintReport | None:
+    source = settings.src or entry.source
+    with TemporaryDirectory(prefix="cc-ci-lint-") as directory:
+        if entry.sample and not settings.src:
+            source = str(
+                samples.materialise(
+                    entry.sample,
+                    cache=settings.cache,
+                    lock_timeout=settings.lock_timeout,
+                    say=lambda _: None,
+                )
+            )
+        seconds = CLONE_SECONDS * settings.timeout_factor
+        repo = clone(source, Path(directory) / "recipe", timeout=seconds)
+        return lint(entry, repo, settings, environ, work=Path(directory))
