@@ -138,6 +138,17 @@ def test_each_way_not_to_be_built_has_its_cause(tmp_path: Path, said: str, cause
     assert not (installed_in(tmp_path) / MARK).exists()
 
 
+def test_a_build_that_fails_does_not_leave_the_last_ones_name_behind(tmp_path: Path) -> None:
+    """Else the next call would take the old program for the one that was asked for."""
+    mark = installed_in(tmp_path) / MARK
+    make_abra(installed_in(tmp_path))
+    mark.write_text("older")
+    make_abra(tmp_path, "exit 1", name="go")
+    with pytest.raises(AbraError, match="cannot be built"):
+        install("newer", cache=tmp_path, environ=environ_with(tmp_path), say=lambda _: None)
+    assert not mark.exists()
+
+
 def test_without_go_it_is_said_that_there_is_none(tmp_path: Path) -> None:
     """And nothing is made in the cache."""
     with pytest.raises(AbraError, match="there is no Go on this machine"):
