@@ -203,3 +203,9 @@ def recipe_lint(session: nox.Session) -> None:
 def abra_install(session: nox.Session) -> None:
     """Build abra from its source by Go, a fixed revision, into the cache: -- [REVISION]."""
     _harness(session, "abra", "install", *session.posargs, alone=True)
+
+
+@nox.session(default=False)
+def site(session: nox.Session) -> None:
+    """One page for all recipes, of the runs that are there: -- [RUNS...] [--out DIR]."""
+    _run(session, "-m", "harness.site", *session.posargs)

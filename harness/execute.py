@@ -198,6 +198,7 @@ class Execution:
             stage=stage,
             outcome=error.outcome,
             reason=str(error),
+            kind=type(error).__name__,
             op_seconds=time.monotonic() - began,
             facts=self.operations.so_far,
         )

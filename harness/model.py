@@ -66,6 +66,7 @@ class StageResult:
     facts: Mapping[str, object] = field(default_factory=dict)
     started: str = ""  # empty when nothing of it was done
     wait_seconds: float = 0.0  # of `op_seconds`: until the app had settled and answered
+    kind: str = ""  # of the error that ended its op, as harness.errors calls it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,3 +117,14 @@ class LintReport:
             for rule in self.rules
             if rule.outcome is Outcome.FAILED and level in ("", rule.level)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """A secret of the run in something that it publishes. `known` is why that is meant to be so."""
+
+    secret: str
+    encoding: str
+    place: str
+    count: int
+    known: str = ""

@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import linting, locks, proc, reaper, requirements, swarm_lock, testbed
+from harness import linting, locks, reaper, requirements, swarm_lock, testbed
 from harness.context import Context
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
@@ -30,12 +30,13 @@ from harness.operations import Operations
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform
+from harness.publish import publish
 from harness.pull_request import Change, ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import clone
 from harness.repeat import needed_for, repeat_command
-from harness.report import html, junit
+from harness.report.leaks import Guard
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, plain, show_result
 from harness.report.verdict import BAD, conclude
@@ -99,11 +100,8 @@ def run_one(
     except UsageError:
         shutil.rmtree(directory)
         raise
-    result = result.scrubbed(run.scrub)
-    scrub_files(directory, run.scrub)
-    result.write(directory)
-    junit.write(result, directory)
-    if problem := html.try_to_write(result, directory):
+    result, problem = publish(run.guard.result(result), directory, run.guard, run.known_leaks)
+    if problem:
         console.print(plain(f"report   {problem}"), soft_wrap=True)
     show_result(console, result, directory)
     return result
@@ -132,12 +130,23 @@ class Run:
     _diagnosis: tuple[str, ...] = ()
     _began: float = field(default_factory=time.monotonic)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    guard: Guard = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the guard, to which every published text goes."""
+        self.guard = Guard(
+            generated=lambda: self._platform.named_secrets if self._platform else {},
+            brought=(*passwords(self.settings.src), *passwords(self.entry.source)),
+        )
+
+    @property
+    def known_leaks(self) -> Mapping[str, str]:
+        """The secrets that the recipe shows on purpose, with the reasons."""
+        return self._subject.meta.KNOWN_LEAKS if self._subject else {}
 
     def scrub(self, text: str) -> str:
-        """Return a text without the run's secrets: those generated, and those of the source."""
-        made = self._platform.secret_values if self._platform else ()
-        source = (*passwords(self.settings.src), *passwords(self.entry.source))
-        return proc.scrub(text, (*made, *source))
+        """Return a line of the terminal without the run's secrets, which are noted down."""
+        return self.guard.mask(text, "run.log")
 
     def to_the_end(self) -> RunResult:
         """Perform the run, tear it down, and return what came of it."""
@@ -321,13 +330,12 @@ class Run:
         self._observer.finish(tuple(self._execution.results))
 
     def _tear_down(self, bed: TestBed) -> None:
-        values = self._platform.secret_values if self._platform else ()
         teardown = Teardown(
             bed=bed, target=self.target, settings=self.settings, directory=self.directory,
             shared=self._lease is not None,
         )  # fmt: skip
         self._step("collecting logs")
-        self._diagnosis = teardown.diagnose(secrets=values)
+        self._diagnosis = teardown.diagnose(scrub=self.guard.mask)
         self._step("keeping the app" if self.settings.keep else "teardown")
         self._teardown = teardown.keep() if self.settings.keep else teardown.remove()
         if self.settings.keep:
@@ -399,14 +407,6 @@ class Run:
 def _shown(value: object) -> str:
     """Return a setting's value as it is typed."""
     return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def scrub_files(directory: Path, scrub: Callable[[str], str]) -> None:
-    """Mask secrets in what a run's other processes wrote: pytest's output, assertions' results."""
-    for path in (*directory.glob("*.jsonl"), *directory.glob("logs/*.log")):
-        text = path.read_text(errors="surrogateescape")
-        if (scrubbed := scrub(text)) != text:
-            path.write_text(scrubbed, errors="surrogateescape")
 
 
 def refuse_foreign_stack(bed: TestBed, target: Target) -> None:

@@ -7,12 +7,12 @@ wrong in the run.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc, reaper
+from harness import reaper
 from harness.docker.diagnose import collect_logs, diagnosis, failed_checks
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import read_stack
@@ -45,14 +45,11 @@ class Teardown:
     directory: Path
     shared: bool = False
 
-    def diagnose(self, *, secrets: Sequence[str]) -> tuple[str, ...]:
+    def diagnose(self, *, scrub: Callable[[str, str], str]) -> tuple[str, ...]:
         """Write the services' logs down, and return what a person wants to see of a failure."""
         try:
             look = read_stack(self.bed.nodes, self.target.stack, patient=True)
-            logs = collect_logs(
-                self.bed.nodes, look, self.directory / "logs",
-                scrub=lambda text: proc.scrub(text, secrets),
-            )  # fmt: skip
+            logs = collect_logs(self.bed.nodes, look, self.directory / "logs", scrub=scrub)
             return (*failed_checks(self.bed.nodes, look), *diagnosis(look, logs))
         except Exception as error:  # noqa: BLE001  nothing may keep the removal from happening
             return (f"the logs could not be collected: {as_harness_error(error).what}",)

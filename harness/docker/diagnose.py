@@ -24,7 +24,7 @@ def collect_logs(
     snapshot: StackSnapshot,
     directory: Path,
     *,
-    scrub: Callable[[str], str],
+    scrub: Callable[[str, str], str],
 ) -> Mapping[str, Path]:
     """Write each service's log to `<directory>/<service>.log`, and return the files by service.
 
@@ -32,13 +32,13 @@ def collect_logs(
         nodes: the engines of the Swarm's nodes.
         snapshot: a look at the stack.
         directory: where to; must exist.
-        scrub: masks secrets.
+        scrub: masks secrets in a text; it is told the file that the text goes to.
     """
     written = {}
     for service in snapshot.services:
         parts = [
             f"--- task {task.id} slot {task.slot} {task.state} {task.error}\n"
-            + scrub(_log(nodes, snapshot, task))
+            + scrub(_log(nodes, snapshot, task), f"{directory.name}/{service.name}.log")
             for task in reversed(snapshot.tasks_of(service))
             if task.container_id
         ]

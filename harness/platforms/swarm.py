@@ -125,6 +125,15 @@ class SwarmPlatform:
         """Every secret made for this run, to be masked wherever it may turn up."""
         return tuple(self._values.values())
 
+    @property
+    def named_secrets(self) -> dict[str, str]:
+        """The same by name, as the compose file has it: without the stack and the version."""
+        prefix = f"{self.target.stack}_"
+        return {
+            name.removeprefix(prefix).rpartition("_")[0] or name: value
+            for name, value in self._values.items()
+        }
+
     def _machine(self, compose: Compose) -> tuple[Machine, list[Adaptation]]:
         replaced: dict[str, str] = {}
         notes: list[Adaptation] = []

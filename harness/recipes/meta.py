@@ -46,6 +46,8 @@ class RecipeMeta:
             such a label fails the backup; False skips it.
         NO_WITNESS: volumes, by short name, in which no witness file is put and which the head may
             drop or leave out of the backup, each with the reason.
+        KNOWN_LEAKS: secrets, by the compose file's name, that the app shows on purpose, each with
+            the reason: they are masked and listed, and do not fail the run.
         EXPECTED_SKIPS: stages that cannot run for this recipe, each with the reason. None means
             that any stage may be skipped; a dict means that a skip which is not in it is no pass.
         REQUIREMENTS: what the machine must have: `memory_gib`, `disk_gib`, `processors` (numbers),
@@ -65,6 +67,7 @@ class RecipeMeta:
     UPGRADE_BASE: str = ""
     BACKUP_CAPABLE: bool | None = None
     NO_WITNESS: Mapping[str, str] = field(default_factory=dict)
+    KNOWN_LEAKS: Mapping[str, str] = field(default_factory=dict)
     EXPECTED_SKIPS: Mapping[str, str] | None = None
     REQUIREMENTS: Mapping[str, Any] = field(default_factory=dict)
     MAX_GROWTH: Mapping[str, float] = field(default_factory=dict)
@@ -197,6 +200,7 @@ _KINDS = {
         expected="True, False or None", fits=lambda value: value is None or isinstance(value, bool)
     ),
     "NO_WITNESS": _Kind(expected="a dict of volumes to reasons", fits=_is_reasons),
+    "KNOWN_LEAKS": _Kind(expected="a dict of secrets to reasons", fits=_is_reasons),
     "EXPECTED_SKIPS": _Kind(
         expected=f"None, or a dict of stages ({_STAGE_NAMES}) to reasons",
         fits=lambda value: value is None or _is_skips(value),

@@ -25,6 +25,7 @@ from harness.measured import (
 from harness.model import (
     Adaptation,
     AssertionResult,
+    Leak,
     LintReport,
     Origin,
     Outcome,
@@ -76,6 +77,7 @@ class RunResult:
     snapshot: tuple[VolumeContent, ...] = ()
     screenshots: tuple[Screenshot, ...] = ()
     retries: tuple[Retry, ...] = ()
+    leaks: tuple[Leak, ...] = ()
 
     def scrubbed(self, scrub: Callable[[str], str]) -> RunResult:
         """Return the run with every text in it scrubbed; hooks and assertions print anything."""
@@ -121,6 +123,7 @@ def read(directory: Path) -> RunResult | None:
             "snapshot": tuple(VolumeContent(**one) for one in found.get("snapshot", ())),
             "screenshots": tuple(Screenshot(**one) for one in found.get("screenshots", ())),
             "retries": tuple(Retry(**one) for one in found.get("retries", ())),
+            "leaks": tuple(Leak(**one) for one in found.get("leaks", ())),  # older runs have none
         },
         verdict=Verdict(**{**verdict, "outcome": Outcome(verdict["outcome"])}),
         lint=lint and _lint(lint),

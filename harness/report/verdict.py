@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import (
     EXIT_ABORTED,
@@ -33,6 +33,7 @@ class Verdict:
     exit_code: int
     stage: str = ""  # the stage, "teardown", or empty when no stage had begun
     cause: str = ""
+    kind: str = ""  # of the error that decided it, as harness.errors calls it; empty when none did
 
 
 def conclude(
@@ -60,9 +61,12 @@ def conclude(
     """
     for result in stages:
         if result.outcome in BAD:
-            return _verdict(result.outcome, result.stage, result.reason)
+            return replace(_verdict(result.outcome, result.stage, result.reason), kind=result.kind)
     if stopped is not None:
-        return Verdict(outcome=stopped.outcome, exit_code=stopped.exit_code, cause=str(stopped))
+        return Verdict(
+            outcome=stopped.outcome, exit_code=stopped.exit_code, cause=str(stopped),
+            kind=type(stopped).__name__,
+        )  # fmt: skip
     for result in stages:
         if result.outcome is Outcome.ABORTED:
             return _verdict(result.outcome, result.stage, result.reason)

@@ -33,6 +33,7 @@ LIES = {
     10: "something laid over the head hides it",
     11: "an update that is over is waited for",
     12: "a health check kills what only starts slowly",
+    13: "a secret stands in what is published",
 }
 
 

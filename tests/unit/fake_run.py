@@ -195,7 +195,7 @@ class Bench:
 
     def run_steps(self, target: Target, client: object, *, secrets: Sequence[str]) -> list[str]:
         """Run the install steps."""
-        assert (target, client, secrets) == (TARGET, self, self.secret_values)
+        assert (target, client, secrets) == (TARGET, self, ())
         self.happen("install steps")
         return ["what they printed"]
 

@@ -65,7 +65,7 @@ def collect(
     logs: dict[str, bytes],
     snapshot: StackSnapshot,
     directory: Path,
-    scrub: Callable[[str], str] = str,
+    scrub: Callable[[str, str], str] = lambda text, _place: text,
 ) -> dict[str, str]:
     """Return what was written, by service."""
     written = collect_logs(Nodes(client=engine(logs), own="here"), snapshot, directory, scrub=scrub)
@@ -103,7 +103,7 @@ def test_secrets_are_masked_in_logs(tmp_path: Path) -> None:
     """Apps print their passwords, and run directories are uploaded by CIs."""
     logs = collect(
         {"app-1": b"password hunter22\n"}, look(task("app", 1)), tmp_path,
-        lambda text: text.replace("hunter22", "****"),
+        lambda text, _place: text.replace("hunter22", "****"),
     )  # fmt: skip
     assert "password ****" in logs["app"]
 

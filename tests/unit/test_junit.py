@@ -110,7 +110,7 @@ def test_an_op_that_went_wrong_is_a_case_with_its_reason(outcome: Outcome, tag: 
     for passed in ((), (assertion(Outcome.PASSED),)):
         (suite,) = read(result(stage(outcome, *passed, reason="why")))
         (said,) = suite[0]
-        assert (said.tag, said.get("message")) == (tag, "why")
+        assert (said.tag, said.get("message"), said.text) == (tag, "why", "why")
 
 
 def test_a_teardown_that_left_something_names_it() -> None:

@@ -39,6 +39,7 @@ ALLOWED = {
     "report": LEAVES | {"report"},
     "abra": LEAVES | {"abra"},
     "lint": LEAVES | {"recipes", "platforms", "lint"},
+    "site": LEAVES | {"report", "site"},
     "tools": LEAVES | {"docker", "backups"},
     "seeding": LEAVES | {"assertions"},
     "reaper": LEAVES | {"locks", "swarm_lock", "docker", "platforms"},
@@ -57,7 +58,7 @@ ALLOWED = {
 }
 TOP = {
     *("teardown", "linting", "execute", "operations", "subject", "testbed", "run", "fleet"),
-    *("observer",),
+    *("observer", "publish"),
     *("__main__", "follower", "__init__"),
 }
 

@@ -45,6 +45,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "NO_WITNESS = {'cache': 'it counts files'}\nEXPECTED_SKIPS = {'upgrade': 'one release'}\n"
         "REQUIREMENTS = {'memory_gib': 2.5, 'ipvs': True}\n"
         "MAX_GROWTH = {'memory': 1.5, 'healthy': 3}\n"
+        "KNOWN_LEAKS = {'admin_password': 'shown once'}\n"
     )
     assert loaded.changed() == {
         "SKIP_GENERIC": ("backup",),
@@ -61,6 +62,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "EXPECTED_SKIPS": {"upgrade": "one release"},
         "REQUIREMENTS": {"memory_gib": 2.5, "ipvs": True},
         "MAX_GROWTH": {"memory": 1.5, "healthy": 3},
+        "KNOWN_LEAKS": {"admin_password": "shown once"},
     }
     assert set(loaded.changed()) == {one.name for one in fields(RecipeMeta)}
     assert loaded.skip_generic() == {Stage.BACKUP}

@@ -61,6 +61,7 @@ def test_what_was_written_is_what_is_read() -> None:
     content = read(RUN.to_json())
     assert content["verdict"] == {
         "outcome": "failed", "exit_code": 1, "stage": "backup", "cause": "why",
+        "kind": "",
     }  # fmt: skip
     (stage,) = content["stages"]
     assert (stage["stage"], stage["outcome"], stage["reason"]) == ("backup", "failed", "two\nlines")

@@ -68,7 +68,7 @@ def test_an_engine_that_is_gone_is_not_raised(
 
     monkeypatch.setattr(engine, "services", gone)
     end = teardown(engine, tmp_path)
-    (line,) = end.diagnose(secrets=())
+    (line,) = end.diagnose(scrub=lambda text, _place: text)
     assert line.startswith("the logs could not be collected: ")
     got = end.remove()
     assert got.outcome is Outcome.ERROR
@@ -85,15 +85,16 @@ def test_logs_are_kept_with_secrets_masked(
     empty = StackSnapshot(stack="a_test", node_id="n", services=(), tasks=(), containers={})
 
     def collect(
-        _nodes: object, look: StackSnapshot, place: Path, *, scrub: Callable[[str], str]
+        _nodes: object, look: StackSnapshot, place: Path, *, scrub: Callable[[str, str], str]
     ) -> dict[str, Path]:
         assert (look, place) == (empty, tmp_path / "logs")
-        asked.append(scrub("my hunter22"))
+        asked.append(scrub("my hunter22", "logs/app.log"))
         return {}
 
     monkeypatch.setattr("harness.teardown.read_stack", lambda *_, **__: empty)
     monkeypatch.setattr("harness.teardown.collect_logs", collect)
-    assert teardown(engine, tmp_path).diagnose(secrets=("hunter22",)) == ()
+    end = teardown(engine, tmp_path)
+    assert end.diagnose(scrub=lambda text, _place: text.replace("hunter22", "****")) == ()
     assert asked == ["my ****"]
     assert engine.removed == []
 

@@ -1,0 +1,135 @@
+"""`summary.md`: a run, or several, in Markdown that a CI shows above its log or in a comment.
+
+Everything that a recipe can have a say in stands in code spans or fenced blocks, in which no forge
+looks for markup, links, mentions or numbers of issues; so it cannot end the span it stands in.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.model import Outcome, StageResult
+from harness.report import results
+from harness.report.results import RunResult
+
+SUMMARY_FILE = "summary.md"
+CELL, CAUSE = 160, 1500  # characters: a comment has room for 65 000, and a reader for less
+MARKS = {
+    Outcome.PASSED: "✅",
+    Outcome.FAILED: "❌",
+    Outcome.ERROR: "⚠️",
+    Outcome.SKIPPED: "⏭️",
+    Outcome.ABORTED: "⏹️",
+}
+MEANING = {
+    Outcome.PASSED: "the recipe does what it says",
+    Outcome.FAILED: "the recipe is wrong",
+    Outcome.ERROR: "the test bed is wrong, nothing is said of the recipe",
+    Outcome.SKIPPED: "too little was asserted to say anything",
+    Outcome.ABORTED: "it was told to stop",
+}
+# Control characters, and those that turn a line's direction around.
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def span(text: str, *, room: int = CELL) -> str:
+    """Return a text as one code span, which may stand in a table; empty stays empty."""
+    line = _cut(" ".join(_clean(text).split()), room)
+    # Backquotes could end it; a bar would end a table's cell, and in a span no entity helps.
+    return f"`{line.replace('`', chr(39)).replace('|', '¦')}`" if line else ""
+
+
+def block(text: str, *, room: int = CAUSE) -> str:
+    """Return a text as a fenced block, with a fence longer than any in the text."""
+    body = _cut(_clean(text).strip("\n"), room)
+    longest = max((len(run) for run in re.findall("`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{body}\n{fence}"
+
+
+def render(result: RunResult) -> str:
+    """Return one run: the verdict, the cause, the stages, and the command that repeats it."""
+    verdict = result.verdict
+    where = f" in {verdict.stage}" if verdict.stage else ""
+    head = f" {span(result.head.commit[:12])}" if result.head else ""
+    lines = [
+        f"### {MARKS[verdict.outcome]} {span(result.recipe)}{head}: **{verdict.outcome}**{where}",
+        "",
+        f"{MEANING[verdict.outcome].capitalize()}. {result.seconds:.0f} s.",
+    ]
+    if verdict.outcome is not Outcome.PASSED:
+        lines += ["", block(verdict.cause)]
+    if result.stages:
+        lines += ["", "| stage | result | op | assertions | why |", "|---|---|--:|--:|---|"]
+        lines += [_row(stage) for stage in result.stages]
+    if result.teardown is not None and result.teardown.outcome is not Outcome.PASSED:
+        lines += ["", f"Teardown: **{result.teardown.outcome}** {span(result.teardown.reason)}"]
+    left_out = [line for line in result.plan if line.startswith("left out")]
+    lines += ["", *(f"- {span(line)}" for line in left_out)] if left_out else []
+    lines += ["", "Again:", "", block(result.repeat), ""]
+    return "\n".join(lines)
+
+
+def together(found: Sequence[RunResult]) -> str:
+    """Return several runs: how many ended how, a table of all, and each that is not green."""
+    outcomes = [result.verdict.outcome for result in found]
+    counts = [f"{outcomes.count(one)} {one}" for one in Outcome if one in outcomes]
+    worst = next((one for one in _WORST if one in outcomes), None)
+    mark = MARKS[worst] if worst else "⚠️"
+    lines = [f"## {mark} {', '.join(counts) or 'no run at all'}", ""]
+    if found:
+        lines += ["| recipe | result | stage | time | why |", "|---|---|---|--:|---|"]
+    for result in found:
+        verdict = result.verdict
+        lines.append(
+            f"| {span(result.recipe)} | {MARKS[verdict.outcome]} {verdict.outcome} "
+            f"| {verdict.stage} | {result.seconds:.0f} s | {span(_first(verdict.cause))} |"
+        )
+    bad = [result for result in found if result.verdict.outcome is not Outcome.PASSED]
+    return "\n".join([*lines, "", *(render(result) for result in bad)])
+
+
+def write(result: RunResult, directory: Path) -> Path:
+    """Write summary.md and return its path."""
+    path = directory / SUMMARY_FILE
+    path.write_text(render(result), encoding="utf-8")
+    return path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the summary of run directories: `python -m harness.report.summary DIR...`."""
+    found = [one for name in argv if (one := results.read(Path(name))) is not None]
+    sys.stdout.write(together(found))
+    return 0
+
+
+_WORST = (Outcome.FAILED, Outcome.ERROR, Outcome.ABORTED, Outcome.SKIPPED, Outcome.PASSED)
+
+
+def _row(stage: StageResult) -> str:
+    passed = sum(one.outcome is Outcome.PASSED for one in stage.assertions)
+    return (
+        f"| {stage.stage} | {MARKS[stage.outcome]} {stage.outcome} | {stage.op_seconds:.1f} s "
+        f"| {passed}/{len(stage.assertions)} | {span(_first(stage.reason))} |"
+    )
+
+
+def _first(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _clean(text: str) -> str:
+    valid = ANSI.sub("", text).encode(errors="replace").decode()
+    return UNSEEN.sub("", valid.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""One page for all recipes, made of run directories: static files and badges."""

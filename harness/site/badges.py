@@ -1,0 +1,39 @@
+"""A badge per recipe: an SVG picture, and JSON for services that draw badges themselves."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+from harness.model import Outcome
+
+# Of white text on them, the contrast is 4.5 or more.
+COLOURS = {
+    Outcome.PASSED: "#1a7f37",
+    Outcome.FAILED: "#b42318",
+    Outcome.ERROR: "#8a5a00",
+    Outcome.SKIPPED: "#57606a",
+    Outcome.ABORTED: "#57606a",
+}
+LETTER = 6.6  # pixels, the width of a letter at 11 pixels in a wide font
+
+
+def badge_json(recipe: str, outcome: Outcome) -> str:
+    """Return the JSON of a badge: label, message and colour."""
+    badge = {"schemaVersion": 1, "label": recipe, "message": str(outcome)}
+    return json.dumps({**badge, "color": COLOURS[outcome]}) + "\n"
+
+
+def badge_svg(recipe: str, outcome: Outcome) -> str:
+    """Return the picture of a badge."""
+    left, right = (round(len(text) * LETTER) + 12 for text in (recipe, str(outcome)))
+    said = escape(f"{recipe}: {outcome}")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f'aria-label="{said}"><title>{said}</title>'
+        f'<rect width="{left + right}" height="20" rx="3" fill="#444c56"/>'
+        f'<rect x="{left}" width="{right}" height="20" rx="3" fill="{COLOURS[outcome]}"/>'
+        '<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" '
+        f'text-anchor="middle"><text x="{left / 2}" y="14">{escape(recipe)}</text>'
+        f'<text x="{left + right / 2}" y="14">{outcome}</text></g></svg>\n'
+    )

@@ -1,0 +1,71 @@
+"""Which runs were flakes, and whose: the same commit, asked the same, and another verdict.
+
+Only runs that came to a verdict are compared (*passed*, *failed*, *error*), and only where at least
+two runs are alike. In such a group the most frequent verdict is what is so, a tie goes to the worse
+one; every other run is a flake, and the red one of the two verdicts says whose it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.model import Outcome
+from harness.site.index import Indexed
+
+COMPARED = (Outcome.PASSED, Outcome.FAILED, Outcome.ERROR)
+HARNESS_KINDS = ("InternalError", "LookOnlyError")
+
+
+class Owner(StrEnum):
+    """Who has to look at a flake."""
+
+    RECIPE = "recipe"
+    HARNESS = "harness"
+    TEST_BED = "test bed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flakes:
+    """The flakes of a recipe: how many of how many compared runs, and whose."""
+
+    compared: int = 0
+    owners: Mapping[Owner, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many runs were flakes."""
+        return sum(self.owners.values())
+
+
+def owner(run: Indexed) -> Owner:
+    """Return whose fault a red run is: *failed* is the recipe's, an *error* by its kind."""
+    if run.outcome is Outcome.FAILED:
+        return Owner.RECIPE
+    return Owner.HARNESS if run.kind in HARNESS_KINDS else Owner.TEST_BED
+
+
+def flakes(runs: Sequence[Indexed]) -> Flakes:
+    """Return the flakes among the runs of a recipe."""
+    groups: dict[str, list[Indexed]] = defaultdict(list)
+    for run in runs:
+        if run.same and run.outcome in COMPARED:
+            groups[run.same].append(run)
+    alike = [group for group in groups.values() if len(group) > 1]
+    owners: Counter[Owner] = Counter()
+    for group in alike:
+        owners.update(_in(group))
+    return Flakes(compared=sum(len(group) for group in alike), owners=dict(owners))
+
+
+def _in(group: Sequence[Indexed]) -> Counter[Owner]:
+    verdicts = Counter((run.outcome, run.stage) for run in group)
+    usual = max(verdicts, key=lambda one: (verdicts[one], one[0] is not Outcome.PASSED, one))
+    red = next((run for run in group if (run.outcome, run.stage) == usual), group[0])
+    return Counter(
+        owner(run if run.outcome is not Outcome.PASSED else red)
+        for run in group
+        if (run.outcome, run.stage) != usual
+    )

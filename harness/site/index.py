@@ -1,0 +1,131 @@
+"""The runs that are there, in SQLite: a results.json is read once, and again when it changed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model import Outcome
+from harness.report.results import RESULTS_FILE, RunResult, read
+
+VERSION = 1  # of the tables; an index of another version is made anew
+# Settings that change where and how fast a run goes, and not what it comes to.
+INDIFFERENT = {
+    *("output", "jobs", "cache", "keep", "lock", "lock_timeout", "run_timeout", "domain"),
+    *("timeout_factor", "ref", "src", "pr", "version"),  # the commits are compared themselves
+}
+TABLE = """CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, changed INTEGER, run TEXT,
+ recipe TEXT, started TEXT, seconds REAL, outcome TEXT, stage TEXT, cause TEXT, kind TEXT,
+ head TEXT, same TEXT, stages TEXT)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTime:
+    """One stage of a run: its word, and what its op and its assertions took, in seconds."""
+
+    stage: str
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexed:
+    """One run, as the page needs it.
+
+    Attributes:
+        directory: where it is.
+        same: what has to be equal for two runs to be expected to end alike; empty when the run
+            did not get so far that its commit was known.
+        kind: the kind of error that ended it, or empty.
+    """
+
+    directory: Path
+    run: str
+    recipe: str
+    started: str
+    seconds: float
+    outcome: Outcome
+    stage: str
+    cause: str
+    kind: str
+    head: str
+    same: str
+    stages: tuple[StageTime, ...]
+
+
+def refresh(file: Path, roots: Iterable[Path]) -> tuple[list[Indexed], list[str]]:
+    """Bring the index up to date, and return all runs, oldest first, and what could not be read.
+
+    Args:
+        file: the index; made when it is not there, and at any time safe to delete.
+        roots: directories below which runs are looked for.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = {path.resolve() for root in roots for path in root.rglob(RESULTS_FILE)}
+    unread = []
+    with closing(sqlite3.connect(file)) as database, database:
+        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            database.execute("DROP TABLE IF EXISTS runs")
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute(TABLE)
+        known = dict(database.execute("SELECT path, changed FROM runs").fetchall())
+        gone = [(path,) for path in known if Path(path) not in found]
+        database.executemany("DELETE FROM runs WHERE path = ?", gone)
+        for path in sorted(found):
+            changed = path.stat().st_mtime_ns
+            if known.get(str(path)) == changed:
+                continue
+            try:
+                result = read(path.parent)
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                unread.append(f"{path}: {error}")
+                continue
+            if result is not None:
+                row = (str(path), changed, *_columns(result))
+                marks = ", ".join("?" * len(row))
+                database.execute(f"INSERT OR REPLACE INTO runs VALUES ({marks})", row)  # noqa: S608  only marks
+        return list(_all(database)), unread
+
+
+def _columns(result: RunResult) -> tuple[object, ...]:
+    verdict = result.verdict
+    stages = [(s.stage, s.outcome, s.op_seconds + s.assert_seconds) for s in result.stages]
+    return (
+        result.run, result.recipe, result.started, result.seconds, verdict.outcome, verdict.stage,
+        verdict.cause, verdict.kind, result.head.commit if result.head else "", same(result),
+        json.dumps(stages),
+    )  # fmt: skip
+
+
+def same(result: RunResult) -> str:
+    """Return what has to be equal for two runs to be expected to end alike."""
+    if result.head is None:
+        return ""
+    settings = {
+        name: value.rpartition(" (")[0]
+        for name, value in result.settings.items()
+        if name not in INDIFFERENT
+    }
+    base = result.base.commit if result.base else ""
+    return json.dumps([result.recipe, result.head.commit, base, result.platform, settings])
+
+
+def _all(database: sqlite3.Connection) -> Iterator[Indexed]:
+    # A run that was copied is there twice, and counts once.
+    rows = database.execute(
+        "SELECT path, run, recipe, started, seconds, outcome, stage, cause, kind, head, same, "
+        "stages FROM runs GROUP BY run ORDER BY started, run"
+    )
+    for path, run, recipe, started, seconds, outcome, stage, cause, kind, head, key, stages in rows:
+        yield Indexed(
+            directory=Path(path).parent, run=run, recipe=recipe, started=started, seconds=seconds,
+            outcome=Outcome(outcome), stage=stage, cause=cause, kind=kind, head=head, same=key,
+            stages=tuple(
+                StageTime(stage=name, outcome=Outcome(word), seconds=took)
+                for name, word, took in json.loads(stages)
+            ),
+        )  # fmt: skip

@@ -1,0 +1,146 @@
+"""Secrets in what is published: found in every common form, masked, judged, and never by chance."""
+
+import base64
+import json
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from harness.model import Leak, Outcome, Stage, StageResult
+from harness.report.leaks import Guard, forms, sure, with_leaks
+from harness.report.results import RunResult
+from harness.report.verdict import Verdict
+from harness.publish import publish
+
+VALUE = "kD9!s&2mQx7^Lw@4"
+RUN = RunResult(
+    run="r", recipe="made", source="s", platform="swarm", started="2026-01-01T12:00:00+00:00",
+    seconds=1.0, repeat="again", verdict=Verdict(outcome=Outcome.PASSED, exit_code=0),
+)  # fmt: skip
+
+
+def guard(value: str = VALUE) -> Guard:
+    """Return a guard of one secret."""
+    return Guard(generated=lambda: {"db_password": value}, brought=("friend",))
+
+
+def encoded(value: str) -> dict[str, str]:
+    """Return the value as others write it; each is made by another way than the guard's."""
+    raw = value.encode()
+    found = {
+        "plain": value,
+        "reversed": value[::-1],
+        "hex": "".join(f"{byte:02x}" for byte in raw),
+        "hex upper": "".join(f"{byte:02X}" for byte in raw),
+        "url": quote(value, safe=""),
+        "url lower": "".join(c if c.isalnum() else f"%{ord(c):02x}" for c in value),
+        "html": value.replace("&", "&amp;"),
+    }
+    for count in range(3):
+        whole = b"u" * count + raw + b" and more"
+        found[f"base64 {count}"] = base64.b64encode(whole).decode()
+        found[f"base64url {count}"] = base64.urlsafe_b64encode(whole).decode()
+    return found
+
+
+@pytest.mark.parametrize("name", encoded(VALUE))
+def test_each_form_is_found_and_masked(name: str) -> None:
+    """With anything around it; its place and its form are noted down, its value is not."""
+    made = guard()
+    text = f"x {encoded(VALUE)[name]} y"
+    masked = made.mask(text, "logs/app.log")
+    assert "****" in masked
+    (leak,) = made.leaks
+    assert (leak.secret, leak.place, leak.count) == ("db_password", "logs/app.log", 1)
+    assert name.startswith(leak.encoding) or leak.encoding == "base64"
+    assert guard().mask(masked, "") == masked
+
+
+def test_a_value_with_quotes_is_found_in_json() -> None:
+    """A log in JSON lines is what most apps write."""
+    value = 'kD9"s\\2mQx7^Lw@4'
+    made = guard(value)
+    assert made.mask(json.dumps({"a": value}), "x") == '{"a": "****"}'
+    assert [leak.encoding for leak in made.leaks] == ["json"]
+
+
+@pytest.mark.parametrize("value", ["v1", "", "admin", "20260101", "a" * 64, "12345678901"])
+def test_a_value_that_may_occur_by_chance_fails_nothing(value: str) -> None:
+    """A healthy recipe never goes red because its secret is a short number."""
+    made = guard(value)
+    made.mask(f"at v1 admin 20260101 12345678901 {'a' * 64}", "run.log")
+    assert (made.leaks, forms(value)) == ((), ())
+
+
+@pytest.mark.parametrize("value", ["0123456789ab", "aB3dE6gH9", "k3#mQ9!x"])
+def test_a_random_value_of_40_bits_is_sure(value: str) -> None:
+    """Twelve hex digits, nine letters and digits, eight with symbols among them."""
+    assert sure(value)
+
+
+def test_what_the_caller_brought_is_masked_and_fails_nothing() -> None:
+    """A password in a URL may be a common word."""
+    made = guard()
+    assert made.mask("my friend", "run.log") == "my ****"
+    assert made.leaks == ()
+
+
+def test_the_place_in_the_result_is_named() -> None:
+    """Whoever reads the cause finds it without a search."""
+    made = guard()
+    stage = StageResult(stage=Stage.BACKUP, outcome=Outcome.PASSED, facts={"hooks": [VALUE]})
+    result = made.result(replace(RUN, stages=(stage,)))
+    assert result.stages[0].facts == {"hooks": ["****"]}
+    (leak,) = made.leaks
+    assert leak.place.endswith("stages[backup].facts.hooks[0]")
+
+
+LEAK = Leak(secret="db_password", encoding="plain", place="logs/app.log", count=2)  # noqa: S106
+
+
+def test_a_leak_fails_a_green_run_and_says_where() -> None:
+    """And no other run loses its own word and cause."""
+    got = with_leaks(RUN, [LEAK], {}).verdict
+    assert (got.outcome, got.exit_code) == (Outcome.FAILED, 1)
+    assert "db_password in logs/app.log (plain, 2 times)" in got.cause
+    red = replace(RUN, verdict=Verdict(outcome=Outcome.ERROR, exit_code=3, cause="no room"))
+    got = with_leaks(red, [LEAK], {}).verdict
+    assert (got.outcome, got.exit_code, got.cause[:8]) == (Outcome.ERROR, 3, "no room\n")
+    assert "logs/app.log" in got.cause
+
+
+def test_a_known_leak_is_listed_and_fails_nothing() -> None:
+    """Only that secret: another one that leaks beside it still does."""
+    got = with_leaks(RUN, [LEAK], {"db_password": "shown once"})
+    assert (got.verdict, got.leaks[0].known) == (RUN.verdict, "shown once")
+    other = replace(LEAK, secret="key")  # noqa: S106
+    assert with_leaks(RUN, [LEAK, other], {"db_password": "x"}).verdict.exit_code == 1
+    assert with_leaks(RUN, [], {}) == RUN
+
+
+def test_every_file_of_a_run_is_masked_before_it_is_published(tmp_path: Path) -> None:
+    """Whoever wrote it and wherever; bytes that are no text stay, and so do pictures."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/app.log").write_bytes(VALUE.encode() + b" \xff\r\n")
+    (tmp_path / "page.png").write_bytes(VALUE.encode())
+    got, _ = publish(RUN, tmp_path, guard(), {})
+    assert (tmp_path / "logs/app.log").read_bytes() == b"**** \xff\r\n"
+    assert (tmp_path / "page.png").read_bytes() == VALUE.encode()
+    assert got.verdict.outcome is Outcome.FAILED
+    for name in ("results.json", "junit.xml", "summary.md"):
+        assert "logs/app.log" in (tmp_path / name).read_text(), name
+
+
+def test_what_a_renderer_adds_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that reads a secret from elsewhere, or encodes it: the run is judged once more."""
+
+    def wrong(_result: RunResult, directory: Path) -> None:
+        (directory / "summary.md").write_text(VALUE.encode().hex())
+
+    monkeypatch.setattr("harness.report.summary.write", wrong)
+    got, _ = publish(RUN, tmp_path, guard(), {})
+    assert (got.verdict.outcome, got.leaks[0].place) == (Outcome.FAILED, "summary.md")
+    assert (tmp_path / "summary.md").read_text() == "****"
+    assert json.loads((tmp_path / "results.json").read_text())["verdict"]["outcome"] == "failed"

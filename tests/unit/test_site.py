@@ -1,0 +1,118 @@
+"""The page of all recipes: what a flake is, whose it is, and what stands on the page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import EXIT_USAGE
+from harness.model import Outcome
+from harness.report.results import Revision, RunResult
+from harness.report.verdict import Verdict
+from harness.site import index
+from harness.site.__main__ import main, write
+from harness.site.flakes import Owner, flakes
+from harness.site.page import file_name
+from tests.unit.test_leaks import RUN
+
+EVIL = "<script>alert(1)</script>"
+
+
+def run(
+    number: int, outcome: str = "passed", *, head: str = "a" * 40, kind: str = "", **settings: str
+) -> RunResult:
+    """Return a run of a commit."""
+    code = 0 if outcome == "passed" else 1
+    return replace(
+        RUN, run=f"run{number}", started=f"2026-01-{number:02}T00:00:00+00:00",
+        head=Revision(commit=head, ref="main"), settings=settings,
+        verdict=Verdict(outcome=Outcome(outcome), exit_code=code, cause=EVIL, kind=kind),
+    )  # fmt: skip
+
+
+def indexed(tmp_path: Path, *runs: RunResult) -> list[index.Indexed]:
+    """Write runs, and return them as the index has them."""
+    for one in runs:
+        (tmp_path / one.run).mkdir(exist_ok=True)
+        one.write(tmp_path / one.run)
+    return index.refresh(tmp_path / "site" / "runs.sqlite", [tmp_path])[0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind", "owner"),
+    [
+        ("failed", "", Owner.RECIPE),
+        ("error", "InternalError", Owner.HARNESS),
+        ("error", "EngineError", Owner.TEST_BED),
+        ("error", "", Owner.TEST_BED),
+    ],
+)
+def test_a_flake_is_another_verdict_on_the_same(
+    tmp_path: Path, outcome: str, kind: str, owner: Owner
+) -> None:
+    """The red run says whose it is."""
+    got = flakes(indexed(tmp_path, run(1), run(2, outcome, kind=kind), run(3)))
+    assert (got.compared, dict(got.owners)) == (3, {owner: 1})
+
+
+def test_a_green_run_among_red_ones_is_the_flake(tmp_path: Path) -> None:
+    """And its owner is whose the red ones are: what is seldom is not therefore all right."""
+    got = flakes(indexed(tmp_path, run(1, "failed"), run(2), run(3, "failed")))
+    assert dict(got.owners) == {Owner.RECIPE: 1}
+
+
+def test_what_differs_is_not_compared(tmp_path: Path) -> None:
+    """Another commit, other settings, or a run that was stopped: that says nothing of flakes."""
+    runs = indexed(
+        tmp_path, run(1), run(2, "failed", head="b" * 40),
+        run(3, "failed", stages="install (--stages)"), run(4, "aborted"),
+        replace(run(5, "error"), head=None),
+    )  # fmt: skip
+    assert flakes(runs).compared == 0
+    alike = indexed(tmp_path, run(6, jobs="4 (--jobs)"))
+    assert flakes(alike).compared == 2
+
+
+def test_the_index_follows_the_directories(tmp_path: Path) -> None:
+    """A changed run is read again, a removed one goes, one that cannot be read is told."""
+    assert [one.outcome for one in indexed(tmp_path, run(1), run(2))] == ["passed", "passed"]
+    (tmp_path / "run2" / "results.json").unlink()
+    assert [one.outcome for one in indexed(tmp_path, run(1, "failed"))] == ["failed"]
+    (tmp_path / "run1" / "results.json").write_text("{")
+    _, unread = index.refresh(tmp_path / "site" / "runs.sqlite", [tmp_path])
+    assert "results.json" in unread[0]
+
+
+def test_the_page_and_the_badges(tmp_path: Path) -> None:
+    """Nothing of a recipe's is markup, no name leads out of the directory, reports are linked."""
+    evil = replace(run(2, "failed"), recipe=f"../{EVIL}")
+    indexed(tmp_path, run(1), evil)
+    (tmp_path / "run1" / "report.html").write_text("report")
+    assert "2 run(s)" in write([str(tmp_path)], {})
+    text = (tmp_path / "site" / "index.html").read_text()
+    assert EVIL not in text
+    assert "&lt;script&gt;" in text
+    assert 'href="../run1/report.html"' in text
+    assert 'href="../run2"' in text
+    names = sorted(path.name for path in (tmp_path / "site" / "badges").iterdir())
+    assert names[2:] == ["made.json", "made.svg"]
+    assert len(names) == 4
+    badge = json.loads((tmp_path / "site" / "badges" / "made.json").read_text())
+    assert (badge["schemaVersion"], badge["label"], badge["message"]) == (1, "made", "passed")
+    assert EVIL not in (tmp_path / "site" / "badges" / names[1]).read_text()
+
+
+def test_a_wrong_call_is_told(tmp_path: Path) -> None:
+    """It writes nothing."""
+    assert main(["--what"], {}) == EXIT_USAGE
+    assert main([str(tmp_path / "no")], {}) == EXIT_USAGE
+
+
+@pytest.mark.parametrize("name", ["../x", ".hidden", "..", "a/b", "é"])
+def test_the_name_of_a_badge_is_a_plain_file(name: str) -> None:
+    """Whatever a recipe is called; two that are written alike are not the same file."""
+    got = file_name(name)
+    assert Path(got).name == got
+    assert not got.startswith(".")
+    assert got not in ("", file_name(f"{name}x"))

@@ -1,0 +1,72 @@
+"""summary.md: short, the verdict first, and nothing of a recipe's is markup."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from harness.model import Outcome, Stage, StageResult
+from harness.report import summary
+from harness.report.verdict import Verdict
+from tests.unit.test_leaks import RUN
+
+HOSTILE = (
+    "`@team` #1 [x](https://evil.test) <img src=x> ``` | a |\n"
+    "```\n````\n# head\n\x1b[31mred\u202e\x00 !12 ~~~"
+)
+
+
+def failed(cause: str = "why") -> Verdict:
+    """Return the verdict of a failed upgrade."""
+    return Verdict(outcome=Outcome.FAILED, exit_code=1, stage="upgrade", cause=cause)
+
+
+def bare(markdown: str) -> str:
+    """Return what a forge would look at: without fenced blocks and code spans."""
+    outside, fence = [], ""
+    for line in markdown.split("\n"):
+        mark = re.match("`{3,}", line)
+        if fence:
+            fence = "" if line.strip("`") == "" and len(line) >= len(fence) else fence
+        elif mark:
+            fence = mark[0]
+        else:
+            outside.append(re.sub("`[^`\n]*`", "", line))
+    assert not fence, "a block was never closed"
+    return "\n".join(outside)
+
+
+def test_a_hostile_text_stays_in_code() -> None:
+    """No mention, link, picture, heading or further column comes of what a recipe prints."""
+    stage = StageResult(stage=Stage.UPGRADE, outcome=Outcome.FAILED, reason=HOSTILE)
+    run = replace(RUN, recipe=HOSTILE, verdict=failed(HOSTILE), stages=(stage,),
+                          repeat=HOSTILE)  # fmt: skip
+    for text in (summary.render(run), summary.together([run])):
+        seen = bare(text)
+        for word in ("@", "evil", "<img", "[x]", "red", "# head"):
+            assert word not in seen
+        assert not set("\x1b\x00\u202e") & set(text)
+        rows = [line for line in text.split("\n") if line.startswith("| upgrade")]
+        assert [row.count("|") for row in rows] == [6]
+
+
+def test_the_verdict_stands_first_and_the_command_last() -> None:
+    """Three questions in ten seconds: may I merge, what broke, how do I see it."""
+    text = summary.render(replace(RUN, verdict=failed()))
+    assert text.splitlines()[0] == "### ❌ `made`: **failed** in upgrade"
+    assert text.index("why") < text.index("again")
+
+
+def test_a_long_cause_is_cut() -> None:
+    """A comment has room for so much, and a reader for less."""
+    assert len(summary.render(replace(RUN, verdict=failed("x" * 99999)))) < 2500
+
+
+@pytest.mark.parametrize("word", list(Outcome))
+def test_several_runs_are_counted_by_word(word: Outcome) -> None:
+    """A green one needs no section of its own."""
+    run = replace(RUN, verdict=Verdict(outcome=word, exit_code=0))
+    text = summary.together([run, run])
+    assert text.startswith(f"## {summary.MARKS[word]} 2 {word}\n")
+    assert ("###" in text) == (word is not Outcome.PASSED)
+    assert summary.together([]).startswith("## ⚠️ no run at all")
