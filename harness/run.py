@@ -6,15 +6,15 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from harness import linting, locks, reaper, requirements, swarm_lock, testbed
+from harness import linting, reaper, requirements, stack_locks, testbed
 from harness.context import Context
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
@@ -43,6 +43,7 @@ from harness.report.verdict import BAD, conclude
 from harness.resources import judged
 from harness.settings import Settings, skip_variables
 from harness.signals import Stopper, stop_on_signals
+from harness.stack_locks import StackLocks
 from harness.subject import Places, Subject, study
 from harness.teardown import Teardown
 from harness.testbed import TestBed
@@ -125,8 +126,7 @@ class Run:
     _execution: Execution | None = None
     _observer: Observer | None = None
     _teardown: TeardownResult | None = None
-    _lock: locks.Held | None = None
-    _lease: swarm_lock.Lease | None = None
+    _locks: StackLocks | None = None
     _diagnosis: tuple[str, ...] = ()
     _began: float = field(default_factory=time.monotonic)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -168,22 +168,11 @@ class Run:
         bed = self._bed = testbed.prepare(settings, self.environ, say=say)
         rows = [f"{row.name} {row.value}" for row in bed.preflight.rows]
         say(f"preflight  all well: {'; '.join(rows)}")
-        directory, name = settings.cache / "locks", reaper.stack_lock(target.stack)
-        self._lock = stack.enter_context(
-            locks.hold(
-                directory,
-                name,
-                purpose=f"running {target.run}",
-                timeout=settings.lock_timeout,
-                say=say,
-                forget=target.random,
-            )
-        )
-        shared = self._share(stack, bed)
-        target = self.target
+        held = self._locks = stack_locks.hold(stack, bed, settings, target, say=say)
+        target = self.target = held.target
         stopper.allow(settings.run_timeout * settings.timeout_factor)
         reaper.reap(
-            bed.client, cache=settings.cache, held=target.stack, shared=shared,
+            bed.client, cache=settings.cache, held=target.stack, shared=held.shared,
             nodes=bed.nodes, timeout=REAP_SECONDS, say=lambda line: say(f"left over  {line}"),
         )  # fmt: skip
         refuse_foreign_stack(bed, target)
@@ -204,34 +193,7 @@ class Run:
             bed.images(image)
         stack.callback(self._tear_down, bed)
         stack.callback(stopper.hold)  # the first to be called: a clean-up is not interrupted
-        self._execute(bed, subject, work)
-
-    def _share(self, stack: ExitStack, bed: TestBed) -> reaper.Shared:
-        """Take the Swarm's lock of the stack, too, if other hosts can deploy there.
-
-        The order is the same for every run: first the file lock, then the Swarm's.
-        """
-        settings, target = self.settings, self.target
-        shared = reaper.Shared.of(bed.client, settings.cache)
-        if swarm_lock.wanted(settings.lock, bed.client, local=bed.engine.local):
-            self.target = target = replace(target, scope=shared.scope)
-            self._lease = stack.enter_context(
-                swarm_lock.hold(
-                    shared.configs, reaper.stack_lock(target.stack), run=target.run,
-                    purpose=f"running {target.run}", timeout=settings.lock_timeout,
-                    say=self.view.say, place=shared.place, watch=shared.watch,
-                )
-            )  # fmt: skip
-            shared.held = True
-            self.view.say(f"lock  {target.stack} is locked for all hosts of its Swarm")
-        return shared
-
-    def _fence(self) -> None:
-        """Raise when somebody else may be at work on the stack by now."""
-        if self._lock:
-            self._lock.check()
-        if self._lease:
-            self._lease.check()
+        self._execute(bed, subject, work, fence=held.check)
 
     def _step(self, text: str) -> None:
         self.view.step(f"{self.target.recipe}: {text}")
@@ -267,7 +229,9 @@ class Run:
             self.entry, repo, self.settings, self.target, places=places, change=self._change
         )
 
-    def _execute(self, bed: TestBed, subject: Subject, work: Path) -> None:
+    def _execute(
+        self, bed: TestBed, subject: Subject, work: Path, *, fence: Callable[[], None]
+    ) -> None:
         settings, engine = self.settings, bed.engine.environ({})
         ledger = Ledger(self.directory / "ledger.jsonl")
         self._platform = SwarmPlatform(
@@ -307,7 +271,7 @@ class Run:
                 meta=subject.meta,
                 factor=settings.timeout_factor,
                 step=self._step,
-                fence=self._fence,
+                fence=fence,
             )
         )
         self._observer = Observer(
@@ -332,7 +296,7 @@ class Run:
     def _tear_down(self, bed: TestBed) -> None:
         teardown = Teardown(
             bed=bed, target=self.target, settings=self.settings, directory=self.directory,
-            shared=self._lease is not None,
+            shared=bool(self._locks and self._locks.lease),
         )  # fmt: skip
         self._step("collecting logs")
         self._diagnosis = teardown.diagnose(scrub=self.guard.mask)

@@ -58,7 +58,7 @@ ALLOWED = {
 }
 TOP = {
     *("teardown", "linting", "execute", "operations", "subject", "testbed", "run", "fleet"),
-    *("observer", "publish"),
+    *("observer", "publish", "stack_locks"),
     *("__main__", "follower", "__init__"),
 }
 

@@ -9,10 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from harness.model import Leak, Outcome, Stage, StageResult
+from harness.publish import publish
 from harness.report.leaks import Guard, forms, sure, with_leaks
 from harness.report.results import RunResult
 from harness.report.verdict import Verdict
-from harness.publish import publish
 
 VALUE = "kD9!s&2mQx7^Lw@4"
 RUN = RunResult(
