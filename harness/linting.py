@@ -75,7 +75,8 @@ def lint(
     if settings.lint == "off":
         return None
     began = time.monotonic()
-    commit = change.resolve(repo) if change else repo.resolve(asked_ref(settings, entry))
+    ref = asked_ref(settings, entry)  # first of all: the call may be wrong
+    commit = change.resolve(repo) if change else repo.resolve(ref)
     gate = settings.lint == "gate"
     said = _Said()
     try:

@@ -9,8 +9,9 @@ from harness.model import Outcome, Stage, StageResult
 from harness.recipes.catalogue import Entry
 from harness.settings import OPTIONS, Settings, skip_variables
 
+# What decides nothing about a verdict, or is only right for the run that had it.
 NOT_REPEATED = frozenset(
-    {"keep", "jobs", "output", "cache", "lock_timeout", "domain", "token_file"}
+    {"keep", "jobs", "output", "cache", "lock_timeout", "domain", "screenshots"}
 )
 
 

@@ -41,7 +41,7 @@ MADE = Entry(name="made", source="/src/made", line=3)
             "backup",
             "nox -s e2e -- made --src https://x.test/r --version 1 --stages backup --keep",
         ),
-        (MADE, {"ref": "x", "jobs": 4}, "", "nox -s e2e -- made --ref x"),
+        (MADE, {"ref": "x", "jobs": 4, "screenshots": "off"}, "", "nox -s e2e -- made --ref x"),
     ],
 )
 def test_the_command_that_repeats_a_run(
