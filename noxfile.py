@@ -209,3 +209,23 @@ def abra_install(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """One page for all recipes, of the runs that are there: -- [RUNS...] [--out DIR]."""
     _run(session, "-m", "harness.site", *session.posargs)
+
+
+def _code(session: nox.Session, *words: str) -> None:
+    """Run a program whose exit codes say more than 0 and 1."""
+    try:
+        _run(session, *words)
+    except CommandFailed as error:
+        sys.exit(error.return_code)
+
+
+@nox.session(default=False)
+def matrix(session: nox.Session) -> None:
+    """A CI's jobs: -- --format NAME [--changed BASE...HEAD] [--shards N] [--plan FILE]."""
+    _code(session, "-m", "harness.matrix", *session.posargs)
+
+
+@nox.session(name="verify-matrix", default=False)
+def verify_matrix(session: nox.Session) -> None:
+    """Every planned recipe was reported, exactly once: -- --plan FILE RUNS...."""
+    _code(session, "-m", "harness.matrix.verify", *session.posargs)

@@ -40,6 +40,7 @@ ALLOWED = {
     "abra": LEAVES | {"abra"},
     "lint": LEAVES | {"recipes", "platforms", "lint"},
     "site": LEAVES | {"report", "site"},
+    "matrix": LEAVES | {"recipes", "plan", "report", "matrix"},
     "tools": LEAVES | {"docker", "backups"},
     "seeding": LEAVES | {"assertions"},
     "reaper": LEAVES | {"locks", "swarm_lock", "docker", "platforms"},

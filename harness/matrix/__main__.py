@@ -1,0 +1,65 @@
+"""`python -m harness.matrix --format NAME`: a CI's jobs, on standard output or in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness.errors import EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
+from harness.matrix import formats, selection, times
+from harness.recipes.catalogue import Catalogue
+from harness.settings import Settings, command_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = ROOT) -> int:
+    """Write the jobs and return the exit code."""
+    try:
+        return _write(argv, environ, root)
+    except HarnessError as error:
+        sys.stderr.write(f"cc-ci: {error}\n")
+        return error.exit_code
+
+
+def _write(argv: Sequence[str], environ: Mapping[str, str], root: Path) -> int:
+    parser = command_parser("python -m harness.matrix", "Write the jobs of a CI.")
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="only these (default: all)")
+    parser.add_argument("--format", default="json", metavar="NAME", help=", ".join(formats.FORMATS))
+    parser.add_argument("--changed", default="", metavar="BASE...HEAD", help="what this touches")
+    parser.add_argument("--shards", default="0", metavar="N", help="in at most N cells")
+    parser.add_argument("--times", action="append", type=Path, metavar="DIR", help="earlier runs")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="for verify-matrix, besides")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
+    parser.add_argument("--allow-empty", action="store_true", help="0 when nothing is to be done")
+    asked = parser.parse_intermixed_args(list(argv))
+    if asked.format not in formats.FORMATS:
+        known = ", ".join(formats.FORMATS)
+        raise UsageError(f"there is no format '{asked.format}'", hint=f"known are: {known}")
+    if not asked.shards.isdecimal():
+        raise UsageError(f"'{asked.shards}' is no number of shards", hint="--shards 4")
+    catalogue = Catalogue.load(root / selection.RECIPES_FILE)
+    names = {catalogue.get(name).name for name in asked.recipes} or set(catalogue.names)
+    if asked.changed:
+        names &= set(selection.changed(root, catalogue, asked.changed))
+    before = times.measured(asked.times or [Settings.load([], environ).output])
+    cells = selection.cells(
+        names, before, shards=int(asked.shards), most=formats.MOST.get(asked.format, 0)
+    )
+    if asked.plan:
+        asked.plan.write_text(selection.to_json(cells) + "\n")
+    text = formats.FORMATS[asked.format](cells) + "\n"
+    if asked.out:
+        asked.out.write_text(text)
+    else:
+        sys.stdout.write(text)
+    if cells or asked.allow_empty:
+        return EXIT_PASSED
+    sys.stderr.write("cc-ci: nothing is selected\n  next: --allow-empty, if that may be\n")
+    return EXIT_NOTHING_SELECTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

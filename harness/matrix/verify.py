@@ -1,0 +1,88 @@
+"""`python -m harness.matrix.verify --plan FILE RUNS...`: every planned recipe ran, exactly once.
+
+It is the one job that a merge has to depend on, so it is also red when a run did not pass.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.errors import EXIT_ERROR, EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
+from harness.matrix.selection import Cell, from_json
+from harness.report.results import RESULTS_FILE, RunResult, read
+from harness.settings import command_parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Compare the plan with the results, say what came of each cell, return the exit code."""
+    try:
+        return _verify(argv)
+    except HarnessError as error:
+        sys.stderr.write(f"cc-ci: {error}\n")
+        return error.exit_code
+
+
+def _verify(argv: Sequence[str]) -> int:
+    parser = command_parser("python -m harness.matrix.verify", "Look that every cell was run.")
+    parser.add_argument("--plan", type=Path, required=True, metavar="FILE", help="by nox -s matrix")
+    parser.add_argument("--allow-empty", action="store_true", help="0 when nothing was planned")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="all cells' runs")
+    asked = parser.parse_intermixed_args(list(argv))
+    try:
+        planned = from_json(asked.plan.read_text(), str(asked.plan))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the plan {asked.plan} cannot be read: {error}") from error
+    results, unread = _results(asked.runs)
+    lines, code = judge(planned, results, unread)
+    sys.stdout.write("\n".join(lines) + "\n")
+    if not planned and code == EXIT_PASSED and not asked.allow_empty:
+        return EXIT_NOTHING_SELECTED
+    return code
+
+
+def _results(roots: Iterable[Path]) -> tuple[list[RunResult], list[str]]:
+    found, unread = [], []
+    for path in sorted({path.resolve() for root in roots for path in root.rglob(RESULTS_FILE)}):
+        try:
+            result = read(path.parent)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            unread.append(f"{path}: {error!r}")
+            continue
+        if result is not None:
+            found.append(result)
+    return found, unread
+
+
+def judge(
+    planned: Sequence[Cell], results: Sequence[RunResult], unread: Sequence[str] = ()
+) -> tuple[list[str], int]:
+    """Return a line for each recipe, and the exit code.
+
+    Whatever is missing, doubled, not planned or not readable is an error, which outweighs every
+    verdict: nothing is known then. Else it is the code of the first run that did not pass.
+    """
+    lines, codes, wrong = [], [], [f"unreadable   {line}" for line in unread]
+    for cell in planned:
+        for recipe in cell.recipes:
+            runs = [result for result in results if result.recipe == recipe]
+            if len(runs) == 1:
+                verdict = runs[0].verdict
+                codes.append(verdict.exit_code)
+                lines.append(f"{verdict.outcome:<12} {recipe} (cell {cell.name}, {runs[0].run})")
+            elif runs:
+                names = ", ".join(run.run for run in runs)
+                wrong.append(f"{f'{len(runs)} times':<12} {recipe} (cell {cell.name}): {names}")
+            else:
+                wrong.append(f"not run      {recipe} (cell {cell.name})")
+    known = [recipe for cell in planned for recipe in cell.recipes]
+    wrong += [f"planned twice {name}" for name in sorted({n for n in known if known.count(n) > 1})]
+    wrong += [f"not planned  {r.recipe} ({r.run})" for r in results if r.recipe not in known]
+    total = f"{len(known)} planned, {len(results)} reported, {len(wrong)} wrong"
+    code = EXIT_ERROR if wrong else next((code for code in codes if code), EXIT_PASSED)
+    return [*lines, *wrong, total], code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
