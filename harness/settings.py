@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,22 +49,32 @@ def _text(value: str) -> str:
     return value
 
 
+def _number(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("a number is expected")
+    return number
+
+
 def _seconds(value: str) -> float:
-    number = float(value)
+    number = _number(value)
     if number < 0:
         raise ValueError("a number of seconds is not negative")
     return number
 
 
 def _factor(value: str) -> float:
-    number = float(value)
+    number = _number(value)
     if not 0.1 <= number <= 100:  # noqa: PLR2004  outside it is a typing error, not a slow host
         raise ValueError("a factor lies between 0.1 and 100")
     return number
 
 
 def _count(value: str) -> int:
-    number = int(value)
+    number = int(value) if value.isascii() and value.isdigit() else 0
     if not 1 <= number <= 1000:  # noqa: PLR2004  outside it is a typing error
         raise ValueError("a whole number from 1 to 1000 is expected")
     return number
