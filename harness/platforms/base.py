@@ -22,6 +22,7 @@ class Revision:
     commit: str
     chaos: bool
     dirty: bool = False
+    tag: str = ""  # of a release that is deployed pinned
 
     @property
     def chaos_version(self) -> str:
@@ -81,10 +82,21 @@ class Platform(Protocol):
     def secret_values(self) -> tuple[str, ...]:
         """Every secret made for this run, to be masked wherever it may turn up."""
 
+    @property
+    def named_secrets(self) -> Mapping[str, str]:
+        """The same by name, as the compose file has it: without the stack and the version."""
+
     def deploy(self, revision: Revision) -> Deployed:
         """Deploy that revision, over whatever this run deployed before.
 
         Raises:
             RecipeError: the recipe cannot be deployed.
             TestBedError: the machine cannot deploy it.
+        """
+
+    def undeploy(self) -> None:
+        """Take the app down the platform's own way, before whatever is left of it is removed.
+
+        Raises:
+            HarnessError: that did not work; the removal of what is left goes on all the same.
         """

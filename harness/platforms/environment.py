@@ -6,12 +6,13 @@ through every upgrade, as an operator's do; `abra.sh` exports are those of the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import InvalidRecipeError
-from harness.platforms.base import Target
+from harness.model import Adaptation
+from harness.platforms.base import Deployed, Target
 from harness.recipes import envfile, secrets
 from harness.recipes.compose import Compose, load
 from harness.recipes.versions import Version
@@ -19,6 +20,8 @@ from harness.recipes.versions import Version
 ENV_SAMPLE = ".env.sample"
 COMPOSE_FILE = "compose.yml"
 PORT_LABEL = ".loadbalancer.server.port"
+DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
+LONGEST_TIMEOUT = 3600.0  # seconds; a recipe cannot make a run wait for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +135,23 @@ def version_label(compose: Compose, stack: str) -> str:
 def declared_version(compose: Compose, stack: str) -> Version | None:
     """Return the declared version as one that can be compared, or None."""
     return Version.parse(version_label(compose, stack))
+
+
+def timeout_label(compose: Compose, stack: str) -> float:
+    """Return how long the recipe may take to settle, in seconds."""
+    try:
+        seconds = float(label(compose, f"coop-cloud.{stack}.timeout"))
+    except ValueError:
+        return DEFAULT_TIMEOUT
+    return seconds if 0 < seconds <= LONGEST_TIMEOUT else DEFAULT_TIMEOUT
+
+
+def deployed(compose: Compose, stack: str, adaptations: Iterable[Adaptation]) -> Deployed:
+    """Return what a deploy of these compose files comes to."""
+    return Deployed(
+        version=version_label(compose, stack),
+        services=tuple(compose.services),
+        ports=traefik_ports(compose),
+        timeout=timeout_label(compose, stack),
+        adaptations=tuple(adaptations),
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.model import Adaptation
-from harness.platforms.base import Revision, Target
+from harness.platforms.base import Images, Revision, Target
 from harness.recipes.compose import Compose, Resource, Service
 
 DNSRR = "dnsrr"
@@ -28,6 +28,25 @@ class Machine:
 
     dnsrr: bool
     images: Mapping[str, str] = field(default_factory=dict)
+
+
+def machine_for(
+    compose: Compose, images: Images, *, dnsrr: bool
+) -> tuple[Machine, list[Adaptation]]:
+    """Make sure that every image is there; return what this machine forces on them, and says so.
+
+    Raises:
+        ImageError: one can be neither pulled nor built.
+    """
+    replaced: dict[str, str] = {}
+    notes: list[Adaptation] = []
+    for image in compose.images():
+        reference, note = images(image)
+        if reference != image:
+            replaced[image] = reference
+        if note is not None:
+            notes.append(note)
+    return Machine(dnsrr=dnsrr, images=replaced), notes
 
 
 def own_labels(target: Target) -> dict[str, str]:
@@ -48,22 +67,23 @@ def app_labels(target: Target, revision: Revision) -> dict[str, str]:
 
 
 def build(
-    compose: Compose, target: Target, revision: Revision, machine: Machine
+    compose: Compose, target: Target, revision: Revision | None, machine: Machine
 ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
     """Return the override as data, and what it adapts.
 
     Args:
         compose: the recipe's compose files, merged and interpolated.
         target: where it is deployed.
-        revision: what is deployed.
+        revision: what is deployed; None where the platform itself writes abra's labels.
         machine: what this machine forces on it.
     """
     own = own_labels(target)
+    written = app_labels(target, revision) if revision else {}
     adaptations: list[Adaptation] = []
     services = {}
     for name, service in compose.services.items():
         changed = _adapt(service, machine, adaptations)
-        deploy = {"labels": {**own, **app_labels(target, revision)}, **changed.pop("deploy", {})}
+        deploy = {"labels": {**own, **written}, **changed.pop("deploy", {})}
         services[name] = {"labels": own, "deploy": deploy, **changed}
     override: dict[str, Any] = {"services": services}
     if compose.version:

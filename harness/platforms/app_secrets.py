@@ -1,0 +1,85 @@
+"""The external secrets of an app, made to the modifiers in its `.env.sample`, once for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import docker
+from docker.errors import APIError
+
+from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.errors import EngineError, InvalidRecipeError
+from harness.model import Adaptation
+from harness.platforms.base import Target
+from harness.platforms.environment import ENV_SAMPLE
+from harness.platforms.override import own_labels
+from harness.recipes import secrets
+from harness.recipes.compose import Compose
+
+
+@dataclass(kw_only=True)
+class AppSecrets:
+    """Makes the secrets of one run's app, and keeps their values for whoever has to mask them.
+
+    They carry the run's labels from their first moment, so that whoever is killed right after
+    leaves none that the next run does not find.
+    """
+
+    client: docker.DockerClient
+    target: Target
+    _values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Every value."""
+        return tuple(self._values.values())
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The same by name, as the compose file has it: without the stack and the version."""
+        prefix = f"{self.target.stack}_"
+        return {
+            name.removeprefix(prefix).rpartition("_")[0] or name: value
+            for name, value in self._values.items()
+        }
+
+    def create(self, compose: Compose, specs: Sequence[secrets.SecretSpec]) -> list[Adaptation]:
+        """Create the external secrets that the recipe names and that this run has not made yet.
+
+        Raises:
+            InvalidRecipeError: nothing says how to make one of them.
+            EngineError: the engine refuses one.
+        """
+        stack = self.target.stack
+        known = {spec.full_name(stack): spec for spec in specs}
+        notes = []
+        for resource in compose.secrets.values():
+            name = resource.full_name(stack)
+            if not resource.external or name in self._values:
+                continue
+            if name not in known:
+                raise InvalidRecipeError(
+                    f"the secret {name} is external, and {ENV_SAMPLE} does not say how to make it",
+                    hint=f"add SECRET_{resource.key.upper()}_VERSION=v1 to {ENV_SAMPLE}",
+                )
+            self._values[name] = secrets.generate(known[name])
+            self._create(name, self._values[name])
+            if not known[name].generate:
+                notes.append(
+                    Adaptation(
+                        kind="secret",
+                        subject=name,
+                        detail="random, although the recipe says that an operator brings the value",
+                    )
+                )
+        return notes
+
+    def _create(self, name: str, value: str) -> None:
+        labels = {**own_labels(self.target), NAMESPACE_LABEL: self.target.stack}
+        try:
+            self.client.api.create_secret(name, value.encode(), labels)
+        except APIError as error:
+            raise EngineError(
+                f"the secret {name} could not be created: {error.explanation}"
+            ) from error
