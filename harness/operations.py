@@ -235,7 +235,11 @@ class Operations:
         context = self.context
         context.repo.checkout(commit)
         revision = Revision(
-            directory=context.repo.path, commit=commit, chaos=chaos, dirty=context.repo.dirty()
+            directory=context.repo.path,
+            commit=commit,
+            chaos=chaos,
+            dirty=context.repo.dirty(),
+            tag=context.plan.base.tag if context.plan.base and not chaos else "",
         )
         context.ledger.begin(op, commit=commit, chaos=chaos)
         deployed: Deployed = context.platform.deploy(revision)

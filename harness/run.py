@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import linting, reaper, requirements, stack_locks, testbed
+from harness.abra.program import Abra
 from harness.context import Context
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
@@ -27,9 +28,9 @@ from harness.ledger import Ledger
 from harness.model import LintReport, TeardownResult
 from harness.observer import Observer, Seen
 from harness.operations import Operations
-from harness.platforms.base import Target
+from harness.platform_choice import abra_for, platform_for
+from harness.platforms.base import Platform, Target
 from harness.platforms.override import own_labels
-from harness.platforms.swarm import SwarmPlatform
 from harness.publish import publish
 from harness.pull_request import Change, ask
 from harness.recipes.catalogue import Entry
@@ -122,7 +123,8 @@ class Run:
     _change: Change | None = None
     _subject: Subject | None = None
     _lint: LintReport | None = None
-    _platform: SwarmPlatform | None = None
+    _abra: Abra | None = None
+    _platform: Platform | None = None
     _execution: Execution | None = None
     _observer: Observer | None = None
     _teardown: TeardownResult | None = None
@@ -164,6 +166,9 @@ class Run:
 
     def _perform(self, stack: ExitStack, stopper: Stopper) -> None:
         settings, target, say = self.settings, self.target, self.view.say
+        self._abra = abra_for(settings, self.environ, say=say)
+        if self._abra:
+            say(f"platform  {self._abra} deploys")
         self._step("looking for an engine")
         bed = self._bed = testbed.prepare(settings, self.environ, say=say)
         rows = [f"{row.name} {row.value}" for row in bed.preflight.rows]
@@ -234,17 +239,10 @@ class Run:
     ) -> None:
         settings, engine = self.settings, bed.engine.environ({})
         ledger = Ledger(self.directory / "ledger.jsonl")
-        self._platform = SwarmPlatform(
-            client=bed.client,
-            environ=engine,
-            target=self.target,
-            work=work,
-            dnsrr=bed.dnsrr,
-            images=bed.images,
-            extra_env=subject.meta.EXTRA_ENV,
-            deploy_flags=bed.deploy_flags,
-            nodes=bed.nodes,
-        )
+        self._platform = platform_for(
+            self._abra, bed=bed, target=self.target, work=work, directory=self.directory,
+            environ=self.environ, extra_env=subject.meta.EXTRA_ENV, factor=settings.timeout_factor,
+        )  # fmt: skip
         tools = ToolContainers(
             client=bed.client,
             image=bed.toolbox,
@@ -301,12 +299,22 @@ class Run:
         self._step("collecting logs")
         self._diagnosis = teardown.diagnose(scrub=self.guard.mask)
         self._step("keeping the app" if self.settings.keep else "teardown")
+        if not self.settings.keep:
+            self._undeploy()
         self._teardown = teardown.keep() if self.settings.keep else teardown.remove()
         if self.settings.keep:
             nox = self.environ.get(LAUNCHER, "nox")
             self.view.say(f"kept  export DOCKER_HOST={bed.engine.host}")
             self.view.say(f"kept  docker ps --filter label={RUN_LABEL}={self.target.run}")
             self.view.say(f"kept  {nox} -s reap -- {self.target.run}")
+
+    def _undeploy(self) -> None:
+        """Have the platform take the app down; what it leaves is found by its labels afterwards."""
+        try:
+            if self._platform:
+                self._platform.undeploy()
+        except Exception as error:  # noqa: BLE001  nothing may keep the removal from happening
+            self.view.say(f"teardown  {as_harness_error(error).what}")
 
     def _result(self, stopped: HarnessError | None) -> RunResult:
         execution, subject, bed = self._execution, self._subject, self._bed
@@ -328,7 +336,7 @@ class Run:
             run=self.target.run,
             recipe=self.target.recipe,
             source=self._source(),
-            platform="swarm",
+            platform="abra" if self._abra else "swarm",
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._began,
             verdict=verdict,

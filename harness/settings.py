@@ -145,6 +145,10 @@ OPTIONS = (
            help="how many recipes to test at a time, each in a process of its own (default: 1)"),
     Option(name="output", env="CCCI_OUTPUT", parse=_path, default=Path("runs"), metavar="DIR",
            help="where each run makes its directory (default: runs)"),
+    Option(name="platform", env="CCCI_PLATFORM", parse=_choice("auto", "swarm", "abra"),
+           default="swarm", metavar="NAME",
+           help="swarm: deploy natively; abra: have abra deploy; auto: abra where it and a server "
+           "of its own are there"),
     Option(name="engine", env="CCCI_ENGINE", parse=_choice("auto", "external", "private"),
            default="auto", metavar="MODE",
            help="auto: one in reach, else a private one; external: never start or install one"),
@@ -191,6 +195,7 @@ class Settings:
     keep: bool = False
     jobs: int = 1
     output: Path = Path("runs")
+    platform: str = "swarm"
     engine: str = "auto"
     cache: Path = Path("cc-ci")
     overlays: Path | None = None  # None means the project's own `tests`

@@ -33,7 +33,7 @@ ALLOWED = {
     "pull_request": LEAVES | {"recipes", "forge"},
     "post": LEAVES | {"forge", "report"},
     "plan": LEAVES | {"recipes", "plan"},
-    "platforms": LEAVES | {"recipes", "docker", "platforms"},
+    "platforms": LEAVES | {"recipes", "docker", "abra", "platforms"},
     "backups": LEAVES | {"docker", "backups"},
     "assertions": LEAVES | {"ledger", "docker", "backups", "assertions"},
     "report": LEAVES | {"report"},
@@ -59,7 +59,7 @@ ALLOWED = {
 }
 TOP = {
     *("teardown", "linting", "execute", "operations", "subject", "testbed", "run", "fleet"),
-    *("observer", "publish", "stack_locks"),
+    *("observer", "publish", "stack_locks", "platform_choice"),
     *("__main__", "follower", "__init__"),
 }
 

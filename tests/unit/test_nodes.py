@@ -23,7 +23,7 @@ from harness.docker.snapshot import TaskState, read_stack
 from harness.docker.sweep import RUN_LABEL, find, sweep
 from harness.errors import ConvergenceError, EngineError, TestBedError
 from harness.platforms.base import Target
-from harness.platforms.swarm import _refuse_taken as refuse_taken
+from harness.platforms.refusals import _refuse_taken as refuse_taken
 from harness.reaper import reap, scope
 from harness.tools import ToolContainers
 from tests.unit.fake_engine import FakeEngine, Thing, stop_the_clock

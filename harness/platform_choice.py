@@ -1,0 +1,94 @@
+"""Which platform deploys: what was asked for, or what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.abra.program import Abra, detect
+from harness.errors import AbraError
+from harness.platforms.abra import SERVER, AbraPlatform
+from harness.platforms.base import Images, Platform, Target
+from harness.platforms.swarm import SwarmPlatform
+from harness.settings import Settings
+from harness.testbed import TestBed
+
+
+def abra_for(
+    settings: Settings, environ: Mapping[str, str], *, say: Callable[[str], None]
+) -> Abra | None:
+    """Return the abra that is to deploy, or None where the harness does so itself.
+
+    Raises:
+        AbraError: it was asked for by name, and is missing or of no use.
+    """
+    if settings.platform == "swarm":
+        return None
+    if settings.platform == "abra":
+        return detect(environ, settings.cache)
+    if not _has_server(environ):
+        say("platform  swarm: abra has no server of its own here")
+        return None
+    try:
+        return detect(environ, settings.cache)
+    except AbraError as error:
+        say(f"platform  swarm: {error.what}")
+        return None
+
+
+def _has_server(environ: Mapping[str, str]) -> bool:
+    """Whether `abra server add --local` was called here: a server that is this machine's engine."""
+    home = Path(environ.get("HOME", "/root"))
+    directory = Path(environ.get("ABRA_DIR") or home / ".abra")
+    return (directory / "servers" / SERVER).is_dir()
+
+
+def platform_for(
+    abra: Abra | None,
+    *,
+    bed: TestBed,
+    target: Target,
+    work: Path,
+    directory: Path,
+    environ: Mapping[str, str],
+    extra_env: Mapping[str, str],
+    factor: float,
+) -> Platform:
+    """Return what deploys for one run.
+
+    Args:
+        abra: the program, where it is to deploy.
+        bed: the engine.
+        target: the names that this run has for itself.
+        work: a directory of this run's own, which goes with it.
+        directory: the run's directory, which stays.
+        environ: what abra may take from the user's environment.
+        extra_env: what the recipe's meta sets besides `.env.sample`.
+        factor: multiplies the time-outs.
+    """
+    images: Images = bed.images
+    if abra is None:
+        return SwarmPlatform(
+            client=bed.client,
+            environ=bed.engine.environ({}),
+            target=target,
+            work=work,
+            dnsrr=bed.dnsrr,
+            images=images,
+            extra_env=extra_env,
+            deploy_flags=bed.deploy_flags,
+            nodes=bed.nodes,
+        )
+    return AbraPlatform(
+        abra=abra,
+        client=bed.client,
+        environ=bed.engine.environ(environ),
+        target=target,
+        work=work,
+        log=directory / "abra.log",
+        dnsrr=bed.dnsrr,
+        images=images,
+        extra_env=extra_env,
+        nodes=bed.nodes,
+        factor=factor,
+    )

@@ -1,0 +1,139 @@
+"""A stand-in for abra, which does what is told of it: for tests, where the program cannot be had.
+
+It is not abra and proves nothing about it. It shares nothing with the harness's own platform but how
+programs are started, so that the driver of abra meets one which writes its own labels.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+from harness import proc
+
+HOME = Path(os.environ.get("ABRA_DIR", "/nowhere"))
+OWN_FILE = "abra-labels.json"
+
+
+def main(words: list[str]) -> int:
+    """Do one call."""
+    if words == ["--version"]:
+        say("abra version 0.10.0-stand-in")
+        return 0
+    parser = argparse.ArgumentParser()
+    nouns = parser.add_subparsers(required=True)
+    verbs = nouns.add_parser("app").add_subparsers(dest="verb", required=True)
+    for verb in ("new", "deploy", "undeploy", "remove"):
+        one = verbs.add_parser(verb)
+        one.add_argument("name")
+        one.add_argument("version", nargs="?")
+        for flag in ("no-input", "offline", "chaos", "force", "no-domain-checks"):
+            one.add_argument(f"--{flag}", action="store_true")
+        one.add_argument("--no-converge-checks", action="store_true")
+        one.add_argument("--server", default="default")
+        one.add_argument("--domain", default="")
+    call = parser.parse_args(words)
+    acts = {"new": new, "deploy": deploy, "undeploy": undeploy, "remove": remove}
+    return acts[call.verb](call)
+
+
+def new(call: argparse.Namespace) -> int:
+    """Make an app's settings of a recipe's sample."""
+    recipe = HOME / "recipes" / call.name
+    if call.version:
+        git(recipe, "checkout", "--quiet", call.version)
+    text = (recipe / ".env.sample").read_text()
+    sample = next(line for line in text.splitlines() if line.startswith("DOMAIN="))
+    domain = sample.partition("=")[2].strip('"')
+    settings_of(call.domain).write_text(text.replace(domain, call.domain))
+    return 0
+
+
+def deploy(call: argparse.Namespace) -> int:
+    """Deploy a release, or as chaos what is checked out."""
+    stack = call.name.replace(".", "_")
+    recipe = recipe_of(call.name)
+    if not call.chaos:
+        if git(recipe, "cat-file", "-t", call.version) != "tag":
+            say(f"FATA R014 only annotated tags used for recipe version: {call.version}")
+            return 1
+        git(recipe, "checkout", "--quiet", call.version)
+        if git(recipe, "status", "--porcelain"):
+            say("FATA the recipe has unstaged changes")
+            return 1
+    env = environment(call.name, recipe)
+    files = env.get("COMPOSE_FILE", "compose.yml").split(":")
+    prefix = f"coop-cloud.{stack}"
+    labels = {f"{prefix}.recipe": recipe.name, f"{prefix}.chaos": str(call.chaos).lower()}
+    if call.chaos:
+        dirty = "+U" if git(recipe, "status", "--porcelain") else ""
+        labels[f"{prefix}.chaos-version"] = git(recipe, "rev-parse", "HEAD")[:8] + dirty
+    read = [yaml.safe_load((recipe / file).read_text()) for file in files]
+    names = {name for one in read for name in one.get("services") or {}}
+    own = {"services": {name: {"deploy": {"labels": labels}} for name in names}}
+    versions = [one["version"] for one in read if one.get("version")]
+    (HOME / OWN_FILE).write_text(json.dumps({**own, "version": (versions or ["3.8"])[0]}))
+    argv = ["docker", "stack", "deploy", "--resolve-image", "never", "--detach=true"]
+    for file in [*(str(recipe / file) for file in files), str(HOME / OWN_FILE)]:
+        argv += ["-c", file]
+    return passed_on(proc.run([*argv, stack], timeout=90, env=env, cwd=recipe, check=False))
+
+
+def undeploy(call: argparse.Namespace) -> int:
+    """Take the app down; its data stays."""
+    stack = call.name.replace(".", "_")
+    return passed_on(proc.run(["docker", "stack", "rm", stack], timeout=90, check=False))
+
+
+def remove(call: argparse.Namespace) -> int:
+    """Forget the app."""
+    settings_of(call.name).unlink()
+    return 0
+
+
+def environment(domain: str, recipe: Path) -> dict[str, str]:
+    """Return the app's settings and the exports of `abra.sh`, filled in by a shell."""
+    script = 'set -a; . "$1"; if [ -f abra.sh ]; then . ./abra.sh; fi; env -0'
+    done = proc.run(
+        ["bash", "-c", script, "settings", str(settings_of(domain))],
+        timeout=20,
+        env={**os.environ, "STACK_NAME": domain.replace(".", "_")},
+        cwd=recipe,
+    )
+    pairs = (pair.partition("=") for pair in done.stdout.split("\0") if pair)
+    return {key: value for key, _, value in pairs}
+
+
+def settings_of(domain: str) -> Path:
+    """Return the file with an app's settings."""
+    return HOME / "servers" / "default" / f"{domain}.env"
+
+
+def recipe_of(domain: str) -> Path:
+    """Return the checkout of an app's recipe."""
+    lines = settings_of(domain).read_text().splitlines()
+    kind = next(line.partition("=")[2] for line in lines if line.startswith("TYPE="))
+    return HOME / "recipes" / kind.strip('"').partition(":")[0]
+
+
+def git(recipe: Path, *words: str) -> str:
+    """Run git in a recipe."""
+    return proc.run(["git", *words], timeout=30, cwd=recipe).stdout.strip()
+
+
+def passed_on(done: proc.Completed) -> int:
+    """Say what another program said, and return its exit code."""
+    say(done.stdout + done.stderr)
+    return done.code
+
+
+def say(text: str) -> None:
+    """Say something."""
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

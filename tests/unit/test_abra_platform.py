@@ -1,0 +1,308 @@
+"""The platform abra: the exact calls, what is laid beside the recipe, and what refusals mean."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import proc
+from harness.abra.program import detect
+from harness.errors import AbraError, EngineError, HarnessError, InvalidRecipeError
+from harness.model import Adaptation
+from harness.platform_choice import abra_for
+from harness.platforms.abra import AbraPlatform
+from harness.platforms.base import Revision, Target
+from harness.settings import Settings
+from tests.unit.fake_abra import VERSION, calls, environ_with, make_abra
+
+TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
+STACK = "made-1_test"
+SAMPLE = """
+TYPE=made
+DOMAIN=made.example.com
+GREETING=hello
+SECRET_DB_PASSWORD_VERSION=v1 # length=24
+"""
+COMPOSE = """
+version: "3.8"
+services:
+  app:
+    image: nginx:1
+    secrets: [db_password]
+    deploy: {labels: ["coop-cloud.${STACK_NAME}.version=1.0.0+1", "greeting=${GREETING}"]}
+secrets:
+  db_password: {external: true, name: "${STACK_NAME}_db_password_${SECRET_DB_PASSWORD_VERSION}"}
+"""
+QUIET = ["--no-input", "--offline"]
+# What a recipe's app is made of is copied from its sample, as abra does.
+NEW = """
+[ "$1" = --version ] && echo '{version}' && exit
+if [ "$2" = new ]; then
+  sed 's/made.example.com/made-1.test/' $ABRA_DIR/recipes/made/.env.sample \\
+    > $ABRA_DIR/servers/default/made-1.test.env
+  exit
+fi
+{body}
+"""
+
+
+@dataclass
+class Bench:
+    """The platform over a shell script named abra, a real git repository and a pretended engine."""
+
+    directory: Path
+    recipe: Path
+    commits: tuple[str, str]
+    platform: AbraPlatform
+    created: dict[str, bytes] = field(default_factory=dict)
+    labels: list[dict[str, str]] = field(default_factory=list)  # of the services that are there
+
+    def says(self, body: str) -> None:
+        """Have abra do that, at anything but `--version` and `app new`."""
+        make_abra(self.directory / "bin", NEW.format(version=VERSION, body=body))
+
+    def calls(self) -> list[list[str]]:
+        """Return the calls of abra, but for that which asks its version."""
+        return [call for call in calls(self.directory / "bin") if call != ["--version"]]
+
+    def base(self) -> Revision:
+        """Return the release, to be deployed pinned."""
+        return Revision(directory=self.recipe, commit=self.commits[0], chaos=False, tag="1.0.0+1")
+
+    def head(self) -> Revision:
+        """Return the head."""
+        return Revision(directory=self.recipe, commit=self.commits[1], chaos=True)
+
+    def settings(self) -> str:
+        """Return abra's settings of the app."""
+        return self.platform.settings.read_text()
+
+    # The engine.
+    def create_secret(self, name: str, data: bytes, labels: dict[str, str]) -> None:
+        """Create a secret that carries the run's label."""
+        assert labels["ccci.run"] == "run1"
+        self.created[name] = data
+
+    def configs(self) -> list[dict[str, Any]]:
+        """Return no config."""
+        return []
+
+    secrets = configs
+
+    def services(self, filters: dict[str, str]) -> list[dict[str, Any]]:
+        """Return the stack's services."""
+        assert filters == {"label": f"com.docker.stack.namespace={STACK}"}
+        return [{"Spec": {"Labels": labels}} for labels in self.labels]
+
+
+def git(directory: Path, *words: str) -> str:
+    """Run git."""
+    who = ["-c", "user.name=cc-ci", "-c", "user.email=tests@cc-ci.invalid"]
+    return proc.run(["git", *who, *words], timeout=30, cwd=directory).stdout.strip()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A recipe with a release and a head."""
+    recipe = tmp_path / "recipe"
+    recipe.mkdir()
+    git(recipe, "init", "--quiet", "--initial-branch=main")
+    commits = []
+    for greeting, tag in (("hello", "1.0.0+1"), ("changed", "")):
+        (recipe / ".env.sample").write_text(SAMPLE.replace("hello", greeting))
+        (recipe / "compose.yml").write_text(COMPOSE)
+        git(recipe, "add", "--all")
+        git(recipe, "commit", "--quiet", "--message", "x")
+        if tag:
+            git(recipe, "tag", "--annotate", "--message", tag, tag)
+        commits.append(git(recipe, "rev-parse", "HEAD"))
+    work = tmp_path / "work"
+    work.mkdir()
+    make_abra(tmp_path / "bin", NEW.format(version=VERSION, body=""))
+    environ = environ_with(tmp_path / "bin", DOCKER_HOST="unix:///engine.sock")
+    note = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
+    platform = AbraPlatform(
+        abra=detect(environ, tmp_path),
+        client=SimpleNamespace(api=None),  # type: ignore[arg-type]  # a stand-in, filled in below
+        environ=environ,
+        target=TARGET,
+        work=work,
+        log=tmp_path / "abra.log",
+        dnsrr=True,
+        images=lambda _: ("localhost/nginx:1", note),
+        extra_env={"QUOTED": "it's $HOME"},
+        factor=1.0,
+    )
+    made = Bench(tmp_path, recipe, (commits[0], commits[1]), platform)
+    platform.client.api = made  # type: ignore[assignment]  # the same
+    return made
+
+
+def test_a_release_is_deployed_pinned_and_the_head_as_chaos(bench: Bench) -> None:
+    """Exactly these calls; a base that was deployed as chaos would have been the head all along."""
+    bench.platform.deploy(bench.base())
+    bench.platform.deploy(bench.head())
+    bench.platform.undeploy()
+    watch = ["--no-domain-checks", "--no-converge-checks"]
+    new = ["app", "new", *QUIET, "--server", "default", "--domain", "made-1.test"]
+    assert bench.calls() == [
+        [*new, "made", "1.0.0+1"],
+        ["app", "deploy", *QUIET, *watch, "made-1.test", "1.0.0+1"],
+        ["app", "deploy", *QUIET, *watch, "--chaos", "made-1.test"],
+        ["app", "undeploy", *QUIET, "made-1.test"],
+        ["app", "remove", *QUIET, "--force", "made-1.test"],
+    ]
+
+
+def test_a_head_without_a_release_before_it_is_made_as_chaos_too(bench: Bench) -> None:
+    """Else abra would look for a release to make the settings from."""
+    bench.platform.deploy(bench.head())
+    new, deploy = bench.calls()
+    assert new[-2:] == ["--chaos", "made"]
+    assert deploy[-2:] == ["--chaos", "made-1.test"]
+
+
+def test_abras_clone_is_at_the_commit_with_a_clean_tree(bench: Bench) -> None:
+    """Then chaos-version is the head's first eight digits, without a mark for a changed tree."""
+    bench.says("cd $ABRA_DIR/recipes/made; git rev-parse HEAD; git status --short; echo end")
+    bench.platform.deploy(bench.base())
+    bench.platform.deploy(bench.head())
+    log = bench.platform.log.read_text()
+    for commit in bench.commits:
+        assert f"\n{commit}\nend\n" in log
+
+
+def test_what_is_ours_lies_beside_the_recipe_and_leaves_abras_labels_to_abra(bench: Bench) -> None:
+    """The override is one more compose file; its path is seen from the recipe's directory."""
+    deployed = bench.platform.deploy(bench.base())
+    assert "COMPOSE_FILE='compose.yml:../../cc-ci.yml'\n" in bench.settings()
+    recipe = bench.platform.directory / "recipes" / "made"
+    override = json.loads((recipe / "../../cc-ci.yml").read_text())
+    app = override["services"]["app"]
+    assert app["image"] == "localhost/nginx:1"
+    assert app["deploy"]["endpoint_mode"] == "dnsrr"
+    assert app["deploy"]["labels"]["ccci.run"] == "run1"
+    assert not [key for key in app["deploy"]["labels"] if key.startswith("coop-cloud.")]
+    assert (deployed.version, deployed.services) == ("1.0.0+1", ("app",))
+    assert {note.kind for note in deployed.adaptations} == {"stand-in", "endpoint-mode"}
+
+
+def test_settings_stay_those_of_the_first_deploy_and_ours_come_last(bench: Bench) -> None:
+    """As an operator's do; a value is never filled in by abra."""
+    bench.platform.deploy(bench.base())
+    bench.platform.deploy(bench.head())
+    assert "GREETING=hello\n" in bench.settings()
+    assert "changed" not in bench.settings()
+    assert 'QUOTED="it\'s \\$HOME"\n' in bench.settings()
+
+
+def test_secrets_are_made_once_with_the_runs_label_and_never_shown(bench: Bench) -> None:
+    """Those that abra makes would carry no label, and a killed run would leave them."""
+    bench.says("echo made by us: $(cat $ABRA_DIR/../secret)")
+    secret = bench.platform.work / "secret"
+    secret.write_text("")
+    bench.platform.deploy(bench.base())
+    ((name, value),) = bench.created.items()
+    assert name == f"{STACK}_db_password_v1"
+    assert len(value) == 24
+    assert bench.platform.named_secrets == {"db_password": value.decode()}
+    secret.write_bytes(value)
+    bench.platform.deploy(bench.head())
+    log = bench.platform.log.read_text()
+    assert "made by us: ****" in log
+    assert value.decode() not in log
+
+
+def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench: Bench) -> None:
+    """A time-out of abra's own wait leaves the app deployed; ours goes on."""
+    bench.platform.deploy(bench.base())
+    bench.says("echo timed out; exit 1")
+    prefix = f"coop-cloud.{STACK}"
+    labels = {f"{prefix}.recipe": "made", f"{prefix}.chaos": "true"}
+    bench.labels = [{**labels, f"{prefix}.chaos-version": bench.commits[1][:8]}]
+    bench.platform.deploy(bench.head())
+    bench.labels.append({**labels, f"{prefix}.chaos-version": bench.commits[0][:8]})
+    with pytest.raises(InvalidRecipeError, match="abra refused to deploy made"):
+        bench.platform.deploy(bench.head())
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message"),
+    [
+        ("R014 only annotated tags used for recipe version", InvalidRecipeError, "lightweight tag"),
+        ("no space left on device", EngineError.__mro__[1], "could not deploy"),
+        ("server default does not exist", AbraError, "does not know the server"),
+        ("unable to find made in the catalogue", AbraError, "does not know the recipe"),
+        ("made-1.test is already deployed", AbraError, "it was not touched"),
+        ("services.app.image must be a string", InvalidRecipeError, "abra refused to deploy made"),
+    ],
+    ids=["lightweight", "disk", "server", "catalogue", "exists", "recipe"],
+)
+def test_a_refusal_has_its_meaning(
+    bench: Bench, said: str, kind: type[HarnessError], message: str
+) -> None:
+    """Whose fault it is decides the verdict; abra's own words come with it."""
+    bench.says(f"echo '{said}'; exit 1")
+    with pytest.raises(kind, match=message) as caught:
+        bench.platform.deploy(bench.base())
+    assert said in caught.value.detail
+    assert caught.value.hint
+    assert f"{said}\n\n= 1\n" in bench.platform.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("echo 'panic: nil map'; exit 2", "crashed"),
+        ("printf 'which server? '; read answer", "asks a question"),
+        ("exec sleep 60", "did not end"),
+    ],
+    ids=["panic", "question", "hang"],
+)
+def test_an_abra_of_no_use_is_no_fault_of_the_recipe(bench: Bench, body: str, message: str) -> None:
+    """And its log says what it was asked."""
+    bench.says(body)
+    bench.platform.factor = 0.002
+    with pytest.raises(AbraError, match=message) as caught:
+        bench.platform._call("app", "deploy", seconds=500)  # noqa: SLF001  the time-out is long
+    assert caught.value.exit_code == 3
+    assert "$ abra app deploy\n" in bench.platform.log.read_text()
+
+
+def test_an_app_without_settings_is_an_abra_that_is_not_understood(bench: Bench) -> None:
+    """It may end with 0 and keep them elsewhere."""
+    make_abra(bench.directory / "bin", "exit 0")
+    with pytest.raises(AbraError, match="abra made no app of made"):
+        bench.platform.deploy(bench.base())
+
+
+def test_what_was_never_made_is_not_undeployed(bench: Bench) -> None:
+    """A run that ended before its first deploy has nothing that abra knows of."""
+    bench.platform.undeploy()
+    assert bench.calls() == []
+
+
+def test_abra_deploys_only_when_asked_or_when_it_has_a_server(tmp_path: Path) -> None:
+    """What nobody asked for is no error when it is of no use."""
+    make_abra(tmp_path / "bin")
+    said: list[str] = []
+    environ = environ_with(tmp_path / "bin", ABRA_DIR=str(tmp_path / "abra"))
+
+    def chosen(platform: str, environ: dict[str, str] = environ) -> bool:
+        settings = Settings(platform=platform, cache=tmp_path)
+        return abra_for(settings, environ, say=said.append) is not None
+
+    assert not chosen("swarm")
+    assert chosen("abra")
+    assert not chosen("auto")
+    assert said == ["platform  swarm: abra has no server of its own here"]
+    (tmp_path / "abra/servers/default").mkdir(parents=True)
+    assert chosen("auto")
+    without = {**environ, "PATH": "/nowhere"}
+    assert not chosen("auto", without)
+    assert said[-1] == "platform  swarm: there is no abra on this machine"
+    with pytest.raises(AbraError, match="there is no abra"):
+        chosen("abra", without)
