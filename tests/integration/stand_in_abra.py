@@ -1,7 +1,7 @@
 """A stand-in for abra, which does what is told of it: for tests, where the program cannot be had.
 
-It is not abra and proves nothing about it. It shares nothing with the harness's own platform but how
-programs are started, so that the driver of abra meets one which writes its own labels.
+It is not abra and proves nothing about it. It shares nothing with the platform of the harness but
+how programs are started, so that the driver of abra meets one which writes its own labels.
 """
 
 import argparse
