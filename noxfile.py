@@ -161,6 +161,13 @@ def truth(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def conformance(session: nox.Session) -> None:
+    """The samples and all the recipes that lie, deployed by abra: the same verdicts, or red."""
+    session.env["CONFORMANCE"] = "all"
+    _run(session, "-m", "pytest", "-q", "tests/integration/conformance", *session.posargs)
+
+
+@nox.session(default=False)
 def crash(session: nox.Session) -> None:
     """Kill runs at every step and in between, and look what is left: -- [--kills N] [--seed S]."""
     _run(session, "-m", "tests.crash", *session.posargs)

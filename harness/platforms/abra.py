@@ -21,10 +21,11 @@ from harness.abra.program import Abra
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.errors import AbraError, HarnessError, InvalidRecipeError
+from harness.model import Adaptation
 from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
-from harness.platforms.deploy_faults import fault_of_machine
-from harness.platforms.environment import AppEnvironment, deployed
+from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
+from harness.platforms.environment import ENV_SAMPLE, AppEnvironment, deployed
 from harness.platforms.override import app_labels, build, machine_for
 from harness.platforms.refusals import refuse
 from harness.recipes import envfile
@@ -123,7 +124,7 @@ class AbraPlatform:
         compose = app.compose(recipe.path)
         refuse(self.client, compose, self.target, self.nodes)
         machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr)
-        notes += self._secrets.create(compose, app.secrets)
+        notes += [*self._renamed(app), *self._secrets.create(compose, app.secrets)]
         override, adapted = build(compose, self.target, None, machine)
         (self.directory / OVERRIDE).write_text(json.dumps(override, indent=2))
         self._write_settings(app, compose)
@@ -173,6 +174,12 @@ class AbraPlatform:
                 detail=said,
             )
 
+    def _renamed(self, app: AppEnvironment) -> list[Adaptation]:
+        """Say that abra finds the recipe under another name than the one it calls itself by."""
+        own, recipe = app.values.get("TYPE", "").partition(":")[0], self.target.recipe
+        detail = f"called {recipe} here, though its {ENV_SAMPLE} says TYPE={own}"
+        return [Adaptation(kind="type", subject=recipe, detail=detail)] if own != recipe else []
+
     def _as_abra_made_it(self, sample: AppEnvironment) -> AppEnvironment:
         """Return the settings as they stand in abra's own file, with what is ours."""
         given = {"DOMAIN": self.target.domain, "STACK_NAME": self.target.stack}
@@ -185,7 +192,7 @@ class AbraPlatform:
         there = envfile.as_dict(envfile.read(self.settings))
         versions = {f"SECRET_{spec.name.upper()}_VERSION": spec.version for spec in app.secrets}
         versions = {key: value for key, value in versions.items() if key not in there}
-        more = {**self.extra_env, **versions, "COMPOSE_FILE": files}
+        more = {**self.extra_env, **versions, "TYPE": self.target.recipe, "COMPOSE_FILE": files}
         with self.settings.open("a") as stream:
             stream.write("\n" + "".join(f"{key}={_quoted(more[key])}\n" for key in more))
 
@@ -249,9 +256,9 @@ def _quoted(value: str) -> str:
 
 def _refused(act: str, said: str, target: Target) -> HarnessError | None:
     """Return what abra's refusal means, as far as its words are known."""
-    if fault := fault_of_machine(said, target):
-        fault.detail = said
-        return fault
+    if known := fault_of_machine(said, target) or fault_of_recipe(said, target):
+        known.detail = said
+        return known
     if LIGHTWEIGHT.search(said):
         return InvalidRecipeError(
             f"abra refuses to {act} a release of {target.recipe} with a lightweight tag",

@@ -1,11 +1,11 @@
-"""What a deploy printed that is the machine's fault, and says nothing of the recipe."""
+"""What a deploy printed, and whose fault that is: the machine's, or the recipe's."""
 
 from __future__ import annotations
 
 import re
 
 from harness.docker.faults import fault_in
-from harness.errors import EngineError, TestBedError
+from harness.errors import EngineError, InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
 
 # Swarm's managers say so when they have no leader, are overloaded or out of step with each other.
@@ -41,3 +41,14 @@ def fault_of_machine(said: str, target: Target) -> TestBedError | None:
             hint=f"docker service rm {taken[2]}, if nobody needs it; or wait for its run to end",
         )
     return None
+
+
+def fault_of_recipe(said: str, target: Target) -> InvalidRecipeError | None:
+    """Return what is wrong with the recipe, by what a deploy printed; None if nothing is known."""
+    if "only updates to Labels are allowed" not in said:
+        return None
+    return InvalidRecipeError(
+        f"a config or a secret of {target.recipe} changed, and its name did not",
+        cause="Swarm never changes a config or a secret in place",
+        hint="raise its version, the one in its name: `export ..._VERSION=` in abra.sh",
+    )

@@ -20,7 +20,7 @@ from harness.docker.nodes import Nodes
 from harness.errors import EngineError, InvalidRecipeError, ProcessError, TestBedError
 from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
-from harness.platforms.deploy_faults import fault_of_machine
+from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import AppEnvironment, deployed
 from harness.platforms.override import build, machine_for
 from harness.platforms.refusals import refuse
@@ -130,16 +130,10 @@ class SwarmPlatform:
 def _explained(error: ProcessError, target: Target) -> Exception:
     """Return what a failed `docker stack deploy` means: the machine's fault, or the recipe's."""
     said = error.stderr
-    if fault := fault_of_machine(said, target) or _never_ended(error):
-        fault.detail = said
-        return fault
-    if "only updates to Labels are allowed" in said:
-        return InvalidRecipeError(
-            f"a config or a secret of {target.recipe} changed, and its name did not",
-            cause="Swarm never changes a config or a secret in place",
-            hint="raise its version, the one in its name: `export ..._VERSION=` in abra.sh",
-            detail=said,
-        )
+    known = fault_of_machine(said, target) or _never_ended(error) or fault_of_recipe(said, target)
+    if known:
+        known.detail = said
+        return known
     return InvalidRecipeError(
         f"docker refused to deploy {target.recipe}",
         cause="the compose file asks for something that docker does not know or cannot find",

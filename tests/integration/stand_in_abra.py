@@ -115,8 +115,8 @@ def settings_of(domain: str) -> Path:
 def recipe_of(domain: str) -> Path:
     """Return the checkout of an app's recipe."""
     lines = settings_of(domain).read_text().splitlines()
-    kind = next(line.partition("=")[2] for line in lines if line.startswith("TYPE="))
-    return HOME / "recipes" / kind.strip('"').partition(":")[0]
+    kind = [line.partition("=")[2] for line in lines if line.startswith("TYPE=")][-1]
+    return HOME / "recipes" / kind.strip("\"'").partition(":")[0]
 
 
 def git(recipe: Path, *words: str) -> str:

@@ -223,6 +223,7 @@ def run_all(
     output: Path,
     jobs: int,
     finished: Callable[[Row], None],
+    environ: Mapping[str, str] | None = None,
 ) -> tuple[Row, ...]:
     """Run the cases, some at a time, and return their rows in the order of the cases.
 
@@ -232,10 +233,11 @@ def run_all(
         output: a directory; each case gets one below it.
         jobs: how many at a time.
         finished: is told of each row as it comes.
+        environ: variables that are set besides the cases' own.
     """
 
     def one(case: Case) -> Row:
-        row = run(case, client=client, output=output / case.name)
+        row = run(case, client=client, output=output / case.name, environ=environ)
         finished(row)
         return row
 

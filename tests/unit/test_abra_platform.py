@@ -1,7 +1,7 @@
 """The platform abra: the exact calls, what is laid beside the recipe, and what refusals mean."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,6 +199,18 @@ def test_settings_stay_those_of_the_first_deploy_and_ours_come_last(bench: Bench
     assert 'QUOTED="it\'s \\$HOME"\n' in bench.settings()
 
 
+def test_a_recipe_that_calls_itself_by_another_name_is_found_and_said(bench: Bench) -> None:
+    """Abra looks for a recipe by what its settings call it; a clone may be called anything."""
+    bench.platform.target = replace(TARGET, recipe="renamed")
+    bench.says("")
+    script = bench.directory / "bin" / "abra"
+    script.write_text(script.read_text().replace("recipes/made/", "recipes/renamed/"))
+    deployed = bench.platform.deploy(bench.base())
+    assert "TYPE='renamed'\n" in bench.settings()
+    (note,) = [note for note in deployed.adaptations if note.kind == "type"]
+    assert note.detail == "called renamed here, though its .env.sample says TYPE=made"
+
+
 def test_secrets_are_made_once_with_the_runs_label_and_never_shown(bench: Bench) -> None:
     """Those that abra makes would carry no label, and a killed run would leave them."""
     bench.says("echo made by us: $(cat $ABRA_DIR/../secret)")
@@ -237,9 +249,10 @@ def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench:
         ("server default does not exist", AbraError, "does not know the server"),
         ("unable to find made in the catalogue", AbraError, "does not know the recipe"),
         ("made-1.test is already deployed", AbraError, "it was not touched"),
+        ("only updates to Labels are allowed", InvalidRecipeError, "its name did not"),
         ("services.app.image must be a string", InvalidRecipeError, "abra refused to deploy made"),
     ],
-    ids=["lightweight", "disk", "server", "catalogue", "exists", "recipe"],
+    ids=["lightweight", "disk", "server", "catalogue", "exists", "config", "recipe"],
 )
 def test_a_refusal_has_its_meaning(
     bench: Bench, said: str, kind: type[HarnessError], message: str

@@ -1,0 +1,124 @@
+"""`--platform abra`, through all of a run: with a stand-in, and with the real abra where it is.
+
+The stand-in shows that our side is right; only the real one can show that what is told of it is.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness import proc
+from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.docker.sweep import RUN_LABEL, find
+from tests.integration.conftest import Harness
+from tests.integration.programs import PROGRAMS, abra_on_path
+from tests.integration.support import ROOT, Call, RecipeRepo, command, environment, recipe_files
+
+ALL = ("install", "upgrade", "backup", "restore", "custom")
+
+
+@pytest.fixture(name="path", params=PROGRAMS)
+def path_fixture(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A PATH with an abra on it."""
+    return abra_on_path(request.param, tmp_path / "bin")
+
+
+def written(call: Call) -> Mapping[str, Mapping[str, str]]:
+    """Return what abra, or we in its place, wrote at the base and at the head, without the stack's.
+
+    By service, and by when.
+    """
+    facts = call.stage("upgrade")["facts"]
+    stack = call.results["stack"]
+    return {
+        f"{service} {when}": {
+            key.replace(stack, "STACK"): value
+            for key, value in labels.items()
+            if key.startswith("coop-cloud.")
+        }
+        for when in ("labels_before", "labels_after")
+        for service, labels in facts[when].items()
+    }
+
+
+def test_every_stage_is_green_and_abra_did_it(harness: Harness, path: str) -> None:
+    """The base pinned, the head as chaos; everything but the deploy is as on our own platform."""
+    call = harness("custom-html", "--platform", "abra", PATH=path)
+    assert call.code == 0, call.text
+    assert call.outcomes == dict.fromkeys(ALL, "passed")
+    assert call.results["platform"] == "abra"
+    assert call.directory
+    log = (call.directory / "abra.log").read_text()
+    asked = [line for line in log.splitlines() if line.startswith("$ abra")]
+    verbs = ["app new", "app deploy", "app deploy", "app undeploy", "app remove"]
+    assert [" ".join(line.split()[2:4]) for line in asked] == verbs
+    base = call.results["base"]["ref"]
+    assert [line.endswith(f" {base}") for line in asked] == [True, True, False, False, False]
+    assert "--chaos" not in asked[1]
+    assert "--chaos" in asked[2]
+    assert "--platform abra" in call.results["repeat"]
+
+
+def test_our_labels_are_those_that_abra_writes(harness: Harness, path: str) -> None:
+    """For the same recipe, the same release and the same commit."""
+    words = ("custom-html", "--stages", "install,upgrade", "--platform")
+    abra = harness(*words, "abra", PATH=path)
+    own = harness(*words, "swarm")
+    assert (abra.code, own.code) == (0, 0), abra.text + own.text
+    assert written(own) == written(abra)
+    after = written(own)["app labels_after"]
+    assert after["coop-cloud.STACK.chaos"] == "true"
+    assert after["coop-cloud.STACK.chaos-version"] == own.results["head"]["commit"][:8]
+    assert written(own)["app labels_before"]["coop-cloud.STACK.chaos"] == "false"
+
+
+def test_a_lightweight_tag_fails_as_it_would_for_every_operator(
+    harness: Harness, path: str, tmp_path: Path
+) -> None:
+    """No operator can deploy such a release, so nobody can be upgrading from it."""
+    repo = RecipeRepo.make(tmp_path / "made-to-order")
+    repo.commit(recipe_files("1.0.0+1.27.4"), tag="1.0.0+1.27.4", annotated=False)
+    repo.commit(recipe_files("1.1.0+1.27.4"))
+    call = harness(str(repo.path), "--stages", "upgrade", "--platform", "abra", PATH=path)
+    assert call.code == 1, call.text
+    assert call.results["verdict"]["outcome"] == "failed"
+    assert "lightweight tag" in call.results["verdict"]["cause"]
+
+
+def test_what_is_deployed_by_abra_carries_the_runs_label(
+    harness: Harness, path: str, client: docker.DockerClient
+) -> None:
+    """Clean-up finds things by it alone, abra or not: nothing of the stack may lack it."""
+    call = harness("radicale", "--stages", "install", "--platform", "abra", "--keep", PATH=path)
+    assert call.code == 0, call.text
+    stack, run = call.results["stack"], call.results["run"]
+    ours = {str(item) for item in find(client, f"{RUN_LABEL}={run}")}
+    stacks = {str(item) for item in find(client, f"{NAMESPACE_LABEL}={stack}")}
+    try:
+        assert stacks
+        assert stacks <= ours
+        named = [secret["Spec"]["Name"] for secret in client.api.secrets()]
+        assert {f"secret {name}" for name in named if name.startswith(stack)} <= ours
+    finally:
+        reap(run)
+    assert not find(client, f"{NAMESPACE_LABEL}={stack}")
+
+
+def reap(run: str) -> None:
+    """Remove a run that was kept, as its user would."""
+    done = proc.run(command("reap", run), timeout=120, cwd=ROOT, env=environment(), check=False)
+    assert done.code == 0, done.stdout + done.stderr
+
+
+def test_an_abra_that_is_missing_is_said_before_anything_is_touched(harness: Harness) -> None:
+    """It was asked for by name."""
+    call = harness("custom-html", "--platform", "abra", PATH="/usr/sbin:/usr/bin:/sbin:/bin")
+    if "there is no abra" not in call.text:
+        pytest.skip("there is an abra on this machine")
+    assert call.code == 3
+    assert re.search(r"nox -s abra-install", call.text)
+    assert json.dumps(call.results.get("stages", [])) == "[]"
