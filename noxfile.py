@@ -143,6 +143,7 @@ def typecheck(session: nox.Session) -> None:
     alone = ("--no-explicit-package-bases", "--no-namespace-packages")
     tests = HERE / "tests"
     packages = {tests / name for name in ("unit", "integration", "truth", "crash")}
+    packages.add(tests / "integration" / "conformance")
     for folder in sorted({path.parent for path in tests.rglob("*.py")} - packages):
         files = [str(path) for path in sorted(folder.glob("*.py"))]
         _run(session, "-m", "mypy", *alone, *files)

@@ -7,8 +7,10 @@ how programs are started, so that the driver of abra meets one which writes its 
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
+from string import Template
 
 import yaml
 
@@ -16,6 +18,10 @@ from harness import proc
 
 HOME = Path(os.environ.get("ABRA_DIR", "/nowhere"))
 OWN_FILE = "abra-labels.json"
+EXPORT = re.compile(r"export [A-Z_]+=")
+ASSIGNMENT = re.compile(
+    r"(?P<key>\w+)=(?:'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<bare>[^#\"']*?))\s*(?:#.*)?"
+)
 
 
 def main(words: list[str]) -> int:
@@ -95,16 +101,19 @@ def remove(call: argparse.Namespace) -> int:
 
 
 def environment(domain: str, recipe: Path) -> dict[str, str]:
-    """Return the app's settings and the exports of `abra.sh`, filled in by a shell."""
-    script = 'set -a; . "$1"; if [ -f abra.sh ]; then . ./abra.sh; fi; env -0'
-    done = proc.run(
-        ["bash", "-c", script, "settings", str(settings_of(domain))],
-        timeout=20,
-        env={**os.environ, "STACK_NAME": domain.replace(".", "_")},
-        cwd=recipe,
-    )
-    pairs = (pair.partition("=") for pair in done.stdout.split("\0") if pair)
-    return {key: value for key, _, value in pairs}
+    """Return the app's settings and the exports of `abra.sh`; neither is run as a program."""
+    found = {"STACK_NAME": domain.replace(".", "_"), "DOMAIN": domain}
+    script = recipe / "abra.sh"
+    exports = script.read_text().splitlines() if script.is_file() else []
+    lines = settings_of(domain).read_text().splitlines()
+    for line in [*lines, *(one.removeprefix("export ") for one in exports if EXPORT.match(one))]:
+        if match := ASSIGNMENT.fullmatch(line):
+            value = match["single"]
+            if value is None:
+                bare = match["bare"] if match["double"] is None else match["double"]
+                value = Template(bare).safe_substitute(found)
+            found[match["key"]] = value
+    return {**found, **os.environ}
 
 
 def settings_of(domain: str) -> Path:

@@ -1,7 +1,7 @@
 """One suite for every platform: the same recipes, the same verdicts, for the same reasons.
 
-The platform `swarm` is what the truth table is written for (`tests/integration/test_truth.py`); here
-the others come to the same. What depends on who deploys is always run; `CONFORMANCE=all`, as
+The platform `swarm` is what the truth table is written for (`tests/integration/test_truth.py`);
+here the others come to the same. What depends on who deploys is always run; `CONFORMANCE=all`, as
 `nox -s conformance` sets it, runs the whole table.
 """
 
