@@ -17,7 +17,7 @@ from harness.recipes.catalogue import Catalogue, Entry
 SCHEMA = "cc-ci/matrix/1"
 RECIPES_FILE = "recipes.txt"
 # What a change of any of these can change is every recipe's result.
-EVERYTHING = ("harness/", "bin/", "noxfile.py", "pyproject.toml")
+EVERYTHING = ("harness/", "tests/_generic/", "bin/", "noxfile.py", "pyproject.toml")
 GIT_SECONDS = 60.0
 _RANGE = re.compile(r"([\w./][\w./-]*)\.\.\.([\w./][\w./-]*)")
 

@@ -90,6 +90,7 @@ def test_shards_are_balanced_by_time() -> None:
         ({"recipes.txt": LINES.replace("html", "html ref=main")}, ("one",)),
         ({"recipes.txt": LINES + "three sample:radicale\n"}, ("three",)),
         ({"harness/x.py": "x = 1"}, ("one", "two")),
+        ({"tests/_generic/test_install.py": ""}, ("one", "two")),
         ({"tests/repo-local-approved.txt": ""}, ("one", "two")),
     ],
 )
@@ -136,6 +137,32 @@ def test_one_line_of_json_and_nothing_else(
     text = capsys.readouterr().out
     assert text.count("\n") == 1
     assert json.loads(text)
+
+
+def test_github_is_given_as_many_jobs_as_it_takes_and_every_recipe(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It refuses a matrix of more than 256 jobs."""
+    lines = (f"r{n} https://example.com/r{n}.git\n" for n in range(300))
+    (project / "recipes.txt").write_text("".join(lines))
+    assert call(project, "--format", "github") == errors.EXIT_PASSED
+    cells = json.loads(capsys.readouterr().out)["include"]
+    assert len(cells) == 256
+    named = [name for cell in cells for name in cell["recipes"].split()]
+    assert sorted(named) == sorted(f"r{n}" for n in range(300))
+
+
+def test_a_pipeline_without_recipes_is_green_when_it_may_be_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last job checks a plan of nothing, which was allowed when it was made."""
+    last = yaml.safe_load(formats.FORMATS["gitlab"]([]))["verify-matrix"]["script"][-1]
+    plan = tmp_path / "plan.json"
+    plan.write_text(selection.to_json([]))
+    words = last.partition(" -- ")[2].replace("plan.json", str(plan)).replace("runs", str(tmp_path))
+    assert verify.main(words.split()) == errors.EXIT_PASSED
+    assert verify.main(["--plan", str(plan), str(tmp_path)]) == errors.EXIT_NOTHING_SELECTED
+    capsys.readouterr()
 
 
 def test_the_plan_is_read_as_it_was_written(project: Path) -> None:
