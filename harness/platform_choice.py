@@ -85,7 +85,7 @@ def platform_for(
         environ=bed.engine.environ(environ),
         target=target,
         work=work,
-        log=directory / "abra.log",
+        log=directory / "logs" / "abra.calls.log",
         dnsrr=bed.dnsrr,
         images=images,
         extra_env=extra_env,

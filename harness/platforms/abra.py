@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
@@ -213,7 +214,7 @@ class AbraPlatform:
         raise _refused("deploy", said, self.target) or InvalidRecipeError(
             f"abra refused to deploy {self.target.recipe} (exit code {code})",
             cause="the recipe has something that abra does not accept",
-            hint="the lines below are abra's own; its calls are in abra.log of the run",
+            hint="the lines below are abra's own; its calls are in logs/abra.calls.log of the run",
             detail=said,
         )
 
@@ -226,7 +227,8 @@ class AbraPlatform:
 
     def _call(self, *words: str, seconds: float) -> tuple[int, str]:
         """Call abra; return its exit code and what it said, which is in the log, too."""
-        shown = f"$ abra {' '.join(words)}\n"
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # as the services' logs have it
+        shown = f"{now} $ abra {' '.join(words)}\n"
         try:
             done = self.abra.run(
                 *words,

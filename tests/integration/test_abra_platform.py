@@ -52,8 +52,8 @@ def test_every_stage_is_green_and_abra_did_it(harness: Harness, path: str) -> No
     assert call.outcomes == dict.fromkeys(ALL, "passed")
     assert call.results["platform"] == "abra"
     assert call.directory
-    log = (call.directory / "abra.log").read_text()
-    asked = [line for line in log.splitlines() if line.startswith("$ abra")]
+    log = (call.directory / "logs" / "abra.calls.log").read_text()
+    asked = [line.partition(" ")[2] for line in log.splitlines() if "Z $ abra " in line]
     verbs = ["app new", "app deploy", "app deploy", "app undeploy", "app remove"]
     assert [" ".join(line.split()[2:4]) for line in asked] == verbs
     base = call.results["base"]["ref"]
@@ -61,6 +61,8 @@ def test_every_stage_is_green_and_abra_did_it(harness: Harness, path: str) -> No
     assert "--chaos" not in asked[1]
     assert "--chaos" in asked[2]
     assert "--platform abra" in call.results["repeat"]
+    report = (call.directory / "report.html").read_text()
+    assert all(line in report for line in asked)
 
 
 def test_our_labels_are_those_that_abra_writes(harness: Harness, path: str) -> None:
