@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from harness.backups.labels import KNOWN, VOLUME, is_enabled, unknown_labels
 from harness.errors import UsageError
 from harness.model import Stage
 from harness.plan.planner import Head, Plan, make, newest
+from harness.platforms.app_secrets import names_in
 from harness.platforms.base import Target
 from harness.platforms.environment import AppEnvironment, declared_version
 from harness.pull_request import Change, number
@@ -126,8 +128,12 @@ def study(
     seeds = SeedHooks.load(files.seed_hooks())
     revisions = _Revisions(repo=repo, target=target, about=about)
     compose, older = revisions.compose(commit), repo.releases_before(commit)
-    if about.NO_WITNESS:
-        _check_witnesses(about, compose, revisions.newest_of(older))
+    if about.NO_WITNESS or about.KNOWN_LEAKS:
+        both = tuple(filter(None, (compose, revisions.newest_of(older))))
+        volumes = {name for one in both for name in one.volumes}
+        secrets = {name for one in both for name in names_in(one, target.stack)}
+        _check_names("NO_WITNESS", about.NO_WITNESS, "volume", volumes)
+        _check_names("KNOWN_LEAKS", about.KNOWN_LEAKS, "secret", secrets)
     declared = declared_version(compose, target.stack)
     plan = make(
         recipe=entry.name,
@@ -221,13 +227,12 @@ def _release_of(repo: Repo, commit: str) -> str:
     return str(found.version) if found else ""
 
 
-def _check_witnesses(about: meta.RecipeMeta, head: Compose, base: Compose | None) -> None:
-    known = {*head.volumes, *(base.volumes if base else ())}
-    unknown = sorted(about.NO_WITNESS.keys() - known)
+def _check_names(field: str, given: Iterable[str], kind: str, known: set[str]) -> None:
+    unknown = sorted(set(given) - known)
     if unknown:
         raise UsageError(
-            f"NO_WITNESS in recipe_meta.py names no volume of the recipe: {', '.join(unknown)}",
-            hint=f"its volumes are {', '.join(sorted(known)) or 'none'}",
+            f"{field} in recipe_meta.py names no {kind} of the recipe: {', '.join(unknown)}",
+            hint=f"its {kind}s are {', '.join(sorted(known)) or 'none'}",
         )
 
 

@@ -38,11 +38,8 @@ class AppSecrets:
     @property
     def named(self) -> dict[str, str]:
         """The same by name, as the compose file has it: without the stack and the version."""
-        prefix = f"{self.target.stack}_"
-        return {
-            name.removeprefix(prefix).rpartition("_")[0] or name: value
-            for name, value in self._values.items()
-        }
+        stack = self.target.stack
+        return {_short(name, stack): value for name, value in self._values.items()}
 
     def create(self, compose: Compose, specs: Sequence[secrets.SecretSpec]) -> list[Adaptation]:
         """Create the external secrets that the recipe names and that this run has not made yet.
@@ -83,3 +80,13 @@ class AppSecrets:
             raise EngineError(
                 f"the secret {name} could not be created: {error.explanation}"
             ) from error
+
+
+def names_in(compose: Compose, stack: str) -> set[str]:
+    """Return the external secrets of compose files, by the names that reports use."""
+    every = compose.secrets.values()
+    return {_short(one.full_name(stack), stack) for one in every if one.external}
+
+
+def _short(name: str, stack: str) -> str:
+    return name.removeprefix(f"{stack}_").rpartition("_")[0] or name

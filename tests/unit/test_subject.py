@@ -277,6 +277,13 @@ def test_a_volume_without_a_witness_is_one_of_the_recipes_and_is_told(studied: S
     assert "its volumes are none" in caught.value.hint
 
 
+def test_a_leak_that_is_known_is_of_a_secret_of_the_recipe(studied: Studies) -> None:
+    """A misspelt name would excuse nothing, and be found out after a whole run."""
+    studied.write("recipe_meta.py", "KNOWN_LEAKS = {'admin_passwort': 'for the first login'}\n")
+    with pytest.raises(UsageError, match=r"KNOWN_LEAKS .* names no secret .*: admin_passwort"):
+        studied()
+
+
 SHIPPED = {"tests/test_upgrade.py": "", "tests/test_more.py": "", "tests/ops.py": "1 / 0\n"}
 
 
