@@ -28,6 +28,7 @@ from harness.ledger import Ledger
 from harness.model import LintReport, TeardownResult
 from harness.observer import Observer, Seen
 from harness.operations import Operations
+from harness.own_revision import own_revision
 from harness.platform_choice import abra_for, platform_for
 from harness.platforms.base import Platform, Target
 from harness.platforms.override import own_labels
@@ -130,6 +131,7 @@ class Run:
     _teardown: TeardownResult | None = None
     _locks: StackLocks | None = None
     _diagnosis: tuple[str, ...] = ()
+    _harness: str = field(default_factory=lambda: own_revision(tests_directory().parent))
     _began: float = field(default_factory=time.monotonic)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
     guard: Guard = field(init=False)
@@ -373,6 +375,7 @@ class Run:
             snapshot=seen.snapshot,
             screenshots=seen.screenshots,
             retries=seen.retries,
+            harness=self._harness,
         )
 
 

@@ -78,6 +78,7 @@ class RunResult:
     screenshots: tuple[Screenshot, ...] = ()
     retries: tuple[Retry, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    harness: str = ""
 
     def scrubbed(self, scrub: Callable[[str], str]) -> RunResult:
         """Return the run with every text in it scrubbed; hooks and assertions print anything."""

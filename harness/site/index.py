@@ -111,7 +111,8 @@ def same(result: RunResult) -> str:
         if name not in INDIFFERENT
     }
     base = result.base.commit if result.base else ""
-    return json.dumps([result.recipe, result.head.commit, base, result.platform, settings])
+    what = [result.recipe, result.head.commit, base, result.platform, result.harness]
+    return json.dumps([*what, settings])
 
 
 def _all(database: sqlite3.Connection) -> Iterator[Indexed]:

@@ -46,6 +46,7 @@ ALLOWED = {
     "reaper": LEAVES | {"locks", "swarm_lock", "docker", "platforms"},
     "requirements": LEAVES,
     "repeat": LEAVES | {"recipes"},
+    "own_revision": LEAVES | {"__version__"},
     "host": LEAVES | {"embedded"},
     "install_steps": LEAVES | {"platforms"},
     "resources": LEAVES | {"report"},

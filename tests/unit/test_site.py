@@ -56,6 +56,12 @@ def test_a_flake_is_another_verdict_on_the_same(
     assert (got.compared, dict(got.owners)) == (3, {owner: 1})
 
 
+def test_a_verdict_of_another_harness_is_no_flake(tmp_path: Path) -> None:
+    """It may have learned to see what it did not see before."""
+    runs = replace(run(1), harness="1a"), replace(run(2, "failed"), harness="1b")
+    assert flakes(indexed(tmp_path, *runs)).compared == 0
+
+
 def test_a_green_run_among_red_ones_is_the_flake(tmp_path: Path) -> None:
     """And its owner is whose the red ones are: what is seldom is not therefore all right."""
     got = flakes(indexed(tmp_path, run(1, "failed"), run(2), run(3, "failed")))
