@@ -16,7 +16,6 @@ import yaml
 from harness.errors import InvalidRecipeError
 
 LARGEST_BYTES = 2_000_000
-MOST_MERGED_KEYS = 10_000
 
 if TYPE_CHECKING:
     _Base = yaml.SafeLoader
@@ -26,7 +25,10 @@ else:
 
 
 class _Loader(_Base):
-    """A safe loader with the plain values of YAML 1.2, strict about keys and merges."""
+    """A safe loader with the plain values of YAML 1.2, strict about keys.
+
+    PyYAML since 6.0.4 merges each key once, so merges of merges do not multiply.
+    """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own way to set them
 
@@ -35,16 +37,12 @@ class _Loader(_Base):
         self._flattened: set[int] = set()
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge what `<<` names, and refuse merges that multiply."""
+        """Merge what `<<` names, after a look whether a key occurs twice."""
         if id(node) in self._flattened:  # merged from elsewhere: what it overrides is in it now
             return
         self._flattened.add(id(node))
         _refuse_twice(node)
         super().flatten_mapping(node)
-        if len(node.value) > MOST_MERGED_KEYS:
-            raise yaml.constructor.ConstructorError(
-                None, None, "merge keys unfold into each other", node.start_mark
-            )
 
 
 def _refuse_twice(node: yaml.MappingNode) -> None:
