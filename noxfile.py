@@ -163,7 +163,7 @@ def truth(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def conformance(session: nox.Session) -> None:
-    """The samples and all the recipes that lie, deployed by abra: the same verdicts, or red."""
+    """The samples and all recipes that lie, by abra and by bots: the same verdicts, or red."""
     session.env["CONFORMANCE"] = "all"
     _run(session, "-m", "pytest", "-q", "tests/integration/conformance", *session.posargs)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.backups import witness
+from harness.backups.driver import HookRun, Job
 from harness.backups.labels import BackupSpec, VolumePart, short_name
 from harness.backups.placing import places, require_in_place
-from harness.backups.restic import Repository, Snapshot, require_data, run_hook
+from harness.backups.restic import Repository
 from harness.backups.witness import Witnesses
 from harness.context import Context
 from harness.docker.exec import ExecTarget
@@ -22,8 +23,8 @@ from harness.docker.readiness import Before
 from harness.docker.snapshot import StackSnapshot
 from harness.errors import BackupError
 from harness.ledger import Op
+from harness.model import Adaptation
 
-HOOK_SECONDS = 600.0
 SHOWN = 2000  # characters of what a hook printed that are kept
 
 
@@ -37,10 +38,12 @@ class BackupOperations:
     Args:
         context: what all ops of the run share.
         target: returns where commands for a service are run.
+        adaptations: grows by what stood in for what a server has.
     """
 
     context: Context
     target: Callable[[str], ExecTarget]
+    adaptations: dict[Adaptation, None] = field(default_factory=dict)
     vaults: dict[str, Repository] = field(default_factory=dict)
     _snapshots: Mapping[str, str] = field(default_factory=dict)  # by node
     _parts: tuple[VolumePart, ...] = ()
@@ -84,22 +87,22 @@ class BackupOperations:
         self._open(spec, look)
         self._witnesses = self._sow(spec, look)
         self.context.ledger.begin(Op.BACKUP)
-        hooks = self._hooks(spec, "backup.pre-hook")
-        made = self._back_up(spec)
-        hooks += self._hooks(spec, "backup.post-hook")
-        self._snapshots = {node: snapshot.id for node, snapshot in made.items()}
+        made = self.context.backups.back_up(self._job(spec))
+        self._snapshots = made.snapshots
         self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
+        self.adaptations.update(dict.fromkeys(made.adaptations))
         self._settle_again(look)
         return {
+            "driver": self.context.backups.name,
             "snapshot": self._snapshot,
             "snapshots": dict(self._snapshots),
-            "files": sum(snapshot.files for snapshot in made.values()),
-            "bytes": sum(snapshot.size for snapshot in made.values()),
+            "files": made.files,
+            "bytes": made.size,
             "volumes": sorted({part.volume for part in spec.parts}),
             "excluded": list(spec.excluded),
             "witnesses": self._witnesses,
             "places": dict(self._places),
-            "hooks": hooks,
+            "hooks": _told(made.hooks),
         }
 
     def restore(self) -> dict[str, Any]:
@@ -113,10 +116,7 @@ class BackupOperations:
         self._open(spec, look)
         changed = self._write(tuple(self._witnesses))
         self.context.ledger.begin(Op.RESTORE, snapshot=self._snapshot)
-        hooks = self._hooks(spec, "restore.pre-hook")
-        for node, parts in self._by_node(spec).items():
-            self.vaults[node].restore(self._snapshots[node], parts)
-        hooks += self._hooks(spec, "restore.post-hook")
+        hooks = self.context.backups.restore(self._job(spec), self._snapshots)
         self.context.ledger.end(Op.RESTORE, snapshot=self._snapshot)
         self._settle_again(look)
         return {
@@ -124,8 +124,20 @@ class BackupOperations:
             "witnesses": self._witnesses,
             "changed_witnesses": changed,
             "places": dict(self._places),
-            "hooks": hooks,
+            "hooks": _told(hooks),
         }
+
+    def _job(self, spec: BackupSpec) -> Job:
+        return Job(
+            domain=self.context.target.domain,
+            stack=self.context.target.stack,
+            spec=spec,
+            parts=self._by_node(spec),
+            vaults=self.vaults,
+            own_files=len(self._witnesses),
+            target=self.target,
+            factor=self.context.factor,
+        )
 
     def _spec(self, look: StackSnapshot) -> BackupSpec:
         return BackupSpec.of(look.services, self.context.target.stack)
@@ -166,22 +178,6 @@ class BackupOperations:
             found[node] = (*found.get(node, ()), part)
         return found
 
-    def _back_up(self, spec: BackupSpec) -> Mapping[str, Snapshot]:
-        """Make a snapshot on each node, and return them by node.
-
-        Raises:
-            BackupError: a declared path does not exist, or not a single file of the app was found.
-        """
-        stack, own, by_node = self.context.target.stack, len(self._witnesses), self._by_node(spec)
-        several = len(by_node) > 1
-        made = {
-            node: self.vaults[node].backup(parts, host=stack, own_files=None if several else own)
-            for node, parts in by_node.items()
-        }
-        if several:  # that one of them is empty may be as it should
-            require_data(sum(snapshot.files for snapshot in made.values()) - own, spec.parts)
-        return made
-
     def _sow(self, spec: BackupSpec, look: StackSnapshot) -> Mapping[str, str]:
         """Put a fresh witness into each volume that gets one, and return the texts by volume."""
         left_out = self.context.meta.NO_WITNESS
@@ -199,19 +195,11 @@ class BackupOperations:
             texts |= Witnesses(vault=self.vaults[node].target, stack=stack).write(there)
         return texts
 
-    def _hooks(self, spec: BackupSpec, label: str) -> list[dict[str, str]]:
-        """Run every service's hook of that label, and return what each printed."""
-        done = []
-        for hooks in spec.hooks:
-            command = hooks.command(label)
-            if command:
-                said = run_hook(
-                    self.target(hooks.service), command, label=label,
-                    timeout=HOOK_SECONDS * self.context.factor,
-                )  # fmt: skip
-                done.append({"service": hooks.service, "label": label, "output": said[-SHOWN:]})
-        return done
-
     def _settle_again(self, before: StackSnapshot) -> None:
         self.context.step("waiting until settled")
         self.context.settle(Before.of(before))
+
+
+def _told(hooks: tuple[HookRun, ...]) -> list[dict[str, str]]:
+    """Return what was run, as facts, with a limit on what each printed."""
+    return [{**asdict(hook), "output": hook.output[-SHOWN:]} for hook in hooks]

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import docker
 
+from harness.backups.driver import Driver
+from harness.backups.native import ResticDriver
 from harness.backups.restic import Repository
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
@@ -44,6 +46,7 @@ class Context:
     """What the ops of one run share.
 
     Args:
+        backups: what backs the app up and restores it.
         factor: multiplies every time-out.
         step: is told what is being done.
         fence: raises what keeps the run from doing anything more, because its lock was lost.
@@ -60,6 +63,7 @@ class Context:
     steps: InstallSteps
     ledger: Ledger
     meta: RecipeMeta
+    backups: Driver = field(default_factory=ResticDriver)
     factor: float = 1.0
     step: Callable[[str], None] = field(default=lambda _: None)
     fence: Callable[[], None] = field(default=lambda: None)

@@ -6,23 +6,17 @@ from collections.abc import Mapping
 
 from harness.assertions.app import BackupView
 from harness.backups.labels import BackupSpec, short_name
-from harness.backups.restic import EXTRACTED, VOLUMES
+from harness.backups.restic import VOLUMES
 from harness.docker.snapshot import ServiceState
 from harness.measured import VolumeContent
 
 
 def files_in(view: BackupView) -> Mapping[str, int]:
-    """Return every regular file in the snapshot, with its size.
-
-    As a rule an assertion has unpacked it already; else that is done now.
-    """
+    """Return every regular file in the snapshot, with its size."""
     found: dict[str, int] = {}
     for node, identity in view.snapshot_ids.items():
         repository = view.repositories(node)
-        directory = f"{EXTRACTED}/{identity}"
-        if not repository.holds("/", directory):
-            repository.extract(identity)
-        found.update(repository.files(directory))
+        found.update(repository.files(repository.extract(identity)))
     return found
 
 

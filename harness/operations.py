@@ -63,7 +63,9 @@ class Operations:
     def __post_init__(self) -> None:
         """Prepare what keeps the app's data; commands go to the app of the stage of the moment."""
         self._backups = BackupOperations(
-            context=self.context, target=lambda service: self.app(self._stage).target(service)
+            context=self.context,
+            target=lambda service: self.app(self._stage).target(service),
+            adaptations=self.adaptations,
         )
 
     @property

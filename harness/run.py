@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness import linting, reaper, requirements, stack_locks, testbed
 from harness.abra.program import Abra
+from harness.backup_choice import driver_for
 from harness.context import Context
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import NAMESPACE_LABEL
@@ -200,7 +201,7 @@ class Run:
             bed.images(image)
         stack.callback(self._tear_down, bed)
         stack.callback(stopper.hold)  # the first to be called: a clean-up is not interrupted
-        self._execute(bed, subject, work, fence=held.check)
+        self._execute(bed, subject, work, held)
 
     def _step(self, text: str) -> None:
         self.view.step(f"{self.target.recipe}: {text}")
@@ -236,9 +237,7 @@ class Run:
             self.entry, repo, self.settings, self.target, places=places, change=self._change
         )
 
-    def _execute(
-        self, bed: TestBed, subject: Subject, work: Path, *, fence: Callable[[], None]
-    ) -> None:
+    def _execute(self, bed: TestBed, subject: Subject, work: Path, held: StackLocks) -> None:
         settings, engine = self.settings, bed.engine.environ({})
         ledger = Ledger(self.directory / "ledger.jsonl")
         self._platform = platform_for(
@@ -271,7 +270,16 @@ class Run:
                 meta=subject.meta,
                 factor=settings.timeout_factor,
                 step=self._step,
-                fence=fence,
+                fence=held.check,
+                backups=driver_for(
+                    settings,
+                    self._platform,
+                    bed=bed,
+                    held=held,
+                    tools=tools,
+                    work=work,
+                    say=self.view.say,
+                ),
             )
         )
         self._observer = Observer(

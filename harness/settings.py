@@ -149,6 +149,10 @@ OPTIONS = (
            default="swarm", metavar="NAME",
            help="swarm: deploy natively; abra: have abra deploy; auto: abra where it and a server "
            "of its own are there"),
+    Option(name="backup_driver", env="CCCI_BACKUP_DRIVER",
+           parse=_choice("auto", "restic", "backupbot"), default="auto", metavar="NAME",
+           help="restic: back up natively; backupbot: have a backup bot do so, through abra where "
+           "it deploys; auto: backupbot where abra deploys, else restic"),
     Option(name="engine", env="CCCI_ENGINE", parse=_choice("auto", "external", "private"),
            default="auto", metavar="MODE",
            help="auto: one in reach, else a private one; external: never start or install one"),
@@ -196,6 +200,7 @@ class Settings:
     jobs: int = 1
     output: Path = Path("runs")
     platform: str = "swarm"
+    backup_driver: str = "auto"
     engine: str = "auto"
     cache: Path = Path("cc-ci")
     overlays: Path | None = None  # None means the project's own `tests`

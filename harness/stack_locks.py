@@ -1,9 +1,12 @@
-"""The locks of a run's stack: a file here, and a config where other hosts can deploy, too."""
+"""The locks of a run's stack, and of what all runs share on an engine, such as its backup bot.
+
+Each is a file here, and a config where other hosts can deploy, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from harness import locks, reaper, swarm_lock
@@ -52,23 +55,70 @@ def hold(
     Raises:
         LockTimeoutError: another run held one for too long.
     """
-    name, purpose = reaper.stack_lock(target.stack), f"running {target.run}"
-    file = stack.enter_context(
-        locks.hold(
-            settings.cache / "locks", name, purpose=purpose,
-            timeout=settings.lock_timeout, say=say, forget=target.random,
-        )
-    )  # fmt: skip
     shared = reaper.Shared.of(bed.client, settings.cache)
-    if not swarm_lock.wanted(settings.lock, bed.client, local=bed.engine.local):
-        return StackLocks(target=target, shared=shared, file=file, lease=None)
-    lease = stack.enter_context(
-        swarm_lock.hold(
-            shared.configs, name, run=target.run, purpose=purpose,
-            timeout=settings.lock_timeout, say=say, place=shared.place, watch=shared.watch,
-        )
+    reach = swarm_lock.wanted(settings.lock, bed.client, local=bed.engine.local)
+    file, lease = _take(
+        stack, reaper.stack_lock(target.stack), purpose=f"running {target.run}", run=target.run,
+        shared=shared if reach else None, settings=settings, say=say, forget=target.random,
     )  # fmt: skip
+    if lease is None:
+        return StackLocks(target=target, shared=shared, file=file, lease=None)
     shared.held = True
     say(f"lock  {target.stack} is locked for all hosts of its Swarm")
     seen_by_all = replace(target, scope=shared.scope)
     return StackLocks(target=seen_by_all, shared=shared, file=file, lease=lease)
+
+
+@contextmanager
+def hold_shared(
+    name: str, held: StackLocks, settings: Settings, *, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Hold the lock of something that the runs on an engine share, for the length of the block.
+
+    It reaches as far as the lock of the run's stack does.
+
+    Args:
+        name: the lock's name, safe as a file name.
+        held: the locks of the run's stack.
+        settings: where file locks lie, and for how long to wait.
+        say: is told whom it waits for.
+
+    Raises:
+        LockTimeoutError: another run held it for too long.
+    """
+    run = held.target.run
+    with ExitStack() as stack:
+        _take(
+            stack, name, purpose=f"the {name} for {run}", run=run,
+            shared=held.shared if held.lease else None, settings=settings, say=say,
+        )  # fmt: skip
+        yield
+
+
+def _take(
+    stack: ExitStack,
+    name: str,
+    *,
+    purpose: str,
+    run: str,
+    shared: reaper.Shared | None,
+    settings: Settings,
+    say: Callable[[str], None],
+    forget: bool = False,
+) -> tuple[locks.Held, swarm_lock.Lease | None]:
+    """Take the lock of that name here, and in the Swarm where it is shared, in this order."""
+    file = stack.enter_context(
+        locks.hold(
+            settings.cache / "locks", name, purpose=purpose,
+            timeout=settings.lock_timeout, say=say, forget=forget,
+        )
+    )  # fmt: skip
+    if shared is None:
+        return file, None
+    lease = stack.enter_context(
+        swarm_lock.hold(
+            shared.configs, name, run=run, purpose=purpose,
+            timeout=settings.lock_timeout, say=say, place=shared.place, watch=shared.watch,
+        )
+    )  # fmt: skip
+    return file, lease

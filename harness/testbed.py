@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import docker
 
@@ -20,6 +21,7 @@ from harness.embedded.node_images import spread
 from harness.embedded.provider import ImageProvider
 from harness.settings import Settings
 
+Made = TypeVar("Made")
 ANSWER_SECONDS = 60.0  # an engine that is silent for longer has gone away
 DETACH_SINCE = 26  # the major version of the docker command that knows `stack deploy --detach`
 
@@ -96,7 +98,7 @@ def prepare(
         preflight=checked,
         nodes=nodes,
         images=provider,
-        toolbox_built=_in_background(
+        toolbox_built=in_background(
             lambda: _toolbox(client, nodes, cache=cache, settings=settings, say=say)
         ),
         dnsrr=needs_dnsrr(settings.endpoint_mode, ipvs=checked.ipvs),
@@ -113,16 +115,16 @@ def _toolbox(
     say: Callable[[str], None],
 ) -> str:
     """Make sure of the tool image on every node, and return its reference."""
-    reference = images.ensure_toolbox(
-        client, cache=cache, lock_timeout=settings.lock_timeout, say=say
+    tools = images.ensure_own(
+        client, images.TOOLBOX, cache=cache, lock_timeout=settings.lock_timeout, say=say
     )
-    spread(nodes, reference, say=say)
-    return reference
+    spread(nodes, tools.reference, say=say)
+    return tools.reference
 
 
-def _in_background(call: Callable[[], str]) -> Future[str]:
+def in_background(call: Callable[[], Made]) -> Future[Made]:
     """Let a call run beside the rest; a run that is stopped meanwhile does not wait for it."""
-    future: Future[str] = Future()
+    future: Future[Made] = Future()
 
     def work() -> None:
         try:

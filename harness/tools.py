@@ -16,21 +16,38 @@ import secrets
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import docker
 from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import Mount
 
-from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, REPOSITORY, VOLUMES, Repository
+from harness.backups.restic import (
+    ENVIRONMENT,
+    EXTRACTED,
+    PASSWORD_FILE,
+    REPOSITORY,
+    VOLUMES,
+    Repository,
+)
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
-from harness.errors import EngineError
+from harness.errors import EngineError, TestBedError
 from harness.waiting import Deadline, retry
 
 IDLE = ("sleep", "infinity")
 NETWORK_FORGOTTEN = re.compile(r"network \S+ not found|could not find network", re.IGNORECASE)
 ATTEMPTS = 10
+# Makes /volumes/NAME of an unpacked .../volumes/NAME/_data; fails when there is none.
+SORTED = """
+for data in "$1".raw/var/lib/docker/volumes/*/_data; do
+    volume=${data%/_data}
+    mv "$data" "$1".part/volumes/"${volume##*/}"
+done
+rm -rf "$1".raw
+mv "$1".part "$1"
+"""
 ATTACH_SECONDS = 30.0
 
 
@@ -56,6 +73,7 @@ class ToolContainers:
     note: Callable[[str], None] = field(default=lambda _: None)
     nodes: Nodes | None = None
     _vaults: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    _reader: str = ""
     _others: set[str] = field(default_factory=set)  # the other nodes that have a repository
     _password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
@@ -63,9 +81,9 @@ class ToolContainers:
         """Start the reader, make the repository in it, and return the container's id."""
         self.client.volumes.create(self._volume, labels=dict(self.labels))
         mounts = [self._repository_mount()]
-        identity = self._start("reader", mounts, network=self.network, client=self.client)
-        self._repository(identity, self.client).init()
-        return identity
+        self._reader = self._start("reader", mounts, network=self.network, client=self.client)
+        self._repository(self._reader, self.client).init()
+        return self._reader
 
     def vault(self, volumes: tuple[str, ...], *, node: str = "") -> Repository:
         """Return the repository as seen from a container that has those volumes mounted.
@@ -96,6 +114,30 @@ class ToolContainers:
             self._others.add(node)
         self._vaults[identity] = (node, frozenset(volumes))
         return repository
+
+    def unpack(self, snapshot: str, archive: Path) -> None:
+        """Put the volumes of a bot's snapshot where assertions look for that snapshot.
+
+        Args:
+            snapshot: its id.
+            archive: a tar of `/var/lib/docker/volumes`, as restic dumps it.
+
+        Raises:
+            TestBedError: there is no volume in it.
+        """
+        directory = f"{EXTRACTED}/{snapshot}"
+        target = self._repository(self._reader, self.client).target
+        target.exec(["mkdir", "-p", f"{directory}.raw", f"{directory}.part{VOLUMES}"], timeout=60)
+        with archive.open("rb") as stream:
+            self.client.containers.get(self._reader).put_archive(f"{directory}.raw", stream)
+        done = target.exec(["sh", "-ec", SORTED, "ccci", directory], timeout=60, check=False)
+        if done.code != 0:
+            raise TestBedError(
+                f"the snapshot {snapshot[:8]} of the backup bot holds no volume",
+                cause="it keeps volumes at another place than /var/lib/docker/volumes/NAME/_data",
+                hint="--backup-driver restic needs no bot",
+                detail=done.stderr.decode(errors="replace"),
+            )
 
     @property
     def _volume(self) -> str:

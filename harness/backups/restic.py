@@ -91,7 +91,7 @@ class Repository:
             BackupError: a declared path does not exist, or not a single file of the app was found.
         """
         paths = _all_paths(parts)
-        self._require(paths)
+        self.require(parts)
         done = self._restic(["backup", "--json", "--host", host, *paths])
         snapshot = self._named_in_full(Snapshot.parse(done.text))
         if own_files is not None:
@@ -111,13 +111,15 @@ class Repository:
         self._restic(["restore", snapshot_id, "--target", "/", *includes])
 
     def extract(self, snapshot_id: str) -> str:
-        """Unpack a snapshot into this container, beside the app's data, and return the directory.
+        """Unpack a snapshot into this container, unless it is there, and return the directory.
 
         One call of restic instead of one for each file that is looked at: each costs most of a
-        second, spent on making its key.
+        second, spent on making its key. What another driver has backed up was put there by it.
         """
         directory = f"{EXTRACTED}/{snapshot_id}"
-        self._restic(["restore", snapshot_id, "--target", directory])
+        if not self.holds("", directory):
+            self._restic(["restore", snapshot_id, "--target", f"{directory}.part"])
+            self._run(["mv", f"{directory}.part", directory])
         return directory
 
     def files(self, directory: str) -> Mapping[str, int]:
@@ -154,9 +156,14 @@ class Repository:
             raise TestBedError(f"the repository holds {len(full)} snapshots {snapshot.id}")
         return replace(snapshot, id=full[0])
 
-    def _require(self, paths: Sequence[str]) -> None:
+    def require(self, parts: Sequence[VolumePart]) -> None:
+        """Refuse to back up what does not exist.
+
+        Raises:
+            BackupError: a declared path does not.
+        """
         script = 'for path; do test -e "$path" || echo "$path"; done'
-        missing = self._run(["sh", "-c", script, "ccci", *paths]).text.split()
+        missing = self._run(["sh", "-c", script, "ccci", *_all_paths(parts)]).text.split()
         if missing:
             raise BackupError(
                 f"the labels name what does not exist: {', '.join(missing)}",

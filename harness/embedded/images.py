@@ -28,13 +28,14 @@ from harness.embedded import image_cache, image_layers, rootfs
 from harness.embedded.image_definitions import Definition, find, shipped, split
 from harness.errors import DiskFullError, EngineError, ImageError
 
-__all__ = ["StandIn", "ensure", "ensure_toolbox", "find", "provide", "purge"]
+__all__ = ["StandIn", "ensure", "ensure_own", "find", "provide", "purge"]
 
 PREFIX = "localhost/cc-ci"
 LABEL_NAME = "ccci.stand-in"
 LABEL_KEY = "ccci.key"
 LABEL_PACKAGES = "ccci.packages"
 TOOLBOX = "toolbox"
+BACKUPBOT = "backupbot"
 _FORMAT = 1  # raise it when the same definition is to become another image
 _NO_ROOM = "no space left on device"
 
@@ -95,20 +96,26 @@ def ensure(
     return provide(client, definition, image, cache=cache, lock_timeout=lock_timeout, say=say)
 
 
-def ensure_toolbox(
-    client: docker.DockerClient, *, cache: Path, lock_timeout: float, say: Say
-) -> str:
-    """Make sure that the engine has the harness's own tools (restic, curl); return the reference.
+def ensure_own(
+    client: docker.DockerClient, name: str, *, cache: Path, lock_timeout: float, say: Say
+) -> StandIn:
+    """Make sure that the engine has an image of the harness's own, and return it.
 
     The reference is another one for each definition, so two checkouts never swap each other's.
+
+    Args:
+        client: a client of the engine.
+        name: `TOOLBOX` (restic, curl) or `BACKUPBOT`.
+        cache: the cache directory.
+        lock_timeout: seconds to wait for another run that builds the same image.
+        say: is told before anything that takes a while.
 
     Raises:
         Whatever `ensure` raises.
     """
-    definition = shipped()[TOOLBOX]
-    image = f"{TOOLBOX}:{key_of(definition)[:12]}"
-    found = provide(client, definition, image, cache=cache, lock_timeout=lock_timeout, say=say)
-    return found.reference
+    definition = shipped()[name]
+    image = f"{name}:{key_of(definition)[:12]}"
+    return provide(client, definition, image, cache=cache, lock_timeout=lock_timeout, say=say)
 
 
 def provide(

@@ -36,9 +36,11 @@ from harness.recipes.repo import Repo, clone
 SERVER = "default"  # abra's name for the engine that the environment leads to
 OVERRIDE = "cc-ci.yml"
 CALL_SECONDS = 120.0
+BACKUP_SECONDS = 1800.0
 DEPLOY_SECONDS = 600.0  # it may pull images; whether the app has settled is looked at by ourselves
 CLONE_SECONDS = 300.0
 QUIET = ("--no-input", "--offline")
+CHAOS = ("--chaos",)  # or abra would check the newest release out first
 UNWATCHED = ("--no-domain-checks", "--no-converge-checks")
 LIGHTWEIGHT = re.compile(r"\bR014\b|lightweight tag|annotated tag", re.IGNORECASE)
 NO_SERVER = re.compile(
@@ -142,6 +144,42 @@ class AbraPlatform:
         if self._app is not None:
             self._call("app", "undeploy", *QUIET, self.target.domain, seconds=CALL_SECONDS)
             self._call("app", "remove", *QUIET, "--force", self.target.domain, seconds=CALL_SECONDS)
+
+    def backup_create(self) -> tuple[int, str]:
+        """Have abra call the server's backup bot for this app; return its code and what it said.
+
+        Raises:
+            AbraError: it crashed, asked a question, or hung.
+        """
+        act = ("app", "backup", "create")
+        more = CHAOS if CHAOS[0] in self._help(*act) else ()
+        return self._call(*act, *QUIET, *more, self.target.domain, seconds=BACKUP_SECONDS)
+
+    def restore(self, snapshot: str) -> tuple[int, str]:
+        """Have abra call the backup bot to restore that snapshot; return its code and its words.
+
+        Raises:
+            AbraError: this version restores only the newest one; or it crashed, asked, or hung.
+        """
+        act = ("app", "restore")
+        known = self._help(*act)
+        if "--snapshot" not in known:
+            raise AbraError(
+                f"{self.abra} cannot be told which snapshot to restore",
+                cause="its `app restore` has no option --snapshot",
+                hint="--backup-driver restic restores by itself; or use another version of abra",
+                detail=known,
+            )
+        words = (*QUIET, *(CHAOS if CHAOS[0] in known else ()), "--snapshot", snapshot)
+        return self._call(*act, *words, self.target.domain, seconds=BACKUP_SECONDS)
+
+    def _help(self, *act: str) -> str:
+        """Return what abra says of one of its commands."""
+        said = self.abra.run(
+            *act, "--help", directory=self.directory, environ=self.environ,
+            timeout=CALL_SECONDS * self.factor,
+        )  # fmt: skip
+        return said.stdout
 
     def _checked_out(self, revision: Revision) -> Repo:
         """Return abra's own clone of the recipe, at that commit and with a clean tree."""

@@ -9,9 +9,11 @@ from harness.errors import (
     EXIT_ABORTED,
     EXIT_ERROR,
     EXIT_FAILED,
+    EXIT_LOCKED,
     EXIT_NOTHING_ASSERTED,
     EXIT_PASSED,
     HarnessError,
+    LockTimeoutError,
 )
 from harness.model import NOTHING_ASSERTED, Outcome, Stage, StageResult, TeardownResult
 
@@ -61,7 +63,11 @@ def conclude(
     """
     for result in stages:
         if result.outcome in BAD:
-            return replace(_verdict(result.outcome, result.stage, result.reason), kind=result.kind)
+            verdict = _verdict(result.outcome, result.stage, result.reason)
+            waited = result.kind == LockTimeoutError.__name__  # the bot's, which runs share
+            return replace(
+                verdict, kind=result.kind, exit_code=EXIT_LOCKED if waited else verdict.exit_code
+            )
     if stopped is not None:
         return Verdict(
             outcome=stopped.outcome, exit_code=stopped.exit_code, cause=str(stopped),

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 
@@ -30,20 +31,30 @@ def main(words: list[str]) -> int:
         say("abra version 0.10.0-stand-in")
         return 0
     parser = argparse.ArgumentParser()
-    nouns = parser.add_subparsers(required=True)
-    verbs = nouns.add_parser("app").add_subparsers(dest="verb", required=True)
-    for verb in ("new", "deploy", "undeploy", "remove"):
-        one = verbs.add_parser(verb)
-        one.add_argument("name")
-        one.add_argument("version", nargs="?")
-        for flag in ("no-input", "offline", "chaos", "force", "no-domain-checks"):
-            one.add_argument(f"--{flag}", action="store_true")
-        one.add_argument("--no-converge-checks", action="store_true")
-        one.add_argument("--server", default="default")
-        one.add_argument("--domain", default="")
+    verbs = parser.add_subparsers(required=True).add_parser("app").add_subparsers(required=True)
+    for verb, act in (
+        ("new", new), ("deploy", deploy), ("undeploy", undeploy), ("remove", remove),
+        ("restore", restore),
+    ):  # fmt: skip
+        command(verbs.add_parser(verb), act)
+    backups = verbs.add_parser("backup").add_subparsers(required=True)
+    command(backups.add_parser("create"), back_up)
+    command(backups.add_parser("snapshots"), snapshots)
     call = parser.parse_args(words)
-    acts = {"new": new, "deploy": deploy, "undeploy": undeploy, "remove": remove}
-    return acts[call.verb](call)
+    code: int = call.act(call)
+    return code
+
+
+def command(parser: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int]) -> None:
+    """Give one command its words and flags."""
+    parser.set_defaults(act=act)
+    parser.add_argument("name")
+    parser.add_argument("version", nargs="?")
+    for flag in ("no-input", "offline", "chaos", "force", "no-domain-checks", "no-converge-checks"):
+        parser.add_argument(f"--{flag}", action="store_true")
+    parser.add_argument("--server", default="default")
+    parser.add_argument("--domain", default="")
+    parser.add_argument("--snapshot", default="")
 
 
 def new(call: argparse.Namespace) -> int:
@@ -98,6 +109,41 @@ def remove(call: argparse.Namespace) -> int:
     """Forget the app."""
     settings_of(call.name).unlink()
     return 0
+
+
+def back_up(call: argparse.Namespace) -> int:
+    """Have the server's backup bot make a snapshot of the app."""
+    return bot("create", call.name)
+
+
+def snapshots(call: argparse.Namespace) -> int:
+    """Have the server's backup bot name the app's snapshots."""
+    return bot("snapshots", call.name)
+
+
+def restore(call: argparse.Namespace) -> int:
+    """Have the server's backup bot bring a snapshot back."""
+    return bot("restore", call.name, *([f"SNAPSHOT={call.snapshot}"] if call.snapshot else []))
+
+
+def bot(act: str, domain: str, *variables: str) -> int:
+    """Call the program of the one service that says it is a backup bot, in its container."""
+    services = docker("service", "ls", "-q", "--filter", "label=coop-cloud.backupbot.enabled")
+    if len(services.split()) != 1:
+        say(f"FATA {len(services.split())} services with label coop-cloud.backupbot.enabled")
+        return 1
+    service = docker("service", "inspect", services, "-f", "{{.ID}}")
+    container = docker("ps", "-q", "--filter", f"label=com.docker.swarm.service.id={service}")
+    argv = ["docker", "exec"]
+    for variable in (f"SERVICE={domain}", "MACHINE_LOGS=true", *variables):
+        argv += ["-e", variable]
+    words = [*argv, container, "/usr/bin/backup", "--", act]
+    return passed_on(proc.run(words, timeout=300, check=False))
+
+
+def docker(*words: str) -> str:
+    """Ask docker."""
+    return proc.run(["docker", *words], timeout=30).stdout.strip()
 
 
 def environment(domain: str, recipe: Path) -> dict[str, str]:

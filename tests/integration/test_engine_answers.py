@@ -8,8 +8,8 @@ import pytest
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.engine_proxy import EngineProxy
+from tests.integration.running import left, reaches, run_of, running
 from tests.integration.support import run_harness
-from tests.integration.test_dying import left, reaches, run_of, running
 
 
 @pytest.fixture(name="engine_socket")

@@ -41,7 +41,10 @@ def nginx(client: docker.DockerClient, cache_dir: Path) -> str:
 
 @pytest.fixture
 def toolbox(client: docker.DockerClient, cache_dir: Path) -> str:
-    return images.ensure_toolbox(client, cache=cache_dir, lock_timeout=LOCK_SECONDS, say=print)
+    own = images.ensure_own(
+        client, images.TOOLBOX, cache=cache_dir, lock_timeout=LOCK_SECONDS, say=print
+    )
+    return own.reference
 
 
 @pytest.fixture

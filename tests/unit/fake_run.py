@@ -375,7 +375,7 @@ def set_up(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(directory)
     monkeypatch.setattr("harness.context.settle", made.settle)
     monkeypatch.setattr("harness.context.read_stack", made.read)
-    monkeypatch.setattr("harness.backup_operations.run_hook", made.hook)
+    monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)
     monkeypatch.setattr(App, "http_get", lambda app: made.answer(app))  # noqa: PLW0108  or no app
     stop_the_clock(monkeypatch)

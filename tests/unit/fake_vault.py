@@ -9,7 +9,7 @@ from harness import proc
 from harness.docker.exec import ExecResult
 from harness.errors import ExecFailedError
 
-PLACES = ("/volumes", "/repository")
+PLACES = ("/volumes", "/repository", "/extracted")
 
 
 def nothing(_argv: Sequence[str]) -> str:

@@ -292,6 +292,41 @@ def test_an_app_without_settings_is_an_abra_that_is_not_understood(bench: Bench)
         bench.platform.deploy(bench.base())
 
 
+HELPS = """
+case "$*" in
+  *--help) echo 'Usage: {options}' ;;
+  *) echo called; exit {code} ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "chaos"), [("--snapshot string, --chaos", ["--chaos"]), ("--snapshot", [])]
+)
+def test_abra_has_the_bot_called_for_a_backup_and_for_a_named_restore(
+    bench: Bench, options: str, chaos: list[str]
+) -> None:
+    """Exactly these calls, with what this version says it knows; code and words are handed on."""
+    bench.says(HELPS.format(options=options, code=3))
+    assert bench.platform.backup_create() == (3, "called\n")
+    assert bench.platform.restore("0a1b") == (3, "called\n")
+    assert bench.calls() == [
+        ["app", "backup", "create", "--help"],
+        ["app", "backup", "create", *QUIET, *chaos, "made-1.test"],
+        ["app", "restore", "--help"],
+        ["app", "restore", *QUIET, *chaos, "--snapshot", "0a1b", "made-1.test"],
+    ]
+    assert "--help" not in bench.platform.log.read_text()
+
+
+def test_an_abra_that_restores_only_the_newest_snapshot_is_of_no_use(bench: Bench) -> None:
+    """Somebody else's backup may be newer; nothing is restored then."""
+    bench.says(HELPS.format(options="--target", code=0))
+    with pytest.raises(AbraError, match="cannot be told which snapshot to restore"):
+        bench.platform.restore("0a1b")
+    assert bench.calls() == [["app", "restore", "--help"]]
+
+
 def test_what_was_never_made_is_not_undeployed(bench: Bench) -> None:
     """A run that ended before its first deploy has nothing that abra knows of."""
     bench.platform.undeploy()

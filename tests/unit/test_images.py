@@ -309,7 +309,9 @@ def test_a_package_that_is_not_in_the_result_is_an_error(bench: Bench) -> None:
 def test_the_toolbox_is_known_by_its_key(bench: Bench) -> None:
     """Two checkouts with different toolboxes must not swap each other's."""
     client: Any = bench.engine
-    found = images.ensure_toolbox(client, cache=bench.cache, lock_timeout=0, say=print)
+    found = images.ensure_own(
+        client, images.TOOLBOX, cache=bench.cache, lock_timeout=0, say=print
+    ).reference
     key = images.key_of(shipped()["toolbox"])
     assert found == f"localhost/cc-ci/toolbox:{key[:12]}"
     assert bench.engine.images_by_name[found]["ccci.key"] == key

@@ -38,33 +38,23 @@ def test_every_volume_is_there_with_what_was_asked_for() -> None:
 
 
 class Repository:
-    """A repository whose snapshot was unpacked already, or was not."""
+    """A repository with one snapshot."""
 
-    def __init__(self, *, unpacked: bool) -> None:
-        self.unpacked = unpacked
-        self.done: list[str] = []
-
-    def holds(self, directory: str, path: str) -> bool:
-        """Whether there is that path."""
-        assert (directory, path) == ("/", "/extracted/id1")
-        return self.unpacked
-
-    def extract(self, identity: str) -> None:
-        """Unpack."""
-        self.done.append(identity)
+    def extract(self, identity: str) -> str:
+        """Unpack it, unless that was done before."""
+        return f"/extracted/{identity}"
 
     def files(self, directory: str) -> Mapping[str, int]:
         """List."""
-        assert directory == "/extracted/id1"
-        return {"/volumes/v/x": 1}
+        return {f"/volumes/v{directory}": 1}
 
 
-def test_a_snapshot_is_unpacked_once() -> None:
-    """An assertion has done so as a rule; restic takes most of a second for it."""
-    for unpacked, done in ((True, []), (False, ["id1"])):
-        repository = Repository(unpacked=unpacked)
-        view: Any = SimpleNamespace(
-            snapshot_ids={"n": "id1"}, repositories=lambda _, made=repository: made
-        )
-        assert inventory.files_in(view) == {"/volumes/v/x": 1}
-        assert repository.done == done
+def test_the_files_of_all_nodes_snapshots_are_listed() -> None:
+    """Each of its own node's repository."""
+    view: Any = SimpleNamespace(
+        snapshot_ids={"n": "id1", "m": "id2"}, repositories=lambda _: Repository()
+    )
+    assert inventory.files_in(view) == {
+        "/volumes/v/extracted/id1": 1,
+        "/volumes/v/extracted/id2": 1,
+    }

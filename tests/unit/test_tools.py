@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
+from harness import proc
 from harness.backups.labels import VolumePart
 from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, Repository, Snapshot
 from harness.errors import (
@@ -23,7 +24,7 @@ from harness.errors import (
     TestBedError,
 )
 from harness.model import Outcome
-from harness.tools import ATTEMPTS, ToolContainers
+from harness.tools import ATTEMPTS, SORTED, ToolContainers
 from tests.unit.fake_engine import stop_the_clock
 from tests.unit.fake_vault import FakeVault
 
@@ -314,6 +315,45 @@ def test_a_declared_path_that_is_not_there_fails_the_backup(repository: Reposito
     """It would be backed up as nothing, quietly."""
     with pytest.raises(BackupError, match="what does not exist: /volumes/v/sub"):
         repository.backup(parts("sub"), host="h")
+
+
+def test_a_snapshot_is_unpacked_once(tmp_path: Path) -> None:
+    """It is there for whoever looks next, but not before all of it is: restic takes a second."""
+    targets: list[str] = []
+
+    def restic(argv: Sequence[str]) -> str:
+        assert list(argv[2:5]) == ["restore", "0a1b", "--target"]
+        targets.append(argv[5])
+        (tmp_path / argv[5].lstrip("/") / "volumes").mkdir(parents=True)
+        return ""
+
+    repository = Repository(target=FakeVault(tmp_path, restic).target)
+    assert repository.extract("0a1b") == repository.extract("0a1b") == "/extracted/0a1b"
+    assert targets == ["/extracted/0a1b.part"]
+    assert [path.name for path in (tmp_path / "extracted").iterdir()] == ["0a1b"]
+
+
+def test_a_bots_volumes_are_put_where_ours_would_be(tmp_path: Path) -> None:
+    """Without the directory that the engine keeps a volume's data in; nothing is left beside."""
+    place = tmp_path / "0a1b"
+    for volume in ("s_data", "s_a b"):
+        data = tmp_path / "0a1b.raw/var/lib/docker/volumes" / volume / "_data"
+        data.mkdir(parents=True)
+        (data / "file").touch()
+    (tmp_path / "0a1b.part/volumes").mkdir(parents=True)
+    proc.run(["sh", "-ec", SORTED, "ccci", str(place)], timeout=30)
+    found = sorted(str(path.relative_to(place)) for path in place.rglob("file"))
+    assert found == ["volumes/s_a b/file", "volumes/s_data/file"]
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_bots_snapshot_without_a_volume_is_refused(tmp_path: Path) -> None:
+    """Then it keeps them elsewhere, and an empty place would look like an empty backup."""
+    (tmp_path / "0a1b.raw").mkdir()
+    (tmp_path / "0a1b.part/volumes").mkdir(parents=True)
+    words = ["sh", "-ec", SORTED, "ccci", str(tmp_path / "0a1b")]
+    assert proc.run(words, timeout=30, check=False).code != 0
+    assert not (tmp_path / "0a1b").exists()
 
 
 CALLS: Mapping[str, Callable[[Repository], object]] = {

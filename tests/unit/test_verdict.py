@@ -1,5 +1,7 @@
 """One word for a run: the first thing that went wrong decides, and a skip is no pass."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.assertions.runner import judge
@@ -173,3 +175,12 @@ def test_the_first_bad_assertion_decides() -> None:
 def test_a_child_that_died_is_an_error_whatever_it_wrote() -> None:
     """Half of the assertions is not all of them."""
     assert judge([assertion(Outcome.PASSED)], "it died") == (Outcome.ERROR, "it died")
+
+
+def test_a_lock_that_a_stage_waits_for_in_vain_has_the_exit_code_of_locks() -> None:
+    """The backup bot is taken in the middle of a run; it is an error all the same."""
+    locked = replace(stage(Stage.BACKUP, Outcome.ERROR, "not free"), kind="LockTimeoutError")
+    got = conclude([stage(Stage.INSTALL, Outcome.PASSED), locked], asked=ALL)
+    assert (got.outcome, got.exit_code, got.stage) == (Outcome.ERROR, 5, "backup")
+    got = conclude([replace(locked, kind="EngineError")], asked=ALL)
+    assert got.exit_code == 3

@@ -1,12 +1,15 @@
-"""One suite for every platform: the same recipes, the same verdicts, for the same reasons.
+"""One suite for every platform and backup driver: the same recipes, verdicts and reasons.
 
-The platform `swarm` is what the truth table is written for (`tests/integration/test_truth.py`);
-here the others come to the same. What depends on who deploys is always run; `CONFORMANCE=all`, as
-`nox -s conformance` sets it, runs the whole table.
+The platform `swarm` with the driver `restic` is what the truth table is written for
+(`tests/integration/test_truth.py`); here the other ways come to the same. What depends on who
+deploys and who backs up is always run; `CONFORMANCE=all`, as `nox -s conformance` sets it, runs the
+whole table each way.
 """
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -22,41 +25,107 @@ AT_ONCE = 2
 # Rolled back, an old status, the same version, the head in the base's place, something over it, an
 # update that is over: these look at what a deploy did. The rest begins when it is done.
 OF_A_DEPLOY = {1, 2, 3, 4, 10, 11}
+# What a driver does itself: hooks and their ends, files, what a restore leaves. Labels are read by
+# the same assertions, whoever backs up.
+OF_A_BACKUP = {
+    *("empty-backup", "hook-fails-quietly", "hook-without-pipefail"),
+    *("no-op-restore", "restore-only-adds", "restore-hook-missing-program"),
+}
 EVERYTHING = os.environ.get("CONFORMANCE") == "all"
-CASES = tuple(case for case in cases.load() if EVERYTHING or case.lie in OF_A_DEPLOY)
+CASES = cases.load()
 CATALOGUE = Catalogue.load(ROOT / "recipes.txt")
 SAMPLES = [name for name in CATALOGUE.names if CATALOGUE.get(name).sample]
 
 
-@pytest.fixture(scope="module", name="path", params=PROGRAMS)
-def path_fixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH with an abra on it."""
-    return abra_on_path(request.param, tmp_path_factory.mktemp("abra") / "bin")
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A platform with a backup driver, and the program that is called abra, if one is."""
+
+    platform: str
+    driver: str
+    program: str = ""
+
+    def __str__(self) -> str:
+        """Return what it is called in a test's name."""
+        return "-".join(word for word in (self.platform, self.driver, self.program) if word)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What makes a run go this way."""
+        return {"CCCI_PLATFORM": self.platform, "CCCI_BACKUP_DRIVER": self.driver}
+
+    def decides(self, case: cases.Case) -> bool:
+        """Whether what the case comes to depends on this way."""
+        by_platform = self.platform == "abra" and case.lie in OF_A_DEPLOY
+        by_driver = self.platform == "swarm" and case.name in OF_A_BACKUP
+        return EVERYTHING or by_platform or by_driver
+
+
+WAYS = (
+    Way("swarm", "backupbot"),
+    *(Way("abra", "backupbot", program) for program in PROGRAMS),
+    *(Way("abra", "restic", program) for program in PROGRAMS if EVERYTHING),
+)
+
+
+@pytest.fixture(scope="module", name="way")
+def way_fixture(request: pytest.FixtureRequest) -> Way:
+    """The way that the test goes."""
+    way: Way = request.param
+    return way
+
+
+@pytest.fixture(scope="module", name="environ")
+def environ_fixture(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """What makes a run go that way; with abra on its PATH where that deploys."""
+    if not way.program:
+        return way.settings
+    path = abra_on_path(way.program, tmp_path_factory.mktemp("abra") / "bin")
+    return {**way.settings, "PATH": path}
 
 
 @pytest.fixture(scope="module", name="rows")
 def rows_fixture(
-    path: str, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+    way: Way,
+    environ: Mapping[str, str],
+    client: docker.DockerClient,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Mapping[str, runner.Row]:
     """What came of the lying recipes, which run two at a time."""
     came = runner.run_all(
-        CASES,
+        [case for case in CASES if way.decides(case)],
         client=client,
         output=tmp_path_factory.mktemp("conformance"),
         jobs=AT_ONCE,
         finished=lambda _row: None,
-        environ={"CCCI_PLATFORM": "abra", "PATH": path},
+        environ=environ,
     )
     return {row.case.name: row for row in came}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_lie_is_seen_through_whoever_deploys(
-    case: cases.Case, rows: Mapping[str, runner.Row]
+@pytest.fixture(scope="module", name="own")
+def own_fixture(
+    client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Call]:
+    """What came of a sample on the platform and with the driver that are the default, once."""
+    harness = Harness(client, tmp_path_factory.mktemp("own") / "runs")
+    return functools.cache(
+        lambda sample: harness(sample, "--platform", "swarm", "--backup-driver", "restic")
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "case"),
+    [(way, case) for way in WAYS for case in CASES if way.decides(case)],
+    ids=lambda one: str(one) if isinstance(one, Way) else one.name,
+    indirect=["way"],
+)
+def test_a_lie_is_seen_through_whoever_deploys_and_backs_up(
+    case: cases.Case, way: Way, rows: Mapping[str, runner.Row]
 ) -> None:
     """Word, stage, exit code and reason are those of the truth table, and nothing is left."""
     row = rows[case.name]
-    assert row.came.results["platform"] == "abra"
+    assert row.came.results["platform"] == way.platform
     assert row.ok, "\n".join([*row.problems, row.came.text])
 
 
@@ -70,11 +139,19 @@ def judged(call: Call) -> Sequence[tuple[str, str, str]]:
     ]
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str, indirect=True)
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_sample_is_judged_alike(sample: str, harness: Harness, path: str) -> None:
+def test_a_sample_is_judged_alike(
+    sample: str,
+    way: Way,
+    environ: Mapping[str, str],
+    harness: Harness,
+    own: Callable[[str], Call],
+) -> None:
     """Not just green twice: the same assertions were made, and each came to the same."""
-    abra = harness(sample, "--platform", "abra", PATH=path)
-    own = harness(sample, "--platform", "swarm")
-    assert (abra.code, own.code) == (0, 0), abra.text + own.text
-    assert abra.outcomes == own.outcomes
-    assert judged(abra) == judged(own)
+    call, usual = harness(sample, **environ), own(sample)
+    assert (call.code, usual.code) == (0, 0), call.text + usual.text
+    assert call.results["platform"] == way.platform
+    assert call.stage("backup")["facts"]["driver"] == way.driver
+    assert call.outcomes == usual.outcomes
+    assert judged(call) == judged(usual)

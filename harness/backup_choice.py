@@ -1,0 +1,69 @@
+"""Which driver backs the app up: what was asked for, or what goes with the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.backup_bots import SOCKET, BackupBots, ThroughAbra
+from harness.backups.bot import BotDriver, Caller, Direct
+from harness.backups.driver import Driver
+from harness.backups.native import ResticDriver
+from harness.embedded import images
+from harness.embedded.images import StandIn
+from harness.platforms.abra import AbraPlatform
+from harness.platforms.base import Platform
+from harness.settings import Settings
+from harness.stack_locks import StackLocks, hold_shared
+from harness.testbed import TestBed, in_background
+from harness.tools import ToolContainers
+
+LOCK = "backup-bot"  # of the engine's bot, which all runs there share
+
+
+def driver_for(
+    settings: Settings,
+    platform: Platform,
+    *,
+    bed: TestBed,
+    held: StackLocks,
+    tools: ToolContainers,
+    work: Path,
+    say: Callable[[str], None],
+) -> Driver:
+    """Return what backs up one run's app.
+
+    Args:
+        settings: what was asked for.
+        platform: what deploys the app; abra calls a bot by itself.
+        bed: the engine.
+        held: the run's locks, and its names.
+        tools: the run's tool containers.
+        work: a directory of this run's own, which goes with it.
+        say: is told of every wait and build.
+    """
+    by_abra = isinstance(platform, AbraPlatform)
+    if settings.backup_driver == "restic" or (settings.backup_driver == "auto" and not by_abra):
+        return ResticDriver()
+
+    def image() -> StandIn:
+        return images.ensure_own(
+            bed.client, images.BACKUPBOT, cache=settings.cache,
+            lock_timeout=settings.lock_timeout, say=say,
+        )  # fmt: skip
+
+    host, built = bed.engine.host, in_background(image)  # building takes as long as a stage
+    bots = BackupBots(
+        client=bed.client,
+        node=bed.nodes.own,
+        socket=host.removeprefix("unix://") if bed.engine.local else SOCKET,
+        target=held.target,
+        image=built.result,
+        lock=lambda: hold_shared(LOCK, held, settings, say=say),
+    )
+    caller: Caller = Direct(settings.timeout_factor)
+    if isinstance(platform, AbraPlatform):
+        caller = ThroughAbra(platform)
+    return BotDriver(
+        serving=bots.serving, caller=caller, node=bed.nodes.own, unpack=tools.unpack, scratch=work
+    )

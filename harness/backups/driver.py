@@ -1,0 +1,84 @@
+"""What a backup driver has to do, whatever program does it underneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.backups.labels import BackupSpec, VolumePart
+from harness.backups.restic import Repository
+from harness.docker.exec import ExecTarget
+from harness.model import Adaptation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRun:
+    """A hook that was run: of which service and label, and what it printed."""
+
+    service: str
+    label: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An app that is backed up or restored.
+
+    Args:
+        domain: the app's domain.
+        stack: its stack's name.
+        spec: what its labels ask for.
+        parts: the same by the id of the node that the volumes lie on.
+        vaults: by node, the repository as seen from a container that has the volumes mounted.
+        own_files: how many files on them are the harness's own, and no data of the app.
+        target: returns where commands for a service are run.
+        factor: multiplies every time-out.
+    """
+
+    domain: str
+    stack: str
+    spec: BackupSpec
+    parts: Mapping[str, tuple[VolumePart, ...]]
+    vaults: Mapping[str, Repository]
+    own_files: int
+    target: Callable[[str], ExecTarget]
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A backup that was made: the id of its snapshot on each node, its files and bytes, its hooks.
+
+    `adaptations` says what stood in for what a server has.
+    """
+
+    snapshots: Mapping[str, str]
+    files: int
+    size: int
+    hooks: tuple[HookRun, ...] = ()
+    adaptations: tuple[Adaptation, ...] = ()
+
+
+class Driver(Protocol):
+    """Backs apps up and restores them."""
+
+    @property
+    def name(self) -> str:
+        """What `--backup-driver` calls it."""
+
+    def back_up(self, job: Job) -> Made:
+        """Back an app up, with its hooks around it.
+
+        Raises:
+            BackupError: a hook failed, a declared path does not exist, or no file was found.
+            TestBedError: the driver itself failed.
+        """
+
+    def restore(self, job: Job, snapshots: Mapping[str, str]) -> tuple[HookRun, ...]:
+        """Bring back what those snapshots hold, by node, with the hooks around it.
+
+        Raises:
+            BackupError: a hook failed.
+            TestBedError: the driver itself failed.
+        """

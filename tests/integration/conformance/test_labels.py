@@ -1,0 +1,129 @@
+"""Labels by abra, read by us: the same recipe, commit and tree, deployed by abra and by ourselves.
+
+A stand-in writes what is told of abra; only the real one can show that it is so.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.abra.program import detect
+from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.docker.sweep import sweep
+from harness.embedded import samples
+from harness.platforms.abra import QUIET, UNWATCHED, AbraPlatform
+from harness.platforms.base import Revision, Target
+from harness.platforms.swarm import SwarmPlatform
+from harness.recipes.repo import Repo, clone
+from harness.settings import Settings
+from harness.testbed import TestBed
+from tests.integration.programs import PROGRAMS, abra_on_path
+
+RUN = "labels-test-1"
+Change = Callable[[Path], object]
+TREES: Mapping[str, Change] = {
+    "clean": lambda _recipe: None,
+    "changed": lambda recipe: (recipe / "README.md").write_text("Changed.\n"),
+    "untracked": lambda recipe: (recipe / "notes.txt").write_text("Nobody added it.\n"),
+}
+
+
+@dataclass(frozen=True)
+class Both:
+    """A recipe at one commit, and the two platforms."""
+
+    bed: TestBed
+    recipe: Repo
+    abra: AbraPlatform
+    swarm: SwarmPlatform
+
+    def labels(self, target: Target) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels below `coop-cloud.` of a stack's services, without the stack's name."""
+        wanted = {"label": f"{NAMESPACE_LABEL}={target.stack}"}
+        found = self.bed.client.api.services(filters=wanted)  # type: ignore[no-untyped-call]  # the stubs lack it
+        return {
+            raw["Spec"]["Name"].removeprefix(f"{target.stack}_"): {
+                key.replace(target.stack, "STACK"): value
+                for key, value in sorted(raw["Spec"]["Labels"].items())
+                if key.startswith("coop-cloud.")
+            }
+            for raw in found
+        }
+
+
+def target_of(name: str) -> Target:
+    """Return where one platform deploys."""
+    return Target(recipe="custom-html", run=RUN, scope="labels-test", domain=f"labels-{name}.test")
+
+
+@pytest.fixture(name="both", params=PROGRAMS)
+def both_fixture(
+    request: pytest.FixtureRequest, bed: TestBed, settings: Settings, tmp_path: Path
+) -> Iterator[Both]:
+    """A sample's head, to be deployed by both; all of it is removed afterwards."""
+    environ = {"PATH": abra_on_path(request.param, tmp_path / "bin"), "HOME": str(tmp_path)}
+    source = samples.materialise(
+        "custom-html", cache=settings.cache, lock_timeout=60, say=lambda _: None
+    )
+    recipe = clone(str(source), tmp_path / "recipe", timeout=60)
+    works = {name: tmp_path / name for name in ("abra", "swarm")}
+    for work in works.values():
+        work.mkdir()
+    abra = AbraPlatform(
+        abra=detect(environ, settings.cache), client=bed.client,
+        environ=bed.engine.environ(environ), target=target_of("abra"), work=works["abra"],
+        log=tmp_path / "abra.log", dnsrr=bed.dnsrr, images=bed.images,
+    )  # fmt: skip
+    swarm = SwarmPlatform(
+        client=bed.client, environ=bed.engine.environ({}), target=target_of("swarm"),
+        work=works["swarm"], dnsrr=bed.dnsrr, images=bed.images, deploy_flags=bed.deploy_flags,
+    )  # fmt: skip
+    try:
+        yield Both(bed, recipe, abra, swarm)
+    finally:
+        swept = sweep(bed.client, RUN, timeout=60)
+    assert swept.left == ()
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_a_chaos_deploy_has_the_labels_that_abra_writes(both: Both, tree: str) -> None:
+    """For a clean tree, a changed file and an untracked one; `+U` marks the latter two."""
+    commit = both.recipe.default_branch_commit()
+    both.recipe.checkout(commit)
+    head = Revision(directory=both.recipe.path, commit=commit, chaos=True)
+    both.abra.deploy(head)
+    TREES[tree](both.abra.directory / "recipes" / "custom-html")
+    done = both.abra.abra.run(
+        *("app", "deploy", *QUIET, *UNWATCHED, "--chaos", both.abra.target.domain),
+        directory=both.abra.directory, environ=both.abra.environ, timeout=60,
+    )  # fmt: skip
+    assert done.code == 0, done.stdout
+    TREES[tree](both.recipe.path)
+    both.swarm.deploy(
+        Revision(
+            directory=both.recipe.path, commit=commit, chaos=True, dirty=both.recipe.dirty()
+        )
+    )  # fmt: skip
+    ours, theirs = both.labels(both.swarm.target), both.labels(both.abra.target)
+    assert ours == theirs
+    marked = "" if tree == "clean" else "+U"
+    assert ours["app"]["coop-cloud.STACK.chaos-version"] == f"{commit[:8]}{marked}"
+    print(tree, ours)  # noqa: T201  the comparison, to be read with -s
+
+
+def test_a_pinned_release_has_the_labels_that_abra_writes(both: Both) -> None:
+    """No chaos, and no chaos-version."""
+    tag = both.recipe.releases()[-1].tag
+    commit = both.recipe.resolve(tag)
+    both.recipe.checkout(commit)
+    release = Revision(directory=both.recipe.path, commit=commit, chaos=False, tag=tag)
+    both.abra.deploy(release)
+    both.swarm.deploy(release)
+    ours = both.labels(both.swarm.target)
+    assert ours == both.labels(both.abra.target)
+    assert ours["app"]["coop-cloud.STACK.chaos"] == "false"
+    assert ours["app"]["coop-cloud.STACK.version"] == tag
+    assert "coop-cloud.STACK.chaos-version" not in ours["app"]
+    print("release", ours)  # noqa: T201  the same

@@ -1,0 +1,56 @@
+"""The harness beside a test, which waits for a moment of it and then does something to it."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+
+from harness.docker.sweep import RUN_LABEL, find
+from harness.errors import HarnessError
+from harness.waiting import Deadline, wait_for
+from tests.integration.support import ROOT, command, environment
+
+
+@contextmanager
+def running(output: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the harness beside the test; it is ended with the block if it still runs."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "printed.txt").open("wb") as printed:
+        process = subprocess.Popen(  # noqa: S603  the harness itself
+            command("run", *words, "--output", str(output)),
+            cwd=ROOT, env=environment(), stdout=printed, stderr=printed,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def reaches(output: Path, words: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the run has printed these words."""
+
+    def ended(_text: str) -> HarnessError | None:
+        return HarnessError("the run ended first") if process.poll() is not None else None
+
+    wait_for(
+        (output / "printed.txt").read_text,
+        what=f"'{words}'",
+        deadline=Deadline.after(120),
+        ready=lambda text: words in text,
+        failed=ended,
+    )
+
+
+def run_of(output: Path) -> str:
+    """Return the id of the only run below a directory."""
+    (directory,) = (path for path in output.iterdir() if path.is_dir())
+    return directory.name
+
+
+def left(client: docker.DockerClient, run: str) -> list[str]:
+    """Return what there is of a run."""
+    return [str(item) for item in find(client, f"{RUN_LABEL}={run}")]

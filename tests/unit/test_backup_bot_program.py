@@ -1,0 +1,312 @@
+"""The program of the harness's own backup bot, over an engine and a restic that only write down."""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.embedded.image_definitions import FOLDER, shipped
+
+PROGRAM = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "backup_bot.py"
+STACK = "made_test"
+# Says what it was asked, and answers from files beside it.
+RESTIC = """#!/bin/sh
+echo "$@" >> {here}/asked
+case "$1" in
+  cat) test -e {here}/made ;;
+  init) touch {here}/made ;;
+  snapshots) cat {here}/snapshots ;;
+  backup) test ! -e {here}/broken || {{ echo 'no room' >&2; exit 1; }} ;;
+esac
+"""
+
+
+def load() -> ModuleType:
+    """Return the program as a module."""
+    spec = importlib.util.spec_from_file_location("backup_bot", PROGRAM)
+    assert spec
+    assert spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def service(
+    name: str = "app",
+    labels: Mapping[str, str] | None = None,
+    *,
+    stack: str = STACK,
+    volumes: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a service as the engine describes it, which asks to be backed up."""
+    mounts = [
+        {"Type": "volume", "Source": f"{stack}_{volume}", "Target": target}
+        for volume, target in ({"data": "/data"} if volumes is None else volumes).items()
+    ]
+    ours = {"com.docker.stack.namespace": stack, "backupbot.backup": "true"}
+    given = {f"backupbot.{key}": value for key, value in (labels or {}).items()}
+    return {
+        "ID": f"id-{stack}-{name}",
+        "Spec": {
+            "Name": f"{stack}_{name}",
+            "Labels": ours | given,
+            "TaskTemplate": {"ContainerSpec": {"Mounts": mounts}},
+        },
+    }
+
+
+@dataclass
+class Bench:
+    """The program, a node's volumes, a restic, and what is deployed."""
+
+    program: ModuleType
+    here: Path
+    services: list[dict[str, Any]]
+    environ: dict[str, str] = field(default_factory=dict)
+    printed: list[str] = field(default_factory=list)
+    hooks: list[str] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def volumes(self) -> Path:
+        """Where the volumes lie."""
+        return self.here / "volumes"
+
+    def volume(self, name: str, *files: str) -> Path:
+        """Make a volume with these files."""
+        root = self.volumes / f"{STACK}_{name}" / "_data"
+        root.mkdir(parents=True)
+        for file in files:
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).write_text(file)
+        return root
+
+    def call(self, act: str, **environ: str) -> int:
+        """Call the program's act, as `main` does."""
+        bot = self.program.Bot(self.client, {**self.environ, **environ}, self.printed.append)
+        try:
+            getattr(bot, act)()
+        except self.program.BotError as error:
+            bot.say(str(error), level="ERROR")
+            return 1
+        return 0
+
+    @property
+    def asked(self) -> list[str]:
+        """What restic was asked, in order."""
+        return (self.here / "asked").read_text().splitlines()
+
+    @property
+    def client(self) -> Any:  # noqa: ANN401  stands in for a docker client
+        """The engine: its services, and a container for each that runs hooks."""
+
+        def run(argv: list[str]) -> tuple[int, bytes]:
+            self.hooks.append(argv[-1])
+            return self.codes.get(argv[-1], 0), f"said by {argv[-1]}".encode()
+
+        def found(filters: Mapping[str, str]) -> list[Any]:
+            assert filters["status"] == "running"
+            return [] if "gone" in filters["label"] else [SimpleNamespace(exec_run=run)]
+
+        return SimpleNamespace(
+            api=SimpleNamespace(services=lambda: self.services),
+            containers=SimpleNamespace(list=found),
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """An app with one volume that asks to be backed up."""
+    restic = tmp_path / "bin" / "restic"
+    restic.parent.mkdir()
+    restic.write_text(RESTIC.format(here=tmp_path))
+    restic.chmod(0o755)
+    (tmp_path / "asked").touch()
+    (tmp_path / "snapshots").write_text("null")
+    monkeypatch.setenv("PATH", f"{restic.parent}:{os.environ['PATH']}")
+    program = load()
+    monkeypatch.setattr(program, "VOLUMES", tmp_path / "volumes")
+    return Bench(program, tmp_path, [service()])
+
+
+def paths(bench: Bench, labels: Mapping[str, str]) -> list[str]:
+    """Return what is backed up of a service with these labels, below the node's volumes."""
+    one = service("app", labels, volumes={"data": "/var/data", "cache": "/cache"})
+    found = bench.program.Service.of(one).paths()
+    return [str(path.relative_to(bench.volumes)) for path in found]
+
+
+DATA, CACHE = f"{STACK}_data/_data", f"{STACK}_cache/_data"
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({}, [DATA, CACHE]),
+        ({"backup.volumes.cache": "false"}, [DATA]),
+        ({"backup.volumes.cache": "FALSE", "backup.volumes.data.path": "a, b/c"},
+         [f"{DATA}/a", f"{DATA}/b/c"]),
+        ({"backup.path": "/var/data/dump"}, [f"{DATA}/dump"]),
+        ({"backup.path": "/var/data/"}, [DATA]),
+        ({"backup.path": "/var"}, [DATA]),
+        ({"backup.path": "/var/database"}, []),
+    ],
+)  # fmt: skip
+def test_labels_say_which_paths_are_backed_up(
+    bench: Bench, labels: Mapping[str, str], expected: list[str]
+) -> None:
+    """Volumes left out, parts of one, and the old label's absolute paths."""
+    assert paths(bench, labels) == expected
+
+
+def test_an_app_is_backed_up_between_its_hooks(bench: Bench) -> None:
+    """Into a repository that is made the first time, with the stack as tag and host."""
+    root = bench.volume("data", "x")
+    hooks = {"backup.pre-hook": "dump", "backup.post-hook": "tidy"}
+    bench.services = [service("app", hooks), service("web", hooks, volumes={})]
+    assert bench.call("create", SERVICE="made.test") == 0
+    assert bench.hooks == ["dump", "dump", "tidy", "tidy"]
+    backup = f"backup --host {STACK} --tag {STACK} {root}"
+    assert bench.asked == ["cat config", "init", backup]
+    bench.call("create", SERVICE="made.test")
+    assert bench.asked[3:] == ["cat config", backup]
+
+
+def test_every_app_is_backed_up_where_none_is_named(bench: Bench) -> None:
+    """One that fails keeps no other from it, and the call has failed all the same."""
+    other = service(stack="a_test", volumes={"none": "/none"})
+    silent = service(stack="b_test")
+    silent["Spec"]["Labels"]["backupbot.backup"] = "false"
+    bench.volume("data", "x")
+    bench.services = [bench.services[0], other, silent]
+    assert bench.call("create") == 1
+    assert [line.split()[-1] for line in bench.asked if line.startswith("backup")] == [
+        str(bench.volumes / DATA)
+    ]
+    assert any("there is nothing at" in line for line in bench.printed)
+    assert bench.printed[-1] == "ERROR not backed up: a_test"
+
+
+@pytest.mark.parametrize(
+    ("labels", "code", "expected"),
+    [
+        ({"backup.pre-hook": "dump"}, 127, "backup.pre-hook of service app failed: `dump` in app"),
+        ({"backup.post-hook": "dump"}, 1, "backup.post-hook of service app failed"),
+    ],
+)
+def test_a_hook_that_fails_fails_the_backup(
+    bench: Bench, labels: Mapping[str, str], code: int, expected: str
+) -> None:
+    """With the words of the harness's own driver, and with what the hook has printed."""
+    bench.volume("data", "x")
+    bench.services, bench.codes = [service("app", labels)], {"dump": code}
+    assert bench.call("create", SERVICE="made.test", MACHINE_LOGS="true") == 1
+    first = json.loads(bench.printed[0])
+    assert first["level"] == "ERROR"
+    assert expected in first["message"]
+    assert f"ended with code {code}: said by dump" in first["message"]
+    assert any(line.startswith("backup") for line in bench.asked) is ("backup.post-hook" in labels)
+
+
+def test_a_hook_whose_service_has_no_container_fails(bench: Bench) -> None:
+    """It did not run, so whatever it was to dump is not there."""
+    gone = service("gone", {"backup.pre-hook": "dump"})
+    bench.services = [gone]
+    assert bench.call("create", SERVICE="made.test") == 1
+    assert "it has no container" in bench.printed[0]
+
+
+@pytest.mark.parametrize("act", ["create", "restore"])
+def test_an_app_that_asks_for_nothing_is_refused(bench: Bench, act: str) -> None:
+    """A backup of nothing would be taken for one."""
+    assert bench.call(act, SERVICE="other.test") == 1
+    assert bench.printed[-1] == "ERROR no service of other_test has the label backupbot.backup=true"
+
+
+def test_a_restic_that_fails_fails_the_backup(bench: Bench) -> None:
+    """With its own words."""
+    bench.volume("data", "x")
+    (bench.here / "broken").touch()
+    assert bench.call("create", SERVICE="made.test") == 1
+    assert bench.printed[0] == "ERROR restic backup failed: no room"
+
+
+def snapshots(bench: Bench, *ids: str) -> None:
+    """Let the repository hold these, the newest first, as no restic promises any order."""
+    found = [
+        {"id": one, "time": f"2026-01-0{number}", "paths": [str(bench.volumes / DATA)]}
+        for number, one in enumerate(ids, start=1)
+    ]
+    (bench.here / "snapshots").write_text(json.dumps(found[::-1]))
+
+
+@pytest.mark.parametrize(("wanted", "restored"), [("", "bb2"), ("latest", "bb2"), ("aa", "aa1")])
+def test_a_named_snapshot_is_restored(bench: Bench, wanted: str, restored: str) -> None:
+    """Or the newest one; what came later is gone before, and hooks stand around it."""
+    root = bench.volume("data", "later", "sub/later")
+    snapshots(bench, "aa1", "bb2")
+    hooks = {"restore.pre-hook": "stop", "restore.post-hook": "load"}
+    bench.services = [service("app", hooks)]
+    assert bench.call("restore", SERVICE="made.test", SNAPSHOT=wanted) == 0
+    assert bench.hooks == ["stop", "load"]
+    assert bench.asked == [f"snapshots --json --tag {STACK}", f"restore {restored} --target /"]
+    assert list(root.iterdir()) == []
+
+
+def test_a_snapshot_that_is_not_there_leaves_everything_as_it_is(bench: Bench) -> None:
+    """Nothing is removed for a restore that cannot be made."""
+    root = bench.volume("data", "x")
+    assert bench.call("restore", SERVICE="made.test", SNAPSHOT="cc") == 1
+    assert bench.printed == ["ERROR made_test has no snapshot cc"]
+    assert [path.name for path in root.iterdir()] == ["x"]
+
+
+def test_a_restore_needs_a_name(bench: Bench) -> None:
+    """Nobody wants to have all apps restored by a slip."""
+    assert bench.call("restore") == 1
+    assert bench.asked == []
+
+
+def test_snapshots_are_named_oldest_first(bench: Bench) -> None:
+    """Of the app, a line each."""
+    snapshots(bench, "aa1", "bb2")
+    assert bench.call("snapshots", SERVICE="made.test", MACHINE_LOGS="true") == 0
+    assert [json.loads(line)["snapshot_id"] for line in bench.printed] == ["aa1", "bb2"]
+
+
+def test_only_what_is_there_is_removed_before_a_restore(bench: Bench, tmp_path: Path) -> None:
+    """A file, a link and a directory; never what a link leads to."""
+    root = bench.volume("data", "file", "sub/file")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    (root / "link").symlink_to(tmp_path / "kept")
+    bench.program._empty(root)  # noqa: SLF001  what it leaves alone cannot be seen from outside
+    bench.program._empty(root / "none")  # noqa: SLF001  the same
+    assert list(root.iterdir()) == []
+    assert (tmp_path / "kept" / "file").exists()
+
+
+def test_the_image_calls_the_program_by_the_name_that_abra_uses() -> None:
+    """It is started by that name, too."""
+    definition = shipped()["backupbot"]
+    assert definition.links["/usr/bin/backup"] == "/usr/lib/backup_bot/backup_bot.py"
+    assert definition.cmd == ("/usr/bin/backup", "serve")
+    assert definition.repositories == ()
+
+
+@pytest.mark.parametrize("words", [[], ["explode"], ["--", "explode"]])
+def test_other_words_are_refused(
+    bench: Bench, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the exit code of a wrong call."""
+    with pytest.raises(SystemExit) as caught:
+        bench.program.main(words, {})
+    assert caught.value.code == 2
+    assert "usage: backup" in capsys.readouterr().err
