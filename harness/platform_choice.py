@@ -27,7 +27,6 @@ def abra_for(
     if settings.platform == "abra":
         return detect(environ, settings.cache)
     if not _has_server(environ):
-        say("platform  swarm: abra has no server of its own here")
         return None
     try:
         return detect(environ, settings.cache)

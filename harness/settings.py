@@ -146,9 +146,9 @@ OPTIONS = (
     Option(name="output", env="CCCI_OUTPUT", parse=_path, default=Path("runs"), metavar="DIR",
            help="where each run makes its directory (default: runs)"),
     Option(name="platform", env="CCCI_PLATFORM", parse=_choice("auto", "swarm", "abra"),
-           default="swarm", metavar="NAME",
+           default="auto", metavar="NAME",
            help="swarm: deploy natively; abra: have abra deploy; auto: abra where it and a server "
-           "of its own are there"),
+           "of its own are there, else swarm"),
     Option(name="backup_driver", env="CCCI_BACKUP_DRIVER",
            parse=_choice("auto", "restic", "backupbot"), default="auto", metavar="NAME",
            help="restic: back up natively; backupbot: have a backup bot do so, through abra where "
@@ -199,7 +199,7 @@ class Settings:
     keep: bool = False
     jobs: int = 1
     output: Path = Path("runs")
-    platform: str = "swarm"
+    platform: str = "auto"
     backup_driver: str = "auto"
     engine: str = "auto"
     cache: Path = Path("cc-ci")

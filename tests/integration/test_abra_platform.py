@@ -14,6 +14,7 @@ import pytest
 from harness import proc
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import RUN_LABEL, find
+from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.integration.support import ROOT, Call, RecipeRepo, command, environment, recipe_files
@@ -54,10 +55,12 @@ def test_every_stage_is_green_and_abra_did_it(harness: Harness, path: str) -> No
     assert call.directory
     log = (call.directory / "logs" / "abra.calls.log").read_text()
     asked = [line.partition(" ")[2] for line in log.splitlines() if "Z $ abra " in line]
-    verbs = ["app new", "app deploy", "app deploy", "app undeploy", "app remove"]
-    assert [" ".join(line.split()[2:4]) for line in asked] == verbs
+    verbs = ["new", "deploy", "deploy", "backup create", "restore", "undeploy", "remove"]
+    assert [line.partition(" --")[0] for line in asked] == [f"$ abra app {v}" for v in verbs]
     base = call.results["base"]["ref"]
-    assert [line.endswith(f" {base}") for line in asked] == [True, True, False, False, False]
+    assert [line.endswith(f" {base}") for line in asked] == [True, True, *[False] * 5]
+    snapshot = call.stage("backup")["facts"]["snapshot"]
+    assert f" --snapshot {snapshot} " in asked[4]
     assert "--chaos" not in asked[1]
     assert "--chaos" in asked[2]
     assert "--platform abra" in call.results["repeat"]
@@ -114,6 +117,25 @@ def reap(run: str) -> None:
     """Remove a run that was kept, as its user would."""
     done = proc.run(command("reap", run), timeout=120, cwd=ROOT, env=environment(), check=False)
     assert done.code == 0, done.stdout + done.stderr
+
+
+def test_an_app_that_is_there_already_is_never_touched(
+    harness: Harness, path: str, bed: TestBed
+) -> None:
+    """Somebody's own, under the domain that was asked for: abra is not even called."""
+    service = bed.client.services.create(  # type: ignore[no-untyped-call]  # the stubs lack it
+        bed.toolbox, name="somebodys_test_app", labels={NAMESPACE_LABEL: "somebodys_test"}
+    )
+    try:
+        call = harness("custom-html", "--platform", "abra", "--domain", "somebodys.test", PATH=path)
+        before = service.attrs["Version"]
+        service.reload()
+        assert service.attrs["Version"] == before
+    finally:
+        service.remove()
+    assert call.code == 2, call.text
+    assert "there is already a stack somebodys_test" in call.text
+    assert not call.directory
 
 
 def test_an_abra_that_is_missing_is_said_before_anything_is_touched(harness: Harness) -> None:

@@ -117,6 +117,28 @@ def test_it_is_installed_by_its_modules_name_at_a_fixed_revision(tmp_path: Path)
     assert calls(tmp_path)[-1] == ["install", f"{MODULE}@0.10.0-beta"]
 
 
+REPLACING = "The go.mod file for the module contains one or\n\tmore replace directives."
+
+
+def test_a_module_that_replaces_others_is_built_by_one_that_requires_it(tmp_path: Path) -> None:
+    """Go refuses to install such a one by its name; the module that asks for it is thrown away."""
+    cache = tmp_path / "cache"
+    body = f"""
+[ "$1" = install ] && {{ echo '{REPLACING}' >&2; exit 1; }}
+[ "$1" = build ] && printf '#!/bin/sh\necho abra version 0.10.0\n' > "$3" && chmod 755 "$3"
+pwd > {tmp_path}/place"""
+    make_abra(tmp_path, body, name="go")
+    found = install("1a2b", cache=cache, environ=environ_with(tmp_path), say=lambda _: None)
+    assert found.version == "0.10.0"
+    assert calls(tmp_path) == [
+        ["install", f"{MODULE}@1a2b"],
+        ["mod", "init", "cc-ci.invalid/abra"],
+        ["get", f"{MODULE}@1a2b"],
+        ["build", "-o", str(found.path), MODULE],
+    ]
+    assert not Path((tmp_path / "place").read_text().strip()).exists()
+
+
 @pytest.mark.parametrize(
     ("said", "cause"),
     [
