@@ -19,8 +19,7 @@ from harness.abra.program import Abra
 from harness.backup_choice import driver_for
 from harness.context import Context
 from harness.docker.faults import as_harness_error
-from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.docker.sweep import RUN_LABEL, find
+from harness.docker.sweep import RUN_LABEL
 from harness.embedded import samples
 from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
@@ -183,7 +182,7 @@ class Run:
             bed.client, cache=settings.cache, held=target.stack, shared=held.shared,
             nodes=bed.nodes, timeout=REAP_SECONDS, say=lambda line: say(f"left over  {line}"),
         )  # fmt: skip
-        refuse_foreign_stack(bed, target)
+        stack_locks.refuse_foreign_stack(bed, target)
         work = reaper.make_work(settings.cache, target)
         stack.callback(shutil.rmtree, work, ignore_errors=True)
         subject = self._subject = self._study(work)
@@ -390,18 +389,3 @@ class Run:
 def _shown(value: object) -> str:
     """Return a setting's value as it is typed."""
     return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
-    """Refuse to deploy over something that is there already, and is not ours to remove.
-
-    Raises:
-        UsageError: there is a stack of that name.
-    """
-    there = find(bed.client, f"{NAMESPACE_LABEL}={target.stack}", nodes=bed.nodes)
-    if there:
-        raise UsageError(
-            f"there is already a stack {target.stack}: {', '.join(str(item) for item in there)}",
-            cause="somebody deployed it, or an earlier run kept it on purpose",
-            hint="choose another --domain, or leave it out; `nox -s reap -- RUN` ends a kept run",
-        )

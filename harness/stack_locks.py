@@ -10,6 +10,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from harness import locks, reaper, swarm_lock
+from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.docker.sweep import find
+from harness.errors import UsageError
 from harness.platforms.base import Target
 from harness.settings import Settings
 from harness.testbed import TestBed
@@ -67,6 +70,21 @@ def hold(
     say(f"lock  {target.stack} is locked for all hosts of its Swarm")
     seen_by_all = replace(target, scope=shared.scope)
     return StackLocks(target=seen_by_all, shared=shared, file=file, lease=lease)
+
+
+def refuse_foreign_stack(bed: TestBed, target: Target) -> None:
+    """Refuse to deploy over something that is there already, and is not ours to remove.
+
+    Raises:
+        UsageError: there is a stack of that name.
+    """
+    there = find(bed.client, f"{NAMESPACE_LABEL}={target.stack}", nodes=bed.nodes)
+    if there:
+        raise UsageError(
+            f"there is already a stack {target.stack}: {', '.join(str(item) for item in there)}",
+            cause="somebody deployed it, or an earlier run kept it on purpose",
+            hint="choose another --domain, or leave it out; `nox -s reap -- RUN` ends a kept run",
+        )
 
 
 @contextmanager

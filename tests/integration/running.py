@@ -12,12 +12,14 @@ from harness.errors import HarnessError
 from harness.waiting import Deadline, wait_for
 from tests.integration.support import ROOT, command, environment
 
+PRINTED = "printed.txt"  # below a run's output: all that it printed
+
 
 @contextmanager
 def running(output: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run the harness beside the test; it is ended with the block if it still runs."""
     output.mkdir(parents=True, exist_ok=True)
-    with (output / "printed.txt").open("wb") as printed:
+    with (output / PRINTED).open("wb") as printed:
         process = subprocess.Popen(  # noqa: S603  the harness itself
             command("run", *words, "--output", str(output)),
             cwd=ROOT, env=environment(), stdout=printed, stderr=printed,
@@ -37,7 +39,7 @@ def reaches(output: Path, words: str, process: subprocess.Popen[bytes]) -> None:
         return HarnessError("the run ended first") if process.poll() is not None else None
 
     wait_for(
-        (output / "printed.txt").read_text,
+        (output / PRINTED).read_text,
         what=f"'{words}'",
         deadline=Deadline.after(120),
         ready=lambda text: words in text,

@@ -5,8 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,8 @@ from harness.docker.sweep import RUN_LABEL, find
 from harness.errors import HarnessError
 from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
+from tests.integration.running import PRINTED, running
 from tests.integration.support import ROOT, RecipeRepo, command, environment, recipe_files
-
-PRINTED = "printed.txt"
-
-
-@contextmanager
-def fleet(output: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the harness beside the test; it is ended with the block if it still runs."""
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / PRINTED).open("wb") as printed:
-        process = subprocess.Popen(  # noqa: S603  the harness itself
-            command("run", *words, "--output", str(output)),
-            cwd=ROOT, env=environment(), stdout=printed, stderr=printed,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
 
 
 def until(process: subprocess.Popen[bytes], what: str, so: Callable[[], bool]) -> None:
@@ -87,7 +68,7 @@ def test_four_runs_of_two_recipes_are_green_and_shown_in_order(
 ) -> None:
     """Each is a run of its own: stack, domain, directory, snapshot."""
     names = ("custom-html", "radicale", "custom-html", "radicale")
-    with fleet(tmp_path, *names, "--jobs", "4") as process:
+    with running(tmp_path, *names, "--jobs", "4") as process:
         code = process.wait(300)
     text = (tmp_path / PRINTED).read_text()
     assert code == 0, text
@@ -119,7 +100,7 @@ def test_one_that_fails_decides_and_hurts_no_other(
     broken.commit(recipe_files("1.0.0+1", **changes))
     output = tmp_path / "runs"
     words = ("custom-html", str(broken.path), "--jobs", "2", "--stages", "install")
-    with fleet(output, *words) as process:
+    with running(output, *words) as process:
         code = process.wait(300)
     text = (output / PRINTED).read_text()
     assert code == 1, text
@@ -139,7 +120,7 @@ def test_a_fleet_that_is_told_to_stop_removes_all_its_apps(
 ) -> None:
     """Those that run are aborted, the one that waits is not started."""
     names = ("custom-html", "radicale", "custom-html")
-    with fleet(tmp_path, *names, "--jobs", "2") as process:
+    with running(tmp_path, *names, "--jobs", "2") as process:
         until(process, "two deployments", lambda: deploying(tmp_path) == 2)
         process.send_signal(number)
         assert process.wait(120) == 130
@@ -157,7 +138,7 @@ def test_two_signals_leave_at_once_and_the_next_run_cleans_up(
 ) -> None:
     """Nothing runs on, and what is left is found by label."""
     output = tmp_path / "left"
-    with fleet(output, "custom-html", "radicale", "--jobs", "2") as process:
+    with running(output, "custom-html", "radicale", "--jobs", "2") as process:
         until(process, "two deployments", lambda: deploying(output) == 2)
         process.send_signal(signal.SIGINT)
         until(process, "the notice", lambda: "SIGINT: stopping" in (output / PRINTED).read_text())
@@ -176,7 +157,7 @@ def test_runs_notice_that_their_fleet_was_killed(
     client: docker.DockerClient, tmp_path: Path
 ) -> None:
     """They stop by themselves and clean up, so that nothing runs on unseen."""
-    with fleet(tmp_path, "custom-html", "radicale", "--jobs", "2") as process:
+    with running(tmp_path, "custom-html", "radicale", "--jobs", "2") as process:
         until(process, "two deployments", lambda: deploying(tmp_path) == 2)
         process.kill()
         process.wait(30)
@@ -194,7 +175,7 @@ def test_a_run_that_is_killed_is_an_error_beside_one_that_passes(
     """What is known of it is shown, with how to clean up."""
     output = tmp_path / "killed"
     words = ("custom-html", "radicale", "--jobs", "2", "--stages", "install")
-    with fleet(output, *words) as process:
+    with running(output, *words) as process:
         until(process, "two deployments", lambda: deploying(output) == 2)
         (victim,) = [
             pid for pid in processes(output)

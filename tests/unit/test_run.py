@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import locks, reaper, testbed
+from harness import locks, reaper, stack_locks, testbed
 from harness.__main__ import main
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.embedded import engine as engines
@@ -26,7 +26,6 @@ from harness.errors import (
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
 from harness.run import (
-    refuse_foreign_stack,
     run_one,
     target_for,
 )
@@ -92,11 +91,11 @@ def test_a_stack_that_is_there_already_is_not_ours() -> None:
     theirs = {NAMESPACE_LABEL: "made-0a1b2c3d_test"}
     other = one_of_each("other", {NAMESPACE_LABEL: "made"})
     bed: Any = SimpleNamespace(client=FakeEngine(other).client, nodes=None)
-    refuse_foreign_stack(bed, target())
+    stack_locks.refuse_foreign_stack(bed, target())
     engine = FakeEngine([*other, Thing(kind="volume", name="kept", labels=theirs)])
     bed.client = engine.client
     with pytest.raises(UsageError, match=r"already a stack .*: volume kept"):
-        refuse_foreign_stack(bed, target())
+        stack_locks.refuse_foreign_stack(bed, target())
     assert engine.removed == []
 
 
