@@ -56,8 +56,7 @@ class PageProxy:
         class Handler(_Handler):
             owner = proxy
 
-        server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-        server.daemon_threads, server.block_on_close = True, False
+        server = _Server((LOOPBACK, 0), Handler)
         self.port = int(server.server_address[1])
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
         try:
@@ -70,6 +69,13 @@ class PageProxy:
         """Ask the app, with not too many requests at a time."""
         with self._slots:
             return self.fetch(request)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads, block_on_close = True, False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a browser that leaves before it has its answer is no fault of anybody's."""
 
 
 class _Handler(BaseHTTPRequestHandler):

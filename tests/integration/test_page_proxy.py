@@ -1,6 +1,8 @@
 """The browser's only way out: to the app, to look, and nowhere else."""
 
 import http.client
+import socket
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from harness.docker.http import Request, Response
 from harness.errors import ContainerUnavailableError
 from harness.page_proxy import LOOPBACK, PageProxy
+from harness.waiting import Deadline, wait_for
 
 HOST = "made.test"
 
@@ -121,3 +124,27 @@ def test_a_head_has_no_body() -> None:
     """Else the next answer would begin in the middle."""
     status, _, body, _ = ask(App(answer()), method="HEAD")
     assert (status, body) == (200, b"")
+
+
+def test_a_browser_that_leaves_early_is_no_fault(capfd: pytest.CaptureFixture[str]) -> None:
+    """It closes what it no longer needs; the run's output has no traceback of that."""
+    gone = threading.Event()
+
+    def fetch(_: Request) -> Response:
+        assert gone.wait(5)
+        return answer(body=b"x" * (1 << 24))  # more than sockets hold, so it has to notice
+
+    proxy = PageProxy(host=HOST, fetch=fetch)
+    with proxy.serving():
+        leaving = socket.create_connection((LOOPBACK, proxy.port), timeout=5)
+        leaving.sendall(f"GET http://{HOST}/ HTTP/1.1\r\n\r\n".encode())
+        wait_for(_serving, what="the request", deadline=Deadline.after(5), ready=bool)
+        leaving.close()
+        gone.set()
+        for thread in _serving():
+            thread.join(5)
+    assert capfd.readouterr().err == ""
+
+
+def _serving() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if "process_request_thread" in one.name]
