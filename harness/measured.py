@@ -21,13 +21,16 @@ class StageResources:
     """What a stage took. `healthy_seconds` is None when the app did not get so far.
 
     `exact` says whether `memory` (by service) is the peak that the kernel kept; where it keeps
-    none, it is what was in use at the stage's end.
+    none, it is what was in use at the stage's end. `images` (by service) and `volumes` (by short
+    name) are what lay on the disk by then, in bytes.
     """
 
     stage: str
     healthy_seconds: float | None = None
     memory: Mapping[str, int] = field(default_factory=dict)
     exact: bool = True
+    images: Mapping[str, int] = field(default_factory=dict)
+    volumes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

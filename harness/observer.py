@@ -7,7 +7,7 @@ run: what could not be seen is said in the report.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,14 @@ class Seen:
     retries: tuple[Retry, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What lies on the disk after a stage: images by service, volumes by short name, in bytes."""
+
+    images: Mapping[str, int] = field(default_factory=dict)
+    volumes: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(kw_only=True)
 class Observer:
     """What was seen of one run; it grows while the run goes on.
@@ -47,17 +55,19 @@ class Observer:
         directory: the run's directory.
         local: whether the engine runs on this machine.
         pictures: whether pictures of the app's page are wanted.
+        mask: takes the run's secrets out of a text, and notes down that they were at a place.
     """
 
     operations: Operations
     directory: Path
     local: bool
+    mask: Callable[[str, str], str]
     pictures: bool = True
     screenshots: list[Screenshot] = field(default_factory=list)
     snapshot: tuple[VolumeContent, ...] = ()
     _memory: dict[Stage, dict[str, stats.Memory]] = field(default_factory=dict)
     _images: dict[str, int] = field(default_factory=dict)
-    _volumes: dict[str, int] = field(default_factory=dict)
+    _sizes: dict[Stage, Sizes] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
 
     def stage(self, result: StageResult) -> None:
@@ -65,21 +75,22 @@ class Observer:
         if result.outcome is Outcome.ERROR or not self.operations.reader:
             return
         self._try(f"memory in {result.stage}", lambda: self._measure(result.stage))
+        self._try(f"sizes in {result.stage}", lambda: self._weigh(result.stage))
         if result.stage is Stage.BACKUP and result.facts:
             self._try("what the snapshot holds", self._look_into_snapshot)
         if result.stage in SHOWN and self.pictures:
             self._try(f"a picture after {result.stage}", lambda: self._shoot(result.stage))
 
     def finish(self, results: tuple[StageResult, ...]) -> None:
-        """Look at the sizes of what is about to be removed."""
+        """Look at the sizes of all images that were deployed."""
         if self.operations.reader and all(one.outcome is not Outcome.ERROR for one in results):
-            self._try("sizes of images and volumes", lambda: self._weigh(results))
+            self._try("sizes of images", lambda: self._weigh_images(results))
 
     def findings(self, results: tuple[StageResult, ...]) -> Resources:
         """Return what the run took."""
         stages = []
         for one in results:
-            found = self._memory.get(one.stage, {})
+            found, sizes = self._memory.get(one.stage, {}), self._sizes.get(one.stage, Sizes())
             settled = one.stage is not Stage.CUSTOM and _settled(one)
             if not found and not settled:
                 continue
@@ -89,10 +100,13 @@ class Observer:
                     healthy_seconds=round(one.wait_seconds, 3) if settled else None,
                     memory={name: each.bytes for name, each in found.items()},
                     exact=all(each.exact for each in found.values()),
+                    images=sizes.images,
+                    volumes=sizes.volumes,
                 )
             )
+        last = list(self._sizes.values())[-1:] or [Sizes()]
         return Resources(
-            stages=tuple(stages), images=self._images, volumes=self._volumes,
+            stages=tuple(stages), images=self._images, volumes=last[0].volumes,
             notes=tuple(self._notes),
         )  # fmt: skip
 
@@ -130,15 +144,24 @@ class Observer:
         context = self.operations.context
         context.step(f"{stage}: a picture of the page")
         app = self.operations.app(stage)
-        self.screenshots.append(screenshot.take(app, self.directory, factor=context.factor))
+        self.screenshots.append(
+            screenshot.take(app, self.directory, mask=self.mask, factor=context.factor)
+        )
 
-    def _weigh(self, results: tuple[StageResult, ...]) -> None:
+    def _weigh(self, stage: Stage) -> None:
         context = self.operations.context
         stack = context.target.stack
+        images = {one.name: one.image for one in context.look().services}
+        sizes = stats.image_sizes(context.client, images.values())
+        volumes = stats.volume_sizes(context.nodes, stack)
+        self._sizes[stage] = Sizes(
+            images={name: sizes[image] for name, image in images.items() if image in sizes},
+            volumes={short_name(name, stack): size for name, size in volumes.items()},
+        )
+
+    def _weigh_images(self, results: tuple[StageResult, ...]) -> None:
         images = [str(image) for one in results for image in _images(one.facts.get("images"))]
-        self._images = dict(stats.image_sizes(context.client, images))
-        found = stats.volume_sizes(context.nodes, stack)
-        self._volumes = {short_name(name, stack): size for name, size in found.items()}
+        self._images = dict(stats.image_sizes(self.operations.context.client, images))
 
 
 def _images(images: Any) -> list[Any]:  # noqa: ANN401  a fact is any JSON value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.model import Outcome, Stage, StageResult
 from harness.recipes.catalogue import Entry
@@ -46,6 +47,20 @@ def repeat_command(
     if stages:
         words += ["--stages", ",".join(stages), "--keep"]
     return " ".join([*skip_variables(settings.skip_generic), nox, *map(_quoted, words)])
+
+
+def exact_command(
+    entry: Entry, settings: Settings, stages: Sequence[str], *, commit: str, nox: str = "nox"
+) -> str:
+    """Return the command that tests that very commit again, wherever a branch is by then.
+
+    It is empty where the repeating command does that already, and for a pull request: its number
+    leads to its head, and a commit without it would be another question (docs/security.md).
+    """
+    if settings.pr or not commit or commit in (settings.ref, entry.ref):
+        return ""
+    origins = {**settings.origins, "ref": "the run"}
+    return repeat_command(entry, replace(settings, ref=commit, origins=origins), stages, nox=nox)
 
 
 def _quoted(word: str) -> str:

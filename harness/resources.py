@@ -76,8 +76,14 @@ def compared(
 
 def _jumps(now: Resources, then: Resources, most: Mapping[str, float]) -> Iterator[Jump]:
     earlier = dict(_values(then))
+    # What both took of it in some stage says more than what was left of it in the end.
+    staged = {(m, subject) for (m, stage, subject), _ in _values(now) if stage} & {
+        (m, subject) for m, stage, subject in earlier if stage
+    }
     for (measure, stage, subject), value in _values(now):
         before = earlier.get((measure, stage, subject))
+        if not stage and (measure, subject) in staged:
+            continue
         if before is None or value - before <= LIMITS[measure].amount:
             continue
         factor = most.get(measure, float("inf"))
@@ -95,6 +101,8 @@ def _values(taken: Resources) -> Iterator[tuple[tuple[Measure, str, str], float]
             yield (Measure.HEALTHY, stage.stage, ""), stage.healthy_seconds
         for service, taken_bytes in stage.memory.items() if stage.exact else ():
             yield (Measure.MEMORY, stage.stage, service), taken_bytes
+        for volume, taken_bytes in stage.volumes.items():
+            yield (Measure.VOLUME, stage.stage, volume), taken_bytes
     # An image's name has its version in it; what is compared is the image, whatever its version.
     for image, taken_bytes in _by_repository(taken.images).items():
         yield (Measure.IMAGE, "", image), taken_bytes

@@ -37,7 +37,7 @@ from harness.pull_request import Change, ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import clone
-from harness.repeat import needed_for, repeat_command
+from harness.repeat import exact_command, needed_for, repeat_command
 from harness.report.leaks import Guard
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, plain, show_result
@@ -283,7 +283,7 @@ class Run:
         )
         self._observer = Observer(
             operations=operations, directory=self.directory, local=bed.engine.local,
-            pictures=settings.screenshots != "off",
+            mask=self.guard.mask, pictures=settings.screenshots != "off",
         )  # fmt: skip
         self._execution = Execution(
             plan=subject.plan,
@@ -341,6 +341,8 @@ class Run:
         verdict = judged(verdict, seen.resources)
         head = plan.head if plan else None
         base = plan.base if plan else None
+        again = needed_for(verdict.stage, stages, upgrades=bool(base))
+        nox = self.environ.get(LAUNCHER, "nox")
         return RunResult(
             run=self.target.run,
             recipe=self.target.recipe,
@@ -349,11 +351,9 @@ class Run:
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._began,
             verdict=verdict,
-            repeat=repeat_command(
-                self.entry,
-                self.settings,
-                needed_for(verdict.stage, stages, upgrades=bool(base)),
-                nox=self.environ.get(LAUNCHER, "nox"),
+            repeat=repeat_command(self.entry, self.settings, again, nox=nox),
+            repeat_exactly=exact_command(
+                self.entry, self.settings, again, commit=head.commit if head else "", nox=nox
             ),
             head=Revision(commit=head.commit, ref=head.ref, version=str(head.version or ""))
             if head

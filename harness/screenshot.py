@@ -1,8 +1,9 @@
 """A picture of the app's page, as a browser shows it: headless Chromium, where there is one.
 
 The page is other people's code. So the browser runs without privileges and always in its own
-sandbox, its only way out is a proxy that leads to the app and nowhere else, and nothing of it
-decides about a verdict. See docs/decisions/0019-report.md.
+sandbox, and its only way out is a proxy that leads to the app and nowhere else. Of what it shows
+one thing counts: a secret of the run in the page's text has been published. A picture cannot be
+masked, so then there is none. See docs/decisions/0019-report.md.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 from harness import proc, scratch
@@ -28,6 +30,8 @@ NOBODY = "nobody"
 SECONDS = 20.0
 SETTLED_MS = 3000  # of the page's own time, after which it is taken as it is
 MOST_BYTES = 3 * 1024**2
+MOST_TEXT = 2_000_000  # characters of a page's elements that are scanned for secrets
+SAID = 300  # characters of what a browser has to say for itself
 WIDTH, HEIGHT = 1280, 800
 DIRECTORY = "screenshots"
 PNG = b"\x89PNG\r\n"
@@ -56,8 +60,8 @@ class Browser:
         # What changes its user forgets that it was to end with its parent.
         return cls(argv=(setpriv, *ids, "--no-new-privs", "--pdeathsig=KILL", program))
 
-    def shoot(self, url: str, target: Path, *, port: int, timeout: float) -> None:
-        """Write a picture of that page to a file.
+    def shoot(self, url: str, target: Path, *, port: int, timeout: float) -> str:
+        """Write a picture of that page to a file, and return its elements as they are shown.
 
         Args:
             url: the page.
@@ -77,14 +81,21 @@ class Browser:
             picture = home / "page.png"
             argv = [*self.argv, *options(home, picture, port=port), url]
             env = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "LANG": "C.UTF-8"}
-            done = proc.run(argv, timeout=timeout, cwd=home, env=env, check=False, dies_too=True)
+            try:
+                done = proc.run(
+                    argv, timeout=timeout, cwd=home, env=env, check=False, dies_too=True
+                )
+            except ProcessError as error:  # its message has the whole command in it
+                what = f"the browser did not start, or was not done in {timeout:g} s"
+                raise ProcessError(what, code=error.code) from error
             found = _read(picture)
             if not found.startswith(PNG):
-                said = [line for line in done.stderr.splitlines() if "dbus" not in line]
+                said = [line for line in done.stderr.splitlines() if "dbus" not in line.lower()]
                 raise ProcessError(
                     "the browser took no picture", code=done.code, stderr="\n".join(said[-5:])
                 )
             target.write_bytes(found)
+            return done.stdout
 
 
 def _read(picture: Path) -> bytes:
@@ -121,15 +132,63 @@ def options(home: Path, picture: Path, *, port: int) -> Sequence[str]:
         f"--window-size={WIDTH},{HEIGHT}",
         f"--virtual-time-budget={SETTLED_MS}",
         f"--screenshot={picture}",
+        "--dump-dom",
     )
 
 
-def take(app: App, directory: Path, *, factor: float = 1.0) -> Screenshot:
+class _Text(HTMLParser):
+    """What of a page's elements may be seen: texts, as one, and the values of attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.values: list[str] = []
+        self._unseen = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._unseen = tag == "script"
+        self.values += [value for _, value in attrs if value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unseen = self._unseen and tag != "script"
+
+    def handle_data(self, data: str) -> None:
+        self.texts += [] if self._unseen else [data]
+
+
+def text_of(elements: str) -> str:
+    """Return the text of a page, with no element between its letters, and attributes' values."""
+    page = _Text()
+    page.feed(elements)
+    page.close()
+    return "\n".join(["".join(page.texts), *page.values])
+
+
+def withheld(elements: str, place: str, mask: Callable[[str, str], str]) -> str:
+    """Return why a picture must not be kept; empty when its page shows no secret.
+
+    Args:
+        elements: of the page, as HTML.
+        place: what the picture is called where a leak is told.
+        mask: takes the run's secrets out of a text, and notes down that they were at a place.
+    """
+    if not elements:
+        return "the browser did not tell the page's text, so it could not be scanned for secrets"
+    if len(elements) > MOST_TEXT:
+        return "the page is too long to be scanned for secrets"
+    text = text_of(elements)
+    return "" if mask(text, place) == text else "the page shows a secret of the run"
+
+
+def take(
+    app: App, directory: Path, *, mask: Callable[[str, str], str], factor: float = 1.0
+) -> Screenshot:
     """Take a picture of the app's page, and return where it is, or why there is none.
 
     Args:
         app: the app, which is up.
         directory: the run's directory.
+        mask: as of `withheld`.
         factor: multiplies the time-out.
     """
     service, none = app.facts.health.service, Screenshot(stage=str(app.facts.stage))
@@ -148,9 +207,12 @@ def take(app: App, directory: Path, *, factor: float = 1.0) -> Screenshot:
         target = directory / DIRECTORY / f"{none.stage}.png"
         target.parent.mkdir(exist_ok=True)
         with proxy.serving():
-            browser.shoot(none.url, target, port=proxy.port, timeout=SECONDS * factor)
+            page = browser.shoot(none.url, target, port=proxy.port, timeout=SECONDS * factor)
     except HarnessError as error:
-        return replace(none, said=f"{error.what} {error.detail}".strip())
+        return replace(none, said=f"{error.what} {error.detail}".strip()[:SAID])
+    if why := withheld(page, f"{DIRECTORY}/{target.name}", mask):
+        target.unlink()
+        return replace(none, said=f"the picture was not kept: {why}")
     refused = f"not asked: {', '.join(sorted(proxy.refused))}" if proxy.refused else ""
     return replace(none, file=f"{DIRECTORY}/{target.name}", said=refused)
 

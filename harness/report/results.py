@@ -79,6 +79,7 @@ class RunResult:
     retries: tuple[Retry, ...] = ()
     leaks: tuple[Leak, ...] = ()
     harness: str = ""
+    repeat_exactly: str = ""  # the same at the commit that was tested; empty where it is the same
 
     def scrubbed(self, scrub: Callable[[str], str]) -> RunResult:
         """Return the run with every text in it scrubbed; hooks and assertions print anything."""

@@ -14,7 +14,7 @@ from harness.errors import AbortedError, EngineError
 from harness.ledger import Ledger, Op
 from harness.measured import Resources, Retry, Screenshot
 from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult
-from harness.observer import Observer, retries
+from harness.observer import Observer, Sizes, retries
 from harness.platforms.base import Target
 from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_stack import STACK
@@ -42,13 +42,16 @@ class Watched:
         self.failing: dict[str, Exception] = {}
         context = SimpleNamespace(
             nodes=None, client=None, factor=1.0, step=lambda _: None,
-            target=SimpleNamespace(stack=STACK), look=lambda: SimpleNamespace(services=()),
+            target=SimpleNamespace(stack=STACK),
+            look=lambda: SimpleNamespace(services=(SimpleNamespace(name="app", image="a"),)),
         )  # fmt: skip
         view = SimpleNamespace(backup=SimpleNamespace(spec=None))
         operations: Any = SimpleNamespace(
             context=context, reader="reader1" if up else "", app=lambda _: view
         )
-        self.observer = Observer(operations=operations, directory=directory, local=True)
+        self.observer = Observer(
+            operations=operations, directory=directory, local=True, mask=lambda text, _: text
+        )
         for owner, name, gives in (
             (stats, "memory", {"app": Memory(bytes=7, exact=False)}),
             (stats, "image_sizes", {"a": 8}),
@@ -83,11 +86,12 @@ def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Watched:
 
 
 def test_each_stage_is_measured_and_two_are_photographed(watched: Watched) -> None:
-    """The snapshot is looked into once, after the backup; sizes are read at the end."""
+    """The snapshot is looked into once, after the backup; all images are weighed at the end."""
     results = tuple(result(stage) for stage in Stage)
+    measured = ["memory", "image_sizes", "volume_sizes"]
     assert watched.through(*results) == [
-        "memory", "take", "memory", "memory", "files_in", "contents", "memory", "take", "memory",
-        "image_sizes", "volume_sizes",
+        *measured, "take", *measured, *measured, "files_in", "contents", *measured, "take",
+        *measured, "image_sizes",
     ]  # fmt: skip
     found = watched.observer.findings(results)
     assert [(one.stage, one.healthy_seconds) for one in found.stages] == [
@@ -95,6 +99,9 @@ def test_each_stage_is_measured_and_two_are_photographed(watched: Watched) -> No
         ("custom", None),
     ]  # fmt: skip
     assert found.stages[0].memory == {"app": 7}
+    assert [(dict(one.images), dict(one.volumes)) for one in found.stages] == [
+        ({"app": 8}, {"data": 9})
+    ] * 5
     assert not found.stages[0].exact
     assert (found.images, found.volumes, found.notes) == ({"a": 8}, {"data": 9}, ())
 
@@ -132,7 +139,9 @@ def test_pictures_can_be_left_out(watched: Watched) -> None:
 def test_what_goes_wrong_while_looking_is_said_and_ends_nothing(watched: Watched) -> None:
     """Whatever it is; what comes next is looked at all the same."""
     watched.failing = {"memory": EngineError("no stats"), "take": KeyError("x")}
-    assert watched.through(result(Stage.INSTALL))[:2] == ["memory", "take"]
+    assert watched.through(result(Stage.INSTALL))[:4] == [
+        "memory", "image_sizes", "volume_sizes", "take",
+    ]  # fmt: skip
     first, second = watched.observer.findings(()).notes
     assert first == "memory in install: no stats"
     assert second.startswith("a picture after install: ")
@@ -154,7 +163,7 @@ def test_all_of_it_goes_into_the_result(watched: Watched, tmp_path: Path) -> Non
     (tmp_path / "made-1").mkdir()
     run(run="made-1", resources=then).write(tmp_path / "made-1")
     Ledger(tmp_path / "ledger.jsonl").note("again")
-    watched.observer.__dict__["_volumes"] = {"data": 40 << 20}
+    watched.observer.__dict__["_sizes"] = {Stage.INSTALL: Sizes(volumes={"data": 40 << 20})}
     seen = watched.observer.seen((result(Stage.INSTALL),), tmp_path)
     assert seen.resources is not None
     assert seen.resources.compared_with == "made-1"

@@ -7,7 +7,7 @@ import pytest
 
 from harness.model import Outcome, Stage, StageResult
 from harness.recipes.catalogue import Entry
-from harness.repeat import needed_for, repeat_command
+from harness.repeat import exact_command, needed_for, repeat_command
 from harness.settings import Settings
 
 MADE = Entry(name="made", source="/src/made", line=3)
@@ -53,6 +53,32 @@ def test_the_command_that_repeats_a_run(
     got = repeat_command(entry, asked, stages.split())
     assert got == command
     assert shlex.split(got) == shlex.split(command)
+
+
+COMMIT = "c" * 40
+
+
+@pytest.mark.parametrize(
+    ("entry", "settings", "command"),
+    [
+        (MADE, {}, f"nox -s e2e -- made --ref {COMMIT} --stages install --keep"),
+        (
+            MADE.at("dev"),
+            {"ref": "b"},
+            f"nox -s e2e -- made --ref {COMMIT} --stages install --keep",
+        ),
+        (MADE.at(COMMIT), {}, ""),
+        (MADE, {"ref": COMMIT}, ""),
+        (MADE, {"pr": "7"}, ""),
+    ],
+)
+def test_the_very_commit_can_be_tested_again(
+    entry: Entry, settings: Mapping[str, object], command: str
+) -> None:
+    """Wherever its branch is by then; a pull request's number is asked again."""
+    asked = Settings(**settings, origins=dict.fromkeys(settings, "x"))  # type: ignore[arg-type]
+    assert exact_command(entry, asked, ["install"], commit=COMMIT) == command
+    assert exact_command(entry, asked, ["install"], commit="") == ""
 
 
 def test_what_was_left_out_is_left_out_again() -> None:

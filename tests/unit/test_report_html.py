@@ -22,7 +22,7 @@ from harness.measured import (
     StageResources,
     VolumeContent,
 )
-from harness.model import Adaptation, Outcome, Stage, StageResult, TeardownResult
+from harness.model import Adaptation, Leak, Outcome, Stage, StageResult, TeardownResult
 from harness.report import html
 from harness.report.html import logs, view
 from harness.report.results import Revision, RunResult
@@ -117,7 +117,8 @@ def full(said: str = "said", **changes: Any) -> RunResult:  # noqa: ANN401  any 
                                    removed={said: 2}, left=(said,)),
         "diagnosis": (said,),
         "resources": Resources(
-            stages=(StageResources(stage="install", healthy_seconds=2.5, memory={said: 2 << 20}),),
+            stages=(StageResources(stage="install", healthy_seconds=2.5, memory={said: 2 << 20},
+                                   images={said: 7 << 20}, volumes={said: 9 << 20}),),
             images={said: 3 << 20}, volumes={said: 5 << 20}, compared_with=said, notes=(said,),
             jumps=(Jump(measure=Measure.MEMORY, subject=said, before=1.0, now=2.0, fails=True),),
         ),
@@ -126,6 +127,8 @@ def full(said: str = "said", **changes: Any) -> RunResult:  # noqa: ANN401  any 
                                    status=200, said=said),
                         Screenshot(stage="restore", said=said)),
         "retries": (Retry(at="2026-01-01T12:00:03+00:00", text=said),),
+        "leaks": (Leak(secret=said, encoding=said, place=said, count=1, known=said),),
+        "repeat_exactly": f"nox {said} --ref a",
     }  # fmt: skip
     stages = (
         stage(Stage.INSTALL, Outcome.PASSED, assertion(Outcome.PASSED, nodeid="g/t.py::test_good")),
@@ -193,10 +196,67 @@ def test_the_verdict_and_its_cause_come_first() -> None:
     sections = [found["id"] for found in page.all("section")]
     assert sections == [
         "verdict", "stages", "assertions", "page", "logs", "adaptations", "upgrade", "snapshot",
-        "resources", "retries", "repeat",
+        "resources", "secrets", "retries", "repeat",
     ]  # fmt: skip
     assert page.said.index(view.ANSWERS[Outcome.FAILED]) < page.said.index("Time line")
-    assert page.said.index("nox the cause") < page.said.index("Time line")
+    assert page.said.index("nox the cause --ref a") < page.said.index("Time line")
+    (link, *_) = page.all("a", href="#decisive")
+    assert link
+    (decisive,) = page.all("details", id="decisive")
+    assert decisive["data-nodeid"] == "r/t.py::test_bad[the cause]"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "link"),
+    [
+        ({"stage": "backup"}, "#stage-backup"),
+        ({"stage": "teardown"}, "#stages"),
+        ({"stage": ""}, "#stages"),
+    ],
+)
+def test_what_broke_is_one_click_away(verdict: Mapping[str, str], link: str) -> None:
+    """Where no assertion decided: the stage, or the time line."""
+    cause = Verdict(outcome=Outcome.ERROR, exit_code=3, cause="x", **verdict)
+    _, page = rendered(full(verdict=cause))
+    assert page.all("a", href=link)
+    assert not page.all("details", id="decisive")
+
+
+def test_what_grew_is_said_once() -> None:
+    """Of several stages the first, or the first that fails; the others are named behind it."""
+    jumps = [
+        Jump(measure=Measure.VOLUME, subject="data", stage=stage, before=1.0, now=3.0, fails=fails)
+        for stage, fails in (("install", False), ("upgrade", True), ("backup", True))
+    ]
+    other = Jump(measure=Measure.HEALTHY, subject="", stage="install", before=1.0, now=30.0)
+    run = full(resources=Resources(jumps=(*jumps, other), compared_with="x"))
+    (first, second) = view.warnings(run)
+    assert (first.fails, first.also, second.also) == (True, ("install", "backup"), ())
+    _, page = rendered(run)
+    assert "size of the volume data in upgrade: 3 B, was 1 B (3.0 times); also in" in page.said
+    assert "2 jumped" in page.said
+
+
+def test_sizes_stand_by_stage() -> None:
+    """Memory and images by service, volumes, and the wait."""
+    stages = (
+        StageResources(stage="install", healthy_seconds=1.0, memory={"app": 1}, images={"app": 2}),
+        StageResources(stage="custom", memory={"app": 3}, volumes={"data": 4}),
+    )
+    run = full(resources=Resources(stages=stages))
+    assert view.taken(run) == (
+        ("memory of app", (1, 3)), ("image of app", (2, None)), ("volume data", (None, 4)),
+    )  # fmt: skip
+    assert "volume data" in rendered(run)[1].said
+
+
+def test_where_a_secret_leaked_is_in_the_report() -> None:
+    """Also one that is known, which fails nothing and is masked all the same."""
+    leak = Leak(secret="admin", encoding="hex", place="logs/app.log", count=2, known="shown once")  # noqa: S106
+    _, page = rendered(full(leaks=(leak,)))
+    assert "logs/app.log" in page.said
+    assert "shown once" in page.said
+    assert "None was found." in rendered(full(leaks=()))[1].said
 
 
 def test_every_assertion_is_there_and_those_that_failed_are_open() -> None:

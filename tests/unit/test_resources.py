@@ -38,6 +38,24 @@ def jumps(now: Resources, then: Resources, **most: float) -> list[tuple[str, str
     return [(str(one.measure), one.subject, one.fails) for one in found.jumps]
 
 
+def grown(*volumes: int) -> Resources:
+    """Return what a run took whose volume was that large after each stage, in MiB."""
+    names = ("install", "upgrade", "backup")
+    stages = (
+        StageResources(stage=stage, volumes={"data": size * MIB})
+        for stage, size in zip(names, volumes, strict=False)
+    )
+    return Resources(stages=tuple(stages), volumes={"data": volumes[-1] * MIB})
+
+
+def test_a_volume_is_compared_stage_by_stage() -> None:
+    """What the upgrade blew up is told of it; the end is for runs that do not know their stages."""
+    found = compared(grown(20, 90, 20), green(grown(20, 20, 20)), most={})
+    assert [(one.stage, one.subject) for one in found.jumps] == [("upgrade", "data")]
+    older = green(replace(grown(20), stages=()))
+    assert [one.stage for one in compared(grown(20, 90), older, most={}).jumps] == [""]
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [

@@ -1,5 +1,6 @@
 """The picture's browser: never as root, never without its sandbox, never another way out."""
 
+import base64
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from harness import proc, screenshot
 from harness.docker.http import Response
 from harness.errors import ProcessError
-from harness.screenshot import PNG, Browser
+from harness.report.leaks import Guard
+from harness.screenshot import MOST_TEXT, PNG, Browser, withheld
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *programs: str, uid: int) -> None:
@@ -64,7 +66,7 @@ def shot(monkeypatch: pytest.MonkeyPatch, directory: Path, picture: Any) -> Path
         assert set(env) == {"PATH", "HOME", "LANG"}, "nothing of the run's own environment"
         assert rest == {"check": False, "timeout": 5, "dies_too": True}
         picture(cwd / "page.png")
-        return proc.Completed(argv=tuple(argv), code=1, stdout="", stderr="dbus: x\nNo sandbox!")
+        return proc.Completed(argv=tuple(argv), code=1, stdout="", stderr="DBus: x\nNo sandbox!")
 
     monkeypatch.setattr(proc, "run", run)
     target = directory / "t.png"
@@ -136,3 +138,50 @@ def test_the_page_is_the_front_page_if_there_is_one(
     proxy: Any = type("P", (), {"ask": staticmethod(lambda request: answers[request.path])})
     found, said = screenshot._page(proxy, "/health")  # noqa: SLF001  what decides
     assert (found, screenshot._no_page(said)) == (path, why)  # noqa: SLF001  as above
+
+
+def test_a_browser_that_is_not_done_in_time_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The report has no room for its whole command, and its complaints are no news of the app."""
+
+    def late(argv: list[str], **_: object) -> proc.Completed:
+        raise ProcessError(f"`{' '.join(argv)}` was still running", code=None, stderr="bus " * 99)
+
+    monkeypatch.setattr(proc, "run", late)
+    with pytest.raises(ProcessError) as caught:
+        Browser(argv=("b",)).shoot("http://made.test/", tmp_path / "t.png", port=99, timeout=5)
+    assert str(caught.value) == "the browser did not start, or was not done in 5 s"
+
+
+SECRET = "zq7-Kd93&hW0xYpL"  # noqa: S105  of no app
+SHOWN = [
+    SECRET.replace("&", "&amp;"),
+    "<b>zq7-</b><i>Kd93</i>&amp;<script>no()</script><p>hW0xYpL</p>",
+    '<input value="zq7-Kd93&amp;hW0xYpL">',
+    base64.b64encode(SECRET.encode()).decode(),
+]
+
+
+@pytest.mark.parametrize("body", SHOWN)
+def test_a_picture_of_a_secret_is_not_kept(body: str) -> None:
+    """A picture cannot be masked, so there is none, and the page's text has leaked it."""
+    guard = Guard(generated=lambda: {"admin": SECRET})
+    page = f"<html><body>{body}</body></html>"
+    assert "shows a secret" in withheld(page, "screenshots/install.png", guard.mask)
+    (leak,) = guard.leaks
+    assert (leak.secret, leak.place) == ("admin", "screenshots/install.png")
+
+
+@pytest.mark.parametrize("page", ["", "<p>x" * MOST_TEXT])
+def test_what_cannot_be_scanned_is_not_kept(page: str) -> None:
+    """A browser that tells nothing of the page, or a page without end."""
+    assert "scanned for secrets" in withheld(page, "p", Guard(generated=dict).mask)
+
+
+def test_a_picture_of_anything_else_is_kept() -> None:
+    """Also of a page whose script knows the secret: nobody sees that."""
+    guard = Guard(generated=lambda: {"admin": SECRET})
+    page = f"<html><script>login('{SECRET}')</script><p>hello</p></html>"
+    assert withheld(page, "p", guard.mask) == ""
+    assert guard.leaks == ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from harness.measured import Jump
 from harness.model import LEFT_OUT, Outcome, Stage, StageResult
 from harness.report.results import RunResult
 
@@ -59,6 +60,15 @@ class ServiceChanges:
     images: tuple[Change, ...]
     labels: tuple[Change, ...]
     same: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something that has grown too much, and in which other stages it had, too."""
+
+    said: str
+    fails: bool
+    also: tuple[str, ...]
 
 
 def first_line(text: str) -> str:
@@ -182,10 +192,45 @@ def _diff(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Chang
             yield Change(sign="+", text=f"{name}={after[name]}")
 
 
-def memory_table(result: RunResult) -> tuple[tuple[str, tuple[int | None, ...]], ...]:
-    """Return each service with its peak in each stage that was measured; None where it was not."""
-    if result.resources is None:
-        return ()
-    stages = result.resources.stages
-    names = sorted({name for stage in stages for name in stage.memory})
-    return tuple((name, tuple(stage.memory.get(name) for stage in stages)) for name in names)
+def taken(result: RunResult) -> tuple[tuple[str, tuple[int | None, ...]], ...]:
+    """Return each service's memory and image and each volume, with its bytes in each stage.
+
+    None stands where it was not there, or not measured.
+    """
+    stages = result.resources.stages if result.resources else ()
+    found = []
+    for what, measured in (
+        ("memory of", [stage.memory for stage in stages]),
+        ("image of", [stage.images for stage in stages]),
+        ("volume", [stage.volumes for stage in stages]),
+    ):
+        names = sorted({name for sizes in measured for name in sizes})
+        found += [(f"{what} {name}", tuple(one.get(name) for one in measured)) for name in names]
+    return tuple(found)
+
+
+def warnings(result: RunResult) -> tuple[Warned, ...]:
+    """Return what has jumped, once for all stages in which it had: the first one, or what fails."""
+    groups: dict[tuple[str, str], list[Jump]] = {}
+    for jump in result.resources.jumps if result.resources else ():
+        groups.setdefault((jump.measure, jump.subject), []).append(jump)
+    found = []
+    for jumps in groups.values():
+        shown = next((jump for jump in jumps if jump.fails), jumps[0])
+        also = [jump.stage for jump in jumps if jump is not shown]
+        found.append(Warned(said=str(shown), fails=shown.fails, also=tuple(also)))
+    return tuple(found)
+
+
+def decisive(result: RunResult) -> str:
+    """Return the nodeid of the assertion that decided the run, or empty where none did."""
+    return next(
+        (
+            one.nodeid
+            for stage in result.stages
+            if stage.stage == result.verdict.stage
+            for one in stage.assertions
+            if one.outcome in (Outcome.FAILED, Outcome.ERROR)
+        ),
+        "",
+    )
