@@ -6,6 +6,7 @@ folder `site` in the first of them, and its links to the runs beside it stay rig
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,10 @@ def write(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     runs, unread = index.refresh(out / INDEX, roots)
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     (out / "index.html").write_text(page.render(runs, out, made=made), errors="replace")
-    for row in page.rows(runs, out):
+    found = page.rows(runs, out)
+    data = {"made": made, "recipes": page.data(found)}
+    (out / "recipes.json").write_text(json.dumps(data, indent=2) + "\n")
+    for row in found:
         file, word = out / "badges" / row.badge, row.last.outcome
         file.with_name(f"{row.badge}.json").write_text(badges.badge_json(row.recipe, word))
         file.with_name(f"{row.badge}.svg").write_text(badges.badge_svg(row.recipe, word))

@@ -9,10 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model import Outcome
+from harness.model import Outcome, Stage
 from harness.report.results import RESULTS_FILE, RunResult, read
 
-VERSION = 1  # of the tables; an index of another version is made anew
+VERSION = 2  # of the tables; an index of another version is made anew
 # Settings that change where and how fast a run goes, and not what it comes to.
 INDIFFERENT = {
     *("output", "jobs", "cache", "keep", "lock", "lock_timeout", "run_timeout", "domain"),
@@ -20,7 +20,7 @@ INDIFFERENT = {
 }
 TABLE = """CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, changed INTEGER, run TEXT,
  recipe TEXT, started TEXT, seconds REAL, outcome TEXT, stage TEXT, cause TEXT, kind TEXT,
- head TEXT, same TEXT, stages TEXT)"""
+ head TEXT, same TEXT, stages TEXT, asked TEXT)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,7 @@ class Indexed:
         directory: where it is.
         same: what has to be equal for two runs to be expected to end alike; empty when the run
             did not get so far that its commit was known.
+        asked: the stages that were asked for, whether it got to them or not.
         kind: the kind of error that ended it, or empty.
     """
 
@@ -55,6 +56,7 @@ class Indexed:
     head: str
     same: str
     stages: tuple[StageTime, ...]
+    asked: tuple[str, ...]
 
 
 def refresh(file: Path, roots: Iterable[Path]) -> tuple[list[Indexed], list[str]]:
@@ -97,8 +99,18 @@ def _columns(result: RunResult) -> tuple[object, ...]:
     return (
         result.run, result.recipe, result.started, result.seconds, verdict.outcome, verdict.stage,
         verdict.cause, verdict.kind, result.head.commit if result.head else "", same(result),
-        json.dumps(stages),
+        json.dumps(stages), ",".join(_asked(result)),
     )  # fmt: skip
+
+
+def _asked(result: RunResult) -> tuple[str, ...]:
+    named = _value(result.settings.get("stages", ""))
+    return tuple(named.split(",")) if named else tuple(str(stage) for stage in Stage)
+
+
+def _value(setting: str) -> str:
+    """Return a setting without its origin, which stands behind it in brackets."""
+    return setting.rpartition(" (")[0]
 
 
 def same(result: RunResult) -> str:
@@ -106,9 +118,7 @@ def same(result: RunResult) -> str:
     if result.head is None:
         return ""
     settings = {
-        name: value.rpartition(" (")[0]
-        for name, value in result.settings.items()
-        if name not in INDIFFERENT
+        name: _value(value) for name, value in result.settings.items() if name not in INDIFFERENT
     }
     base = result.base.commit if result.base else ""
     what = [result.recipe, result.head.commit, base, result.platform, result.harness]
@@ -119,12 +129,14 @@ def _all(database: sqlite3.Connection) -> Iterator[Indexed]:
     # A run that was copied is there twice, and counts once.
     rows = database.execute(
         "SELECT path, run, recipe, started, seconds, outcome, stage, cause, kind, head, same, "
-        "stages FROM runs GROUP BY run ORDER BY started, run"
+        "stages, asked FROM runs GROUP BY run ORDER BY started, run"
     )
-    for path, run, recipe, started, seconds, outcome, stage, cause, kind, head, key, stages in rows:
+    for path, run, recipe, started, seconds, outcome, stage, cause, kind, head, key, *lists in rows:
+        stages, asked = lists
         yield Indexed(
             directory=Path(path).parent, run=run, recipe=recipe, started=started, seconds=seconds,
             outcome=Outcome(outcome), stage=stage, cause=cause, kind=kind, head=head, same=key,
+            asked=tuple(asked.split(",")),
             stages=tuple(
                 StageTime(stage=name, outcome=Outcome(word), seconds=took)
                 for name, word, took in json.loads(stages)

@@ -8,7 +8,7 @@ import re
 import statistics
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
@@ -27,9 +27,10 @@ SIGNS = {
     Outcome.FAILED: "✗",
     Outcome.ERROR: "!",
     Outcome.SKIPPED: "-",
-    Outcome.ABORTED: "□",
+    Outcome.ABORTED: "■",
 }
 LOWEST, HIGHEST = 4, 28  # of a bar, in pixels
+NAME_LENGTH = 100  # of a badge's file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class Row:
     link: str
     when: str
     median: float
-    cells: tuple[Cell | None, ...]
+    cells: tuple[Cell | str, ...]  # a text says why a stage has none
     bars: tuple[Bar, ...]
     flakes: Flakes
 
@@ -102,10 +103,10 @@ def _median(values: Sequence[float]) -> float:
     return statistics.median(values) if values else 0.0
 
 
-def _cell(runs: Sequence[Indexed], stage: Stage) -> Cell | None:
+def _cell(runs: Sequence[Indexed], stage: Stage) -> Cell | str:
     found = next((one for one in runs[-1].stages if one.stage == stage), None)
     if found is None:
-        return None
+        return _missing(runs[-1], stage)
     passed = [
         one.seconds
         for run in runs
@@ -116,6 +117,44 @@ def _cell(runs: Sequence[Indexed], stage: Stage) -> Cell | None:
         outcome=str(found.outcome), sign=SIGNS[found.outcome], seconds=found.seconds,
         median=_median(passed),
     )  # fmt: skip
+
+
+def _missing(run: Indexed, stage: Stage) -> str:
+    """Return why a run has no such stage: one that was ended early had it still before it."""
+    there, order = {one.stage for one in run.stages}, [str(one) for one in Stage]
+    last = max((order.index(one) for one in run.asked if one in order), default=-1)
+    early = not set(run.asked) <= there
+    return "not reached" if early and order.index(stage) <= last else "not asked for"
+
+
+def data(found: Sequence[Row]) -> list[dict[str, object]]:
+    """Return the page's rows as JSON values, for whoever makes something else of them."""
+    return [
+        {
+            "recipe": row.recipe,
+            "run": row.last.run,
+            "outcome": str(row.last.outcome),
+            "stage": row.last.stage,
+            "cause": row.last.cause,
+            "started": row.last.started,
+            "head": row.last.head,
+            "report": row.link,
+            "seconds": row.last.seconds,
+            "median": row.median,
+            "stages": {
+                str(stage): asdict(cell)
+                for stage, cell in zip(Stage, row.cells, strict=True)
+                if isinstance(cell, Cell)
+            },
+            "history": [bar.outcome for bar in row.bars],
+            "flakes": {
+                "count": row.flakes.count,
+                "compared": row.flakes.compared,
+                "owners": {str(owner): count for owner, count in row.flakes.owners.items()},
+            },
+        }
+        for row in found
+    ]
 
 
 def _bars(runs: Sequence[Indexed], out: Path) -> tuple[Bar, ...]:
@@ -141,7 +180,7 @@ def link(run: Indexed, out: Path) -> str:
 
 def file_name(recipe: str) -> str:
     """Return the name of a recipe's badge: nothing in it leads out of a directory."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", recipe).lstrip(".")
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", recipe[:NAME_LENGTH]).lstrip(".")
     changed = hashlib.sha256(recipe.encode(errors="replace")).hexdigest()[:8]
     return plain if plain == recipe else f"{plain}-{changed}"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EXIT_USAGE
-from harness.model import Outcome
+from harness.model import Outcome, Stage, StageResult
 from harness.report.results import Revision, RunResult
 from harness.report.verdict import Verdict
 from harness.site import index
 from harness.site.__main__ import main, write
 from harness.site.flakes import Owner, flakes
-from harness.site.page import file_name
+from harness.site.page import file_name, rows
 from tests.unit.test_leaks import RUN
 
 EVIL = "<script>alert(1)</script>"
@@ -115,10 +115,48 @@ def test_a_wrong_call_is_told(tmp_path: Path) -> None:
     assert main([str(tmp_path / "no")], {}) == EXIT_USAGE
 
 
-@pytest.mark.parametrize("name", ["../x", ".hidden", "..", "a/b", "é"])
+@pytest.mark.parametrize(
+    ("words", "came", "expected"),
+    [
+        ("", ["install", "upgrade"], ["not reached"] * 3),
+        ("", [], ["not reached"] * 5),
+        ("install", ["install"], ["not asked for"] * 4),
+        ("custom", ["install", "upgrade", "custom"], ["not asked for"] * 2),
+        ("upgrade", ["install"], ["not reached", *["not asked for"] * 3]),
+    ],
+)
+def test_a_stage_that_is_not_there_says_why(
+    tmp_path: Path, words: str, came: list[str], expected: list[str]
+) -> None:
+    """A run that was ended early did not leave the rest out: it never got there."""
+    settings = {"stages": f"{words} (--stages)"} if words else {}
+    stages = tuple(
+        StageResult(stage=Stage(one), outcome=Outcome.PASSED, op_seconds=2.0) for one in came
+    )
+    found = indexed(tmp_path, replace(run(1, **settings), stages=stages))
+    (row,) = rows(found, tmp_path)
+    assert [cell for cell in row.cells if isinstance(cell, str)] == expected
+
+
+def test_the_page_is_there_as_data(tmp_path: Path) -> None:
+    """Each recipe's last result, its stages, its history and its flakes; no path of the machine."""
+    stages = (StageResult(stage=Stage.INSTALL, outcome=Outcome.PASSED, op_seconds=2.0),)
+    indexed(tmp_path, *(replace(one, stages=stages) for one in (run(1), run(2, "failed"), run(3))))
+    write([str(tmp_path)], {})
+    text = (tmp_path / "site" / "recipes.json").read_text()
+    (recipe,) = json.loads(text)["recipes"]
+    assert (recipe["recipe"], recipe["run"], recipe["outcome"]) == ("made", "run3", "passed")
+    assert recipe["stages"]["install"]["median"] == 2.0
+    assert recipe["history"] == ["passed", "failed", "passed"]
+    assert recipe["flakes"] == {"count": 1, "compared": 3, "owners": {"recipe": 1}}
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("name", ["../x", ".hidden", "..", "a/b", "é", "a" * 300])
 def test_the_name_of_a_badge_is_a_plain_file(name: str) -> None:
     """Whatever a recipe is called; two that are written alike are not the same file."""
     got = file_name(name)
     assert Path(got).name == got
     assert not got.startswith(".")
     assert got not in ("", file_name(f"{name}x"))
+    assert len(f"{got}.json") < 255, "no file may have a longer one"
