@@ -9,6 +9,7 @@ import pytest
 
 from harness import testbed
 from harness.docker.sweep import RUN_LABEL, find
+from harness.screenshot import Browser
 from harness.settings import Settings
 from harness.testbed import TestBed
 from tests.integration.support import Call, run_harness
@@ -58,6 +59,15 @@ class Harness:
     def left(self, call: Call) -> list[str]:
         """Return what there still is of a call's run."""
         return [str(item) for item in find(self.client, f"{RUN_LABEL}={call.results['run']}")]
+
+
+@pytest.fixture(scope="session", name="browser")
+def browser_fixture() -> Browser:
+    """The browser of this machine; without one the test is skipped, and says why."""
+    found = Browser.find()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
 
 
 @pytest.fixture(name="harness")

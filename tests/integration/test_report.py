@@ -27,15 +27,6 @@ def test_it_says_what_it_likes():
 """
 
 
-@pytest.fixture(name="browser")
-def browser_fixture() -> Browser:
-    """The browser of this machine."""
-    found = Browser.find()
-    if isinstance(found, str):
-        pytest.skip(found)
-    return found
-
-
 def dom(browser: Browser, page: str) -> str:
     """Return a page's elements as they are once a browser has read it."""
     with tempfile.TemporaryDirectory() as name:
@@ -87,6 +78,49 @@ def test_a_browser_sees_all_of_it_and_runs_none_of_it(
     (taken,) = results["resources"]["stages"]
     assert taken["memory"]["app"] > 1 << 20
     assert taken["healthy_seconds"] > 0
+
+
+SHOWS_IT = """\
+    secrets: [admin_password]
+    command:
+      - sh
+      - -ec
+      - |
+        secret=$$(cat /run/secrets/admin_password)
+        page=/usr/share/nginx/html/index.html
+        echo "<title>page</title><p id=p></p>" > $$page
+        printf '<script>p.innerHTML = "%s".replace(/./g, "<b>$$&</b>")</script>' $$secret >> $$page
+        exec nginx -g 'daemon off;'
+    healthcheck:"""
+SECRETS = """
+secrets:
+  admin_password:
+    external: true
+    name: ${STACK_NAME}_admin_password_${SECRET_ADMIN_PASSWORD_VERSION}
+volumes:
+  content:
+"""
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_picture_that_shows_a_secret_is_not_kept(harness: Harness, tmp_path: Path) -> None:
+    """The app's page shows its password, put together by a script: *failed*, and no picture."""
+    repo = RecipeRepo.make(tmp_path / "shown")
+    files = recipe_files(
+        "1.0.0+1", **{"    healthcheck:": SHOWS_IT, "\nvolumes:\n  content:\n": SECRETS}
+    )
+    files[".env.sample"] += "SECRET_ADMIN_PASSWORD_VERSION=v1  # length=24\n"
+    repo.commit(files)
+    call = harness(str(repo.path), "--stages", "install", "--screenshots", "auto")
+    assert (call.code, call.results["verdict"]["outcome"]) == (1, "failed"), call.text
+    cause = call.results["verdict"]["cause"]
+    assert "admin_password in screenshots/install.png (plain)" in cause
+    (shown,) = call.results["screenshots"]
+    assert (shown["file"], shown["status"]) == ("", 200)
+    assert "shows a secret" in shown["said"]
+    assert call.directory is not None
+    assert not list(call.directory.rglob("*.png"))
+    assert "data:image" not in (call.directory / html.HTML_FILE).read_text()
 
 
 def test_should_an_escape_fail_the_policy_still_holds(browser: Browser) -> None:

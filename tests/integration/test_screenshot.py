@@ -4,8 +4,6 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
-
 from harness.docker.http import Request, Response
 from harness.page_proxy import LOOPBACK, PageProxy
 from harness.screenshot import PNG, Browser
@@ -21,11 +19,10 @@ fetch("file:///etc/passwd").then(r => r.text()).then(t => fetch("/leak?" + t));
 </script>"""
 
 
-def test_a_page_reaches_its_own_app_to_read_and_nothing_else(tmp_path: Path) -> None:
+def test_a_page_reaches_its_own_app_to_read_and_nothing_else(
+    browser: Browser, tmp_path: Path
+) -> None:
     """Not what listens on this host, not its files, not by another scheme."""
-    browser = Browser.find()
-    if isinstance(browser, str):
-        pytest.skip(browser)
     hits: list[str] = []
 
     class Bystander(BaseHTTPRequestHandler):
@@ -53,11 +50,12 @@ def test_a_page_reaches_its_own_app_to_read_and_nothing_else(tmp_path: Path) -> 
     try:
         with proxy.serving():
             target = tmp_path / "p.png"
-            browser.shoot("http://made.test/", target, port=proxy.port, timeout=60)
+            seen = browser.shoot("http://made.test/", target, port=proxy.port, timeout=60)
     finally:
         server.shutdown()
         server.server_close()
     assert hits == []
     assert target.read_bytes().startswith(PNG)
+    assert "<title>hostile</title>" in seen, "what the picture shows is told, too"
     assert {"GET /", "GET /own.png"} <= set(asked) <= {"GET /", "GET /own.png", "GET /favicon.ico"}
     assert proxy.refused == {"127.0.0.1", "localhost"}
