@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from harness import proc
 from harness.waiting import Deadline, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "docs" / "results.schema.json"
 RUN_SECONDS = 300.0
 
 COMPOSE = """\
@@ -132,6 +135,8 @@ def run_harness(output: Path, *words: str, prefix: Sequence[str] = (), **environ
     newest = max(directories, key=lambda path: path.stat().st_mtime) if directories else None
     written = newest / "results.json" if newest else None
     results = json.loads(written.read_text()) if written and written.exists() else {}
+    if results:
+        jsonschema.validate(results, json.loads(SCHEMA.read_text()))  # whatever the run came to
     return Call(code=done.code, text=done.stdout + done.stderr, results=results, directory=newest)
 
 

@@ -9,6 +9,7 @@ import pytest
 from harness.model import LEFT_OUT, Stage
 from tests.integration.conftest import Harness
 from tests.integration.support import RecipeRepo, recipe_files
+from tests.unit.test_junit import against_schema
 
 
 @pytest.mark.parametrize("recipe", ["custom-html", "radicale"])
@@ -33,6 +34,7 @@ def _check_files(directory: Path, recipe: str) -> None:
     ops = [entry["op"] for entry in entries if entry["event"] == "begin"]
     assert ops == ["deploy", "redeploy", "backup", "restore", "undeploy"]
     suites = ET.parse(directory / "junit.xml").getroot()  # noqa: S314  written by us
+    assert against_schema(suites) == []
     names = [suite.get("name") for suite in suites]
     assert names[:2] == [f"{recipe}.lint", f"{recipe}.install"]
     assert suites.get("failures") == suites.get("errors") == "0"
