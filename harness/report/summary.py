@@ -25,11 +25,11 @@ MARKS = {
     Outcome.ABORTED: "⏹️",
 }
 MEANING = {
-    Outcome.PASSED: "the recipe does what it says",
-    Outcome.FAILED: "the recipe is wrong",
-    Outcome.ERROR: "the test bed is wrong, nothing is said of the recipe",
-    Outcome.SKIPPED: "too little was asserted to say anything",
-    Outcome.ABORTED: "it was told to stop",
+    Outcome.PASSED: "you may merge: every stage that was asked for passed",
+    Outcome.FAILED: "do not merge: the recipe is wrong",
+    Outcome.ERROR: "no answer: the test bed is wrong, nothing is said of the recipe",
+    Outcome.SKIPPED: "no answer: too little was asserted to say anything",
+    Outcome.ABORTED: "no answer: it was told to stop",
 }
 # Control characters, and those that turn a line's direction around.
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -70,7 +70,7 @@ def render(result: RunResult) -> str:
         lines += ["", f"Teardown: **{result.teardown.outcome}** {span(result.teardown.reason)}"]
     left_out = [line for line in result.plan if line.startswith("left out")]
     lines += ["", *(f"- {span(line)}" for line in left_out)] if left_out else []
-    lines += ["", "Again:", "", block(result.repeat), ""]
+    lines += ["", "Again:", "", block(result.repeat_exactly or result.repeat), ""]
     return "\n".join(lines)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Outcome
+from harness.measured import Resources, StageResources
+from harness.model import Outcome, Stage
 from harness.report import html
 from harness.report.results import Revision, RunResult
 from harness.report.verdict import Verdict
@@ -68,10 +69,10 @@ def ended(outcome: Outcome, said: str = "said") -> RunResult:
     return full(said, verdict=Verdict(outcome=outcome, exit_code=1, cause=cause, stage=stage))
 
 
-def report(shown: Window, run: RunResult) -> Path:
+def report(shown: Window, run: RunResult, log: str = LOG) -> Path:
     """Write the run's report where the browser may read it."""
     path = shown.folder / "report.html"
-    path.write_text(html.render(run, {"app": LOG}), encoding="utf-8")
+    path.write_text(html.render(run, {"app": log}), encoding="utf-8")
     return path
 
 
@@ -125,6 +126,24 @@ def test_a_phone_answers_without_scrolling(shown: Window) -> None:
     for selector in (".answer", ".cause", ".see", ".command"):
         bottom = f"document.querySelector('#verdict {selector}').getBoundingClientRect().bottom"
         assert shown.value(bottom) < 844, selector
+
+
+def test_a_phone_shows_all_stages_and_whole_lines_of_logs(shown: Window) -> None:
+    """Nothing of these has to be pushed sideways to be read."""
+    stages = tuple(
+        StageResources(
+            stage=str(stage), healthy_seconds=123.4, memory={"app": 999 << 20},
+            volumes={"data": 999 << 20},
+        )
+        for stage in Stage
+    )  # fmt: skip
+    run = replace(ended(Outcome.FAILED), resources=Resources(stages=stages))
+    page = report(shown, run, f"{LOG}\n2026-01-01T12:00:04.6Z {'one after another ' * 20}")
+    shown.open(page, width=PHONE)
+    shown.value(OPEN_ALL)
+    wide = "[...document.querySelectorAll('.scroll, .log')].filter(o => o.scrollWidth > {})"
+    assert shown.value("document.querySelectorAll('.scroll, .log').length") > 3
+    assert shown.value(f"{wide.format('o.clientWidth')}.map(o => o.className)") == []
 
 
 def test_the_report_is_read_by_keyboard(shown: Window) -> None:

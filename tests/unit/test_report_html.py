@@ -210,15 +210,19 @@ def test_the_verdict_and_its_cause_come_first() -> None:
     ("verdict", "link"),
     [
         ({"stage": "backup"}, "#stage-backup"),
-        ({"stage": "teardown"}, "#stages"),
-        ({"stage": ""}, "#stages"),
+        ({"stage": ""}, "#secrets"),
     ],
 )
 def test_what_broke_is_one_click_away(verdict: Mapping[str, str], link: str) -> None:
-    """Where no assertion decided: the stage, or the time line."""
+    """Where no assertion decided: the stage, or what leaked, or what it took, or the time line."""
     cause = Verdict(outcome=Outcome.ERROR, exit_code=3, cause="x", **verdict)
     _, page = rendered(full(verdict=cause))
     assert page.all("a", href=link)
+    assert page.all("a", href="#resources") == []
+    unsaid = replace(cause, stage="")
+    assert rendered(full(verdict=unsaid, leaks=()))[1].all("a", href="#resources")
+    bare = full(verdict=unsaid, leaks=(), resources=None)
+    assert rendered(bare)[1].all("a", href="#stages")
     assert not page.all("details", id="decisive")
 
 
@@ -248,6 +252,18 @@ def test_sizes_stand_by_stage() -> None:
         ("memory of app", (1, 3)), ("image of app", (2, None)), ("volume data", (None, 4)),
     )  # fmt: skip
     assert "volume data" in rendered(run)[1].said
+
+
+def test_what_is_equal_stands_once() -> None:
+    """A ref that is the commit, and volumes that each stage has already."""
+    commit = "a" * 40
+    page = rendered(full(head=Revision(commit=commit, ref=commit), repeat_exactly=""))[1]
+    assert commit not in page.said.replace("--ref", "")
+    older = full(resources=Resources(volumes={"old": 1 << 20}))
+    assert "old" in rendered(older)[1].said
+    staged = StageResources(stage="install", volumes={"kept": 1})
+    both = full(resources=Resources(stages=(staged,), volumes={"kept": 1}))
+    assert rendered(both)[1].said.count("kept") == 1
 
 
 def test_where_a_secret_leaked_is_in_the_report() -> None:
@@ -314,6 +330,9 @@ def test_the_moment_of_failure_is_marked_in_each_log() -> None:
     found = logs.excerpt("app", LOG, when)
     assert [line.kind for line in found.lines] == [
         "task", "said", "near", "said", "moment", "said",
+    ]  # fmt: skip
+    assert [line.text for line in found.lines][1:3] == [
+        "12:00:01.000 early", "12:00:04.500 shortly before",
     ]  # fmt: skip
     _, page = rendered(full(), {"app": LOG})
     assert "12:00:05.000 r/t.py::test_bad[said]: failed" in page.said

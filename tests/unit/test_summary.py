@@ -54,7 +54,11 @@ def test_the_verdict_stands_first_and_the_command_last() -> None:
     """Three questions in ten seconds: may I merge, what broke, how do I see it."""
     text = summary.render(replace(RUN, verdict=failed()))
     assert text.splitlines()[0] == "### ❌ `made`: **failed** in upgrade"
+    assert text.splitlines()[2].startswith("Do not merge: the recipe is wrong.")
     assert text.index("why") < text.index("again")
+    exactly = summary.render(replace(RUN, repeat_exactly="the very commit"))
+    assert "the very commit" in exactly
+    assert "again" not in exactly
 
 
 def test_a_long_cause_is_cut() -> None:

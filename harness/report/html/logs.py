@@ -30,7 +30,11 @@ class Moment:
     @property
     def clock(self) -> str:
         """The time of day, UTC."""
-        return self.at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
+        return _clock(self.at)
+
+
+def _clock(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +112,12 @@ def excerpt(service: str, text: str, when: Moment | None) -> Excerpt:
 
 
 def _line(line: str, when: Moment | None) -> Line:
-    text = line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+    """Return a line with its time of day: a phone has no room for dates and nanoseconds."""
+    at = stamp(line)
+    said = line if at is None else f"{_clock(at)} {STAMP.sub('', line)}"
+    text = said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
     if line.startswith(TASK):
         return Line(text=text, kind="task")
-    at = stamp(line)
     if when is not None and at is not None and when.at - NEAR <= at <= when.at:
         return Line(text=text, kind="near")
     return Line(text=text)
