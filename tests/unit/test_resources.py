@@ -52,6 +52,8 @@ def test_a_volume_is_compared_stage_by_stage() -> None:
     """What the upgrade blew up is told of it; the end is for runs that do not know their stages."""
     found = compared(grown(20, 90, 20), green(grown(20, 20, 20)), most={})
     assert [(one.stage, one.subject) for one in found.jumps] == [("upgrade", "data")]
+    grew = compared(grown(20, 90), green(grown(20, 20)), most={})
+    assert [one.stage for one in grew.jumps] == ["upgrade"], "and not in the end once more"
     older = green(replace(grown(20), stages=()))
     assert [one.stage for one in compared(grown(20, 90), older, most={}).jumps] == [""]
 
