@@ -165,6 +165,20 @@ def test_the_report_is_read_by_keyboard(shown: Window) -> None:
     assert shown.value("document.activeElement.parentElement.open") is True
 
 
+def test_a_phone_tells_what_was_not_reached(shown: Window, tmp_path: Path) -> None:
+    """What was not asked for is no news there, and is left out."""
+    folder = shown.folder / tmp_path.name
+    for name, settings in (("stopped", {}), ("asked", {"stages": "install (--stages)"})):
+        run = replace(ended(Outcome.ABORTED), recipe=name, run=name, settings=settings)
+        (folder / name).mkdir(parents=True)
+        replace(run, stages=run.stages[:1]).write(folder / name)
+    write([str(folder)], {})
+    shown.open(folder / "site" / "index.html", width=PHONE)
+    said = "document.querySelector('#{}').innerText"
+    assert shown.value(said.format("stopped")).count("not reached") == 4
+    assert "not asked for" not in shown.value(said.format("asked"))
+
+
 def test_the_report_fetches_nothing(shown: Window) -> None:
     """No request besides the file itself; its own style is let in by its policy."""
     shown.open(report(shown, ended(Outcome.FAILED)), width=DESKTOP)
