@@ -104,6 +104,7 @@ def full(said: str = "said", **changes: Any) -> RunResult:  # noqa: ANN401  any 
         "images": {"app": "nginx:2", "worker": said},
         "hooks": [{"service": said, "label": "x", "output": said}],
         "install_steps": [said],
+        "driver": said,
     }
     fields: dict[str, Any] = {
         "recipe": said, "source": said, "domain": said, "run": said, "repeat": f"nox {said}",
@@ -252,6 +253,15 @@ def test_sizes_stand_by_stage() -> None:
         ("memory of app", (1, 3)), ("image of app", (2, None)), ("volume data", (None, 4)),
     )  # fmt: skip
     assert "volume data" in rendered(run)[1].said
+
+
+def test_it_says_who_deployed_and_who_backed_up() -> None:
+    """A verdict of another program is another verdict."""
+    backup = stage(Stage.BACKUP, Outcome.PASSED, facts={"driver": "backupbot"})
+    text, _ = rendered(result(backup, platform="abra"))
+    assert ", platform abra, backed up by backupbot" in text
+    text, _ = rendered(result(stage(Stage.INSTALL, Outcome.PASSED)))
+    assert "backed up by" not in text
 
 
 def test_what_is_equal_stands_once() -> None:
