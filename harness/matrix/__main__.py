@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
-from harness.matrix import formats, selection, times
+from harness.matrix import files, formats, selection, times
 from harness.recipes.catalogue import Catalogue
-from harness.settings import Settings, command_parser
+from harness.settings import CommandParser, Settings, command_parser
 
 ROOT = Path(__file__).resolve().parents[2]
+KNOWN = sorted({*formats.FORMATS, *files.FILES})
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = ROOT) -> int:
@@ -25,33 +26,27 @@ def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = ROOT) -> 
 
 
 def _write(argv: Sequence[str], environ: Mapping[str, str], root: Path) -> int:
-    parser = command_parser("python -m harness.matrix", "Write the jobs of a CI.")
-    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="only these (default: all)")
-    parser.add_argument("--format", default="json", metavar="NAME", help=", ".join(formats.FORMATS))
-    parser.add_argument("--changed", default="", metavar="BASE...HEAD", help="what this touches")
-    parser.add_argument("--shards", default="0", metavar="N", help="in at most N cells")
-    parser.add_argument("--times", action="append", type=Path, metavar="DIR", help="earlier runs")
-    parser.add_argument("--plan", type=Path, metavar="FILE", help="for verify-matrix, besides")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
-    parser.add_argument("--allow-empty", action="store_true", help="0 when nothing is to be done")
-    asked = parser.parse_intermixed_args(list(argv))
-    if asked.format not in formats.FORMATS:
-        known = ", ".join(formats.FORMATS)
-        raise UsageError(f"there is no format '{asked.format}'", hint=f"known are: {known}")
-    if not asked.shards.isdecimal():
-        raise UsageError(f"'{asked.shards}' is no number of shards", hint="--shards 4")
+    asked = _parser().parse_intermixed_args(list(argv))
+    _refuse(asked.format, asked.shards, of_one_run=asked.changed or asked.within or asked.times)
     catalogue = Catalogue.load(root / selection.RECIPES_FILE)
     names = {catalogue.get(name).name for name in asked.recipes} or set(catalogue.names)
     if asked.changed:
         names &= set(selection.changed(root, catalogue, asked.changed))
-    before = times.measured(asked.times or [Settings.load([], environ).output])
+    if asked.within:
+        names &= _held_by(asked.within)
+    kept = asked.format in files.FILES
+    before = {} if kept else times.measured(asked.times or [Settings.load([], environ).output])
     cells = selection.cells(
         names, before, shards=int(asked.shards), most=formats.MOST.get(asked.format, 0)
     )
     if asked.plan:
         asked.plan.write_text(selection.to_json(cells) + "\n")
-    text = formats.FORMATS[asked.format](cells) + "\n"
+    if kept:
+        text = files.FILES[asked.format](cells, asked.recipes, int(asked.shards)) + "\n"
+    else:
+        text = formats.FORMATS[asked.format](cells) + "\n"
     if asked.out:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_text(text)
     else:
         sys.stdout.write(text)
@@ -59,6 +54,41 @@ def _write(argv: Sequence[str], environ: Mapping[str, str], root: Path) -> int:
         return EXIT_PASSED
     sys.stderr.write("cc-ci: nothing is selected\n  next: --allow-empty, if that may be\n")
     return EXIT_NOTHING_SELECTED
+
+
+def _parser() -> CommandParser:
+    parser = command_parser("python -m harness.matrix", "Write the jobs of a CI.")
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="only these (default: all)")
+    parser.add_argument("--format", default="json", metavar="NAME", help=", ".join(KNOWN))
+    parser.add_argument("--changed", default="", metavar="BASE...HEAD", help="what this touches")
+    parser.add_argument("--within", type=Path, metavar="PLAN", help="only what that plan has")
+    parser.add_argument("--shards", default="0", metavar="N", help="in at most N cells")
+    parser.add_argument("--times", action="append", type=Path, metavar="DIR", help="earlier runs")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="for verify-matrix, besides")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
+    parser.add_argument("--allow-empty", action="store_true", help="0 when nothing is to be done")
+    return parser
+
+
+def _refuse(form: str, shards: str, *, of_one_run: object) -> None:
+    if form not in KNOWN:
+        raise UsageError(f"there is no format '{form}'", hint=f"known are: {', '.join(KNOWN)}")
+    if not shards.isdecimal():
+        raise UsageError(f"'{shards}' is no number of shards", hint="--shards 4")
+    if form in files.FILES and of_one_run:
+        raise UsageError(
+            f"the file for {form} is kept in the repository, with all recipes in it",
+            cause="--changed, --within and --times differ from run to run, or between machines",
+            hint=f"nox -s matrix -- --format {form}; each run of it makes its own plan",
+        )
+
+
+def _held_by(plan: Path) -> set[str]:
+    try:
+        text = plan.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the plan {plan} cannot be read: {error}") from error
+    return {recipe for cell in selection.from_json(text, str(plan)) for recipe in cell.recipes}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The plan in the words of each CI. All of it is sorted: the same plan gives the same bytes."""
+"""The plan of a run in the words of each CI. Sorted: the same plan gives the same bytes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
+from harness.matrix.files import MINUTES
 from harness.matrix.selection import Cell, to_json
 
-MINUTES = 120  # of one cell; a run of the harness ends by itself after 60
-# GitHub refuses a matrix of more jobs; those that evaluate one as it does are kept to the same.
-MOST = {"github": 256, "forgejo": 256, "gitea": 256}
+# GitHub refuses a matrix of more jobs; Forgejo evaluates one as it does, and is kept to the same.
+MOST = {"github": 256, "forgejo": 256}
 RUN = "bin/nox -s e2e -- {recipes}"
 # Whether nothing may be planned was decided when the file was made.
 VERIFY = "bin/nox -s verify-matrix -- --plan plan.json --allow-empty {runs}"
@@ -27,9 +27,14 @@ def include(cells: Sequence[Cell]) -> str:
 def gitlab(cells: Sequence[Cell]) -> str:
     """Return a child pipeline: a job a cell, and the last one, which has all jobs' artifacts.
 
-    The last job is of a later stage and has no `needs`, of which there may only be fifty.
+    The last job is of a later stage and has no `needs`, of which there may only be fifty. Without
+    rules a child of a merge request's pipeline has no jobs.
     """
-    jobs: dict[str, Any] = {"stages": ["test", "verify"]}
+    jobs: dict[str, Any] = {
+        "stages": ["test", "verify"],
+        "workflow": {"rules": [{"when": "always"}]},
+        "default": {"interruptible": True},
+    }
     for cell in cells:
         jobs[f"cell {cell.name}"] = {
             "stage": "test",
@@ -44,56 +49,23 @@ def gitlab(cells: Sequence[Cell]) -> str:
         "timeout": "15 minutes",
         "script": [_plan(cells), VERIFY.format(runs="runs")],
     }
-    return _file([jobs])
+    head = "# Made by nox -s matrix. Do not edit: make it again.\n"
+    return (head + yaml.safe_dump(jobs, sort_keys=False, width=1000)).rstrip("\n")
 
 
-def woodpecker(cells: Sequence[Cell]) -> str:
-    """Return a workflow with an `include:` list, of which Woodpecker drops nothing."""
-    matrix = [{"CELL": cell.name, "RECIPES": " ".join(cell.recipes)} for cell in cells]
-    step = {
-        "name": "test",
-        "image": "bash",
-        "commands": ["bin/nox -s e2e -- ${RECIPES}"],
-    }
-    return _file(
-        [{"when": [{"event": ["push", "manual"]}], "matrix": {"include": matrix}, "steps": [step]}]
-    )
-
-
-def drone(cells: Sequence[Cell]) -> str:
-    """Return a pipeline for each cell, as Drone has no matrix."""
-    return _file(
-        [_pipeline(f"cell {c.name}", RUN.format(recipes=" ".join(c.recipes))) for c in cells]
-    )
-
-
-def _pipeline(name: str, command: str) -> Mapping[str, Any]:
-    return {
-        "kind": "pipeline", "type": "exec", "name": name,
-        "platform": {"os": "linux", "arch": "amd64"},
-        "trigger": {"event": ["push", "custom"]},
-        "steps": [{"name": "test", "commands": [command]}],
-    }  # fmt: skip
+def names(cells: Sequence[Cell]) -> str:
+    """Return the recipes in one line, for a shell."""
+    return " ".join(sorted(recipe for cell in cells for recipe in cell.recipes))
 
 
 def _plan(cells: Sequence[Cell]) -> str:
     return f"printf '%s' '{to_json(cells)}' > plan.json"  # names have no quote in them
 
 
-def _file(documents: Sequence[Mapping[str, Any]]) -> str:
-    head = "# Made by nox -s matrix. Do not edit: make it again.\n"
-    dump = yaml.safe_dump_all(
-        documents, sort_keys=False, width=1000, explicit_start=len(documents) > 1
-    )
-    return (head + dump).rstrip("\n")
-
-
 FORMATS: Mapping[str, Callable[[Sequence[Cell]], str]] = {
     "github": include,
     "forgejo": include,
-    "gitea": include,
     "gitlab": gitlab,
-    "woodpecker": woodpecker,
-    "drone": drone,
     "json": to_json,
+    "names": names,
 }

@@ -71,7 +71,7 @@ def changed(root: Path, catalogue: Catalogue, asked: str) -> tuple[str, ...]:
     paths = [path for path in listed.split("\0") if path]
     if any(_is_everybodys(path) for path in paths):
         return catalogue.names
-    touched = {path.split("/")[1] for path in paths if path.count("/") > 1}
+    touched = {path.split("/")[1] for path in paths if path.startswith("tests/")}
     if RECIPES_FILE in paths:
         touched |= _other_lines(root, catalogue, fork)
     return tuple(name for name in catalogue.names if name in touched)

@@ -84,14 +84,22 @@ def test_shards_are_balanced_by_time() -> None:
     ("files", "expected"),
     [
         ({"docs/x.md": "y"}, ()),
+        ({"docs/two/x.md": "y", "CHANGELOG.md": "y", "two": "y"}, ()),
+        ({".woodpecker/two/x.yml": "y", "benchmarks/two/x.py": "y"}, ()),
         ({"tests/two/test_install.py": ""}, ("two",)),
-        ({"tests/unit/test_x.py": ""}, ()),
+        ({"tests/unit/test_x.py": "", "tests/integration/two/x.py": ""}, ()),
+        ({"tests/lying/recipes/two/head/compose.yml": "", "tests/truth/two.py": ""}, ()),
+        ({"tests/three/test_install.py": ""}, ()),
         ({"recipes.txt": "# said\n" + LINES}, ()),
         ({"recipes.txt": LINES.replace("html", "html ref=main")}, ("one",)),
         ({"recipes.txt": LINES + "three sample:radicale\n"}, ("three",)),
         ({"harness/x.py": "x = 1"}, ("one", "two")),
         ({"tests/_generic/test_install.py": ""}, ("one", "two")),
         ({"tests/repo-local-approved.txt": ""}, ("one", "two")),
+        ({"harness/embedded/samples/two/compose.yml": ""}, ("one", "two")),
+        ({"pyproject.toml": ""}, ("one", "two")),
+        ({"noxfile.py": ""}, ("one", "two")),
+        ({"bin/nox": ""}, ("one", "two")),
     ],
 )
 def test_only_what_a_change_touches(
@@ -128,7 +136,7 @@ def test_an_empty_selection_has_its_own_code(project: Path) -> None:
     assert call(project, *words, "--allow-empty") == errors.EXIT_PASSED
 
 
-@pytest.mark.parametrize("form", ["github", "forgejo", "gitea", "json"])
+@pytest.mark.parametrize("form", ["github", "forgejo", "json"])
 def test_one_line_of_json_and_nothing_else(
     project: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,20 +182,61 @@ def test_the_plan_is_read_as_it_was_written(project: Path) -> None:
         selection.from_json("{}", "it")
 
 
-@pytest.mark.parametrize("form", ["gitlab", "woodpecker", "drone"])
-def test_a_generated_file_runs_every_recipe_once(form: str) -> None:
+def test_gitlabs_pipeline_runs_every_recipe_once() -> None:
     """It parses, and every recipe is named by exactly one job."""
     cells = [Cell(name=f"r{n}", recipes=(f"r{n}",)) for n in range(100)]
-    text = formats.FORMATS[form](cells)
-    documents = list(yaml.safe_load_all(text))
-    if form == "woodpecker":
-        found = [one["RECIPES"] for one in documents[0]["matrix"]["include"]]
-    elif form == "drone":
-        found = [one["steps"][0]["commands"][0].split()[-1] for one in documents]
-    else:
-        jobs = [job for name, job in documents[0].items() if name.startswith("cell ")]
-        found = [job["script"][0].split()[-1] for job in jobs]
-    assert found == [f"r{n}" for n in range(100)]
+    found = yaml.safe_load(formats.FORMATS["gitlab"](cells))
+    jobs = [job for name, job in found.items() if name.startswith("cell ")]
+    assert [job["script"][0].split()[-1] for job in jobs] == [f"r{n}" for n in range(100)]
+
+
+def test_names_are_one_line_for_a_shell(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cell of a file that is kept asks its run's plan what of it is to be tested."""
+    plan = project / "plan.json"
+    call(project, "--out", str(plan), "two")
+    words = ("--format", "names", "--within", str(plan))
+    assert call(project, *words) == errors.EXIT_PASSED
+    assert call(project, *words, "one", "--allow-empty") == errors.EXIT_PASSED
+    assert capsys.readouterr().out == "two\n\n"
+    assert call(project, *words, "one") == errors.EXIT_NOTHING_SELECTED
+
+
+@pytest.mark.parametrize("text", [None, "", "[]"])
+def test_a_plan_that_is_none_selects_nothing_and_is_refused(
+    project: Path, text: str | None
+) -> None:
+    """Else a cell whose plan was lost would be green."""
+    plan = project / "plan.json"
+    if text is not None:
+        plan.write_text(text)
+    assert call(project, "--format", "names", "--within", str(plan)) == errors.EXIT_USAGE
+
+
+@pytest.mark.parametrize("words", [("--changed", "HEAD...HEAD"), ("--times", "runs")])
+@pytest.mark.parametrize("form", ["gitea", "woodpecker", "drone"])
+def test_a_kept_file_holds_nothing_of_one_run(
+    project: Path, form: str, words: tuple[str, str]
+) -> None:
+    """It would leave recipes out for ever, or differ between machines."""
+    asked = ["--format", form, *words]
+    assert program.main(asked, {"HOME": str(project)}, project) == errors.EXIT_USAGE
+
+
+@pytest.mark.parametrize("form", [*formats.FORMATS, "gitea", "woodpecker", "drone"])
+def test_the_same_recipes_give_the_same_bytes(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In whatever order recipes.txt or the command line has them."""
+    said = []
+    for lines, asked in (("one two", ("one", "two")), ("two one", ("two", "one"))):
+        text = "".join(f"{name} sample:radicale\n" for name in lines.split())
+        (tmp_path / "recipes.txt").write_text(text)
+        for words in (asked, ()):
+            argv = ["--format", form, "--shards", "5", *words]
+            assert program.main(argv, {"HOME": str(tmp_path)}, tmp_path) == 0
+            said.append(capsys.readouterr().out)
+    assert said[0::2] == [said[0]] * 2
+    assert said[1::2] == [said[1]] * 2
 
 
 PLAN = (Cell(name="a", recipes=("a",)), Cell(name="rest", recipes=("b", "c")))
