@@ -4,7 +4,6 @@ One honest recipe and one that lies, so that one run shows a green cell, a red o
 that tells them apart.
 """
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from harness import proc
 from harness.embedded import samples
+from harness.testbed import TestBed
 from tests.integration.support import ROOT, environment
 
 SECONDS = 1500.0
@@ -42,12 +42,10 @@ def project_fixture(tmp_path: Path) -> Path:
     return project
 
 
-def runner(name: str) -> str:
-    """Return that program; the test is skipped where there is none."""
-    found = shutil.which(name)
-    if not found:
-        pytest.skip(f"{name} is not on PATH; docs/ci/README.md says what it showed")
-    return found
+def needs(program: str) -> pytest.MarkDecorator:
+    """Skip a test where that runner is not on PATH, before anything is made for it."""
+    reason = f"{program} is not on PATH; docs/ci/README.md says what it showed"
+    return pytest.mark.skipif(shutil.which(program) is None, reason=reason)
 
 
 def make(project: Path, form: str, place: str) -> None:
@@ -58,39 +56,47 @@ def make(project: Path, form: str, place: str) -> None:
     git(project, "commit", "--quiet", "--message", "two recipes")
 
 
-def execute(project: Path, *argv: str) -> proc.Completed:
-    """Run the runner, and look at what the last job says."""
-    done = proc.run(list(argv), timeout=SECONDS, cwd=project, env=environment(), check=False)
+def execute(project: Path, bed: TestBed, *argv: str) -> str:
+    """Run the runner, look at what the last job says, and return all that was said.
+
+    The engine is named, since a runner's jobs have a home of their own, and no engine in it.
+    """
+    env = environment(DOCKER_HOST=bed.engine.host)
+    done = proc.run(list(argv), timeout=SECONDS, cwd=project, env=env, check=False)
     said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     assert re.search(rf"passed +{HONEST} \(cell {HONEST}, ", said), said
     assert re.search(rf"failed +{LIAR} \(cell {LIAR}, ", said), said
     assert "2 planned, 2 reported, 0 wrong" in said, said
     assert done.code, said
-    return proc.Completed(argv=done.argv, code=done.code, stdout=said, stderr="")
+    return said
 
 
-@pytest.mark.usefixtures("bed")
-def test_woodpecker_executes_its_file(project: Path) -> None:
+@needs("woodpecker-cli")
+def test_woodpecker_executes_its_file(project: Path, bed: TestBed) -> None:
     """A step that fails stops no other one, and the workflow is red."""
-    program = runner("woodpecker-cli")
     make(project, "woodpecker", ".woodpecker/recipes.yml")
     head = git(project, "rev-parse", "HEAD").strip()
     execute(
         project,
-        *(program, "exec", "--backend-engine", "local", "--repo-path", str(project)),
+        bed,
+        *("woodpecker-cli", "exec", "--backend-engine", "local", "--repo-path", str(project)),
         *("--pipeline-event", "manual", "--commit-sha", head, "--commit-branch", "main"),
         ".woodpecker/recipes.yml",
     )
 
 
-@pytest.mark.usefixtures("bed")
-def test_gitlabs_runner_executes_the_pipeline_that_is_made(project: Path) -> None:
+@needs("gitlab-ci-local")
+def test_gitlabs_runner_executes_the_pipeline_that_is_made(project: Path, bed: TestBed) -> None:
     """Just the lying recipe's job and the last one fail."""
-    program = runner("gitlab-ci-local")
     make(project, "gitlab", ".gitlab-ci.yml")
     git(project, "remote", "add", "origin", "https://example.org/owner/recipes.git")
     said = execute(
-        project, program, "--shell-isolation", "--force-shell-executor", "--no-artifacts-to-source"
-    ).stdout
+        project,
+        bed,
+        "gitlab-ci-local",
+        "--shell-isolation",
+        "--force-shell-executor",
+        "--no-artifacts-to-source",
+    )
     failed = set(re.findall(r"(?m)^ *FAIL +(.*?) *$", said))
-    assert failed == {f"cell {LIAR}", "verify-matrix"}, os.linesep + said
+    assert failed == {f"cell {LIAR}", "verify-matrix"}, said
