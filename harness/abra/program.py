@@ -93,7 +93,7 @@ def detect(environ: Mapping[str, str], cache: Path, *, timeout: float = VERSION_
         raise AbraError(
             "there is no abra on this machine",
             cause="it is neither on PATH nor in the cache of this project",
-            hint=f"{INSTALL}, or put it on PATH; without it, leave out what needs it",
+            hint=f"{INSTALL}, or put it on PATH; --platform swarm needs none",
         )
     return inspect(path, environ, timeout=timeout)
 

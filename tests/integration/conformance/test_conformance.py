@@ -16,6 +16,7 @@ import docker
 import pytest
 
 from harness.recipes.catalogue import Catalogue
+from tests.integration.conformance.conftest import NAME
 from tests.integration.conftest import Harness
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.integration.support import ROOT, Call
@@ -61,6 +62,7 @@ class Way:
         return EVERYTHING or by_platform or by_driver
 
 
+USUAL = Way("swarm", "restic")
 WAYS = (
     Way("swarm", "backupbot"),
     *(Way("abra", "backupbot", program) for program in PROGRAMS),
@@ -105,15 +107,15 @@ def rows_fixture(
     return functools.cache(of)
 
 
-@pytest.fixture(scope="module", name="own")
-def own_fixture(
-    client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Call]:
-    """What came of a sample on the platform and with the driver that are the default, once."""
-    harness = Harness(client, tmp_path_factory.mktemp("own") / "runs")
-    return functools.cache(
-        lambda sample: harness(sample, "--platform", "swarm", "--backup-driver", "restic")
-    )
+@pytest.fixture(scope="module", name="go")
+def go_fixture(
+    environ: Callable[[Way], Mapping[str, str]],
+    client: docker.DockerClient,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Way, str], Call]:
+    """What came of a sample that went a way, once."""
+    harness = Harness(client, tmp_path_factory.mktemp("samples") / "runs")
+    return functools.cache(lambda way, sample: harness(sample, **environ(way)))
 
 
 @pytest.mark.parametrize(
@@ -122,10 +124,14 @@ def own_fixture(
     ids=lambda one: str(one) if isinstance(one, Way) else one.name,
 )
 def test_a_lie_is_seen_through_whoever_deploys_and_backs_up(
-    case: cases.Case, way: Way, rows: Callable[[Way], Mapping[str, runner.Row]]
+    case: cases.Case,
+    way: Way,
+    rows: Callable[[Way], Mapping[str, runner.Row]],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Word, stage, exit code and reason are those of the truth table, and nothing is left."""
     row = rows(way)[case.name]
+    record_property(NAME, (case.name, str(way), row.came.word))
     assert row.came.results["platform"] == way.platform
     assert row.ok, "\n".join([*row.problems, row.came.text])
 
@@ -145,13 +151,13 @@ def judged(call: Call) -> Sequence[tuple[str, str, str]]:
 def test_a_sample_is_judged_alike(
     sample: str,
     way: Way,
-    environ: Callable[[Way], Mapping[str, str]],
-    harness: Harness,
-    own: Callable[[str], Call],
+    go: Callable[[Way, str], Call],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Not just green twice: the same assertions were made, and each came to the same."""
-    call, usual = harness(sample, **environ(way)), own(sample)
+    call, usual = go(way, sample), go(USUAL, sample)
     assert (call.code, usual.code) == (0, 0), call.text + usual.text
+    record_property(NAME, (sample, str(way), call.results["verdict"]["outcome"]))
     assert call.results["platform"] == way.platform
     assert call.stage("backup")["facts"]["driver"] == way.driver
     assert call.outcomes == usual.outcomes
