@@ -7,12 +7,14 @@ the page asks of any other host is refused, and so is what might change somethin
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 from harness.docker.http import Request, Response
@@ -74,8 +76,10 @@ class PageProxy:
 class _Server(ThreadingHTTPServer):
     daemon_threads, block_on_close = True, False
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a browser that leaves before it has its answer is no fault of anybody's."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as the base
+        """Say nothing of a browser that left before it had its answer: that is nobody's fault."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -146,5 +146,18 @@ def test_a_browser_that_leaves_early_is_no_fault(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err == ""
 
 
+def test_a_fault_of_our_own_is_not_hidden(capfd: pytest.CaptureFixture[str]) -> None:
+    """Only a connection that ended is passed over."""
+    nothing: Any = None
+    proxy = PageProxy(host=HOST, fetch=lambda _: nothing)
+    with proxy.serving(), socket.create_connection((LOOPBACK, proxy.port), timeout=5) as asking:
+        asking.sendall(f"GET http://{HOST}/ HTTP/1.1\r\n\r\n".encode())
+        while asking.recv(1024):
+            pass
+        for thread in _serving():
+            thread.join(5)
+    assert "AttributeError" in capfd.readouterr().err
+
+
 def _serving() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if "process_request_thread" in one.name]
