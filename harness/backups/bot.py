@@ -27,6 +27,7 @@ PROGRAM = "/usr/bin/backup"
 CALL_SECONDS = 1800.0
 RESTIC_SECONDS = 300.0
 HOOK = re.compile(r"\b(pre|post)[- ]?hook\b", re.IGNORECASE)
+FAULT = re.compile(r"error|fail|fatal", re.IGNORECASE)  # in a line that is for people
 SHOWN = 4000
 
 
@@ -72,7 +73,8 @@ class Said:
         if self.code == 0 and not wrong:
             return
         shown = self.text[-SHOWN:].strip()
-        hook = next((line for line in [*wrong, *shown.splitlines()] if HOOK.search(line)), "")
+        told = wrong or [line for line in shown.splitlines() if FAULT.search(line)]
+        hook = next((line for line in told if HOOK.search(line)), "")
         if hook:
             raise BackupError(
                 hook, hint="run it by hand in the container, with set -o pipefail", detail=shown

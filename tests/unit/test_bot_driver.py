@@ -199,10 +199,24 @@ def perform(bench: Bench, act: str, node: str = NODE) -> object:
     return bench.driver().back_up(bench.job(node))
 
 
+RAN = "the backup.pre-hook of app"
+
+
+@pytest.mark.parametrize("text", [line(message=RAN), f"INFO {RAN}"])
+def test_a_hook_that_went_well_is_not_blamed_for_what_came_after_it(
+    bench: Bench, text: str
+) -> None:
+    """A bot says of each hook that it ran; only a line about a fault can be about a hook's."""
+    bench.said = Said(code=1, text=f"{text}\nFatal: no room")
+    with pytest.raises(TestBedError, match="could not back up"):
+        bench.driver().back_up(bench.job())
+
+
 @pytest.mark.parametrize("act", ["back_up", "restore"])
 def test_a_bot_that_fails_by_itself_says_nothing_of_the_recipe(bench: Bench, act: str) -> None:
-    """Its repository, or its disk."""
-    bench.said = Said(code=1, text=line(level="ERROR", message="restic backup failed: no room"))
+    """Its repository, or its disk, after a hook that it says went well."""
+    error = line(level="ERROR", message="restic backup failed: no room")
+    bench.said = Said(code=1, text=f"{line(message=RAN)}\n{error}")
     with pytest.raises(TestBedError) as caught:
         perform(bench, act)
     assert "(exit code 1)" in caught.value.what
