@@ -25,7 +25,7 @@ MARKS = {
     Outcome.ABORTED: "⏹️",
 }
 MEANING = {
-    Outcome.PASSED: "you may merge: every stage that was asked for passed",
+    Outcome.PASSED: "you may merge: every stage passed, or was left out with a reason",
     Outcome.FAILED: "do not merge: the recipe is wrong",
     Outcome.ERROR: "no answer: the test bed is wrong, nothing is said of the recipe",
     Outcome.SKIPPED: "no answer: too little was asserted to say anything",
@@ -59,7 +59,7 @@ def render(result: RunResult) -> str:
     lines = [
         f"### {MARKS[verdict.outcome]} {span(result.recipe)}{head}: **{verdict.outcome}**{where}",
         "",
-        f"{MEANING[verdict.outcome].capitalize()}. {result.seconds:.0f} s.",
+        f"{_meaning(result).capitalize()}. {result.seconds:.0f} s.",
     ]
     if verdict.outcome is not Outcome.PASSED:
         lines += ["", block(verdict.cause)]
@@ -72,6 +72,12 @@ def render(result: RunResult) -> str:
     lines += ["", *(f"- {span(line)}" for line in left_out)] if left_out else []
     lines += ["", "Again:", "", block(result.repeat_exactly or result.repeat), ""]
     return "\n".join(lines)
+
+
+def _meaning(result: RunResult) -> str:
+    if result.partial and result.verdict.outcome is Outcome.PASSED:
+        return f"not on this alone: only {', '.join(result.asked)} was asked for, and passed"
+    return MEANING[result.verdict.outcome]
 
 
 def together(found: Sequence[RunResult]) -> str:

@@ -50,9 +50,9 @@ def write(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     data = {"made": made, "recipes": page.data(found)}
     (out / "recipes.json").write_text(json.dumps(data, indent=2) + "\n")
     for row in found:
-        file, word = out / "badges" / row.badge, row.last.outcome
-        file.with_name(f"{row.badge}.json").write_text(badges.badge_json(row.recipe, word))
-        file.with_name(f"{row.badge}.svg").write_text(badges.badge_svg(row.recipe, word))
+        file, word, only = out / "badges" / row.badge, row.last.outcome, row.last.only
+        file.with_name(f"{row.badge}.json").write_text(badges.badge_json(row.recipe, word, only))
+        file.with_name(f"{row.badge}.svg").write_text(badges.badge_svg(row.recipe, word, only))
     left_out = [f"left out  {line}" for line in unread]
     return "\n".join([*left_out, f"{len(runs)} run(s): {out / 'index.html'}"])
 

@@ -18,22 +18,38 @@ COLOURS = {
 LETTER = 6.6  # pixels, the width of a letter at 11 pixels in a wide font
 
 
-def badge_json(recipe: str, outcome: Outcome) -> str:
-    """Return the JSON of a badge: label, message and colour."""
-    badge = {"schemaVersion": 1, "label": recipe, "message": str(outcome)}
-    return json.dumps({**badge, "color": COLOURS[outcome]}) + "\n"
+def badge_json(recipe: str, outcome: Outcome, only: str = "") -> str:
+    """Return the JSON of a badge: label, message and colour.
+
+    Args:
+        recipe: its name.
+        outcome: the last run's word.
+        only: the stages that this run was about, where these were not all: no pass of the recipe.
+    """
+    message, colour = _shown(outcome, only)
+    badge = {"schemaVersion": 1, "label": recipe, "message": message}
+    return json.dumps({**badge, "color": colour}) + "\n"
 
 
-def badge_svg(recipe: str, outcome: Outcome) -> str:
-    """Return the picture of a badge."""
-    left, right = (round(len(text) * LETTER) + 12 for text in (recipe, str(outcome)))
-    said = escape(f"{recipe}: {outcome}")
+def badge_svg(recipe: str, outcome: Outcome, only: str = "") -> str:
+    """Return the picture of a badge; its arguments are those of `badge_json`."""
+    message, colour = _shown(outcome, only)
+    left, right = (round(len(text) * LETTER) + 12 for text in (recipe, message))
+    said = escape(f"{recipe}: {message}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
         f'aria-label="{said}"><title>{said}</title>'
         f'<rect width="{left + right}" height="20" rx="3" fill="#444c56"/>'
-        f'<rect x="{left}" width="{right}" height="20" rx="3" fill="{COLOURS[outcome]}"/>'
+        f'<rect x="{left}" width="{right}" height="20" rx="3" fill="{colour}"/>'
         '<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" '
         f'text-anchor="middle"><text x="{left / 2}" y="14">{escape(recipe)}</text>'
-        f'<text x="{left + right / 2}" y="14">{outcome}</text></g></svg>\n'
+        f'<text x="{left + right / 2}" y="14">{message}</text></g></svg>\n'
     )
+
+
+def _shown(outcome: Outcome, only: str) -> tuple[str, str]:
+    """Return a badge's message and colour; a pass of some stages alone is not green."""
+    if not only:
+        return str(outcome), COLOURS[outcome]
+    passed = outcome is Outcome.PASSED
+    return f"{outcome}: {only} only", COLOURS[Outcome.SKIPPED if passed else outcome]

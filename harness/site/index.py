@@ -58,6 +58,11 @@ class Indexed:
     stages: tuple[StageTime, ...]
     asked: tuple[str, ...]
 
+    @property
+    def only(self) -> str:
+        """The stages that it was about, where these were not all; empty where they were."""
+        return ", ".join(self.asked) if len(self.asked) < len(Stage) else ""
+
 
 def refresh(file: Path, roots: Iterable[Path]) -> tuple[list[Indexed], list[str]]:
     """Bring the index up to date, and return all runs, oldest first, and what could not be read.
@@ -99,13 +104,8 @@ def _columns(result: RunResult) -> tuple[object, ...]:
     return (
         result.run, result.recipe, result.started, result.seconds, verdict.outcome, verdict.stage,
         verdict.cause, verdict.kind, result.head.commit if result.head else "", same(result),
-        json.dumps(stages), ",".join(_asked(result)),
+        json.dumps(stages), ",".join(result.asked),
     )  # fmt: skip
-
-
-def _asked(result: RunResult) -> tuple[str, ...]:
-    named = _value(result.settings.get("stages", ""))
-    return tuple(named.split(",")) if named else tuple(str(stage) for stage in Stage)
 
 
 def _value(setting: str) -> str:

@@ -12,6 +12,7 @@ from harness.report.results import Revision, RunResult
 from harness.report.verdict import Verdict
 from harness.site import index
 from harness.site.__main__ import main, write
+from harness.site.badges import COLOURS
 from harness.site.flakes import Owner, flakes
 from harness.site.page import file_name, rows
 from tests.unit.test_leaks import RUN
@@ -160,3 +161,18 @@ def test_the_name_of_a_badge_is_a_plain_file(name: str) -> None:
     assert not got.startswith(".")
     assert got not in ("", file_name(f"{name}x"))
     assert len(f"{got}.json") < 255, "no file may have a longer one"
+
+
+def test_a_pass_of_some_stages_is_no_green_badge(tmp_path: Path) -> None:
+    """Nothing is known of the others; a failure of them is one all the same."""
+    indexed(tmp_path, run(1, stages="install,backup (--stages)"))
+    write([str(tmp_path)], {})
+    place = tmp_path / "site" / "badges" / "made.json"
+    badge = json.loads(place.read_text())
+    assert badge["message"] == "passed: install, backup only"
+    assert badge["color"] == COLOURS[Outcome.SKIPPED]
+    assert "passed: install, backup only" in place.with_suffix(".svg").read_text()
+    assert "install, backup only" in (tmp_path / "site" / "index.html").read_text()
+    indexed(tmp_path, run(2, "failed", stages="install (--stages)"))
+    write([str(tmp_path)], {})
+    assert json.loads(place.read_text())["color"] == COLOURS[Outcome.FAILED]

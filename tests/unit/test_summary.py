@@ -74,3 +74,10 @@ def test_several_runs_are_counted_by_word(word: Outcome) -> None:
     assert text.startswith(f"## {summary.MARKS[word]} 2 {word}\n")
     assert ("###" in text) == (word is not Outcome.PASSED)
     assert summary.together([]).startswith("## ⚠️ no run at all")
+
+
+def test_some_stages_alone_are_no_leave_to_merge() -> None:
+    """The comment is read by people who did not type the command."""
+    some = replace(RUN, settings={"stages": "install (--stages)"})
+    assert "Not on this alone: only install was asked for, and passed." in summary.render(some)
+    assert "You may merge" in summary.render(RUN)

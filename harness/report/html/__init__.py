@@ -68,7 +68,7 @@ def render(
         run=result,
         css=css,
         style_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
-        answer=view.ANSWERS[result.verdict.outcome],
+        answer=view.answer(result),
         bars=view.timeline(result),
         changes=view.changes(result),
         upgraded=view.upgraded(result),

@@ -12,12 +12,19 @@ from harness.model import LEFT_OUT, Outcome, Stage, StageResult
 from harness.report.results import RunResult
 
 ANSWERS = {
-    Outcome.PASSED: "Yes, you may merge: every stage that was asked for passed.",
+    Outcome.PASSED: "Yes, you may merge: every stage passed, or was left out with a reason.",
     Outcome.FAILED: "No, do not merge: the recipe is wrong.",
     Outcome.ERROR: "No answer: the test bed is wrong, so nothing is known of the recipe.",
     Outcome.SKIPPED: "No answer: too much was left out to prove anything.",
     Outcome.ABORTED: "No answer: the run was stopped before its end.",
 }
+
+
+def answer(run: RunResult) -> str:
+    """Return whether the recipe may be merged, in a sentence."""
+    if run.partial and run.verdict.outcome is Outcome.PASSED:
+        return f"Not on this alone: only {', '.join(run.asked)} was asked for, and passed."
+    return ANSWERS[run.verdict.outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
