@@ -81,6 +81,7 @@ class Browser:
             picture = home / "page.png"
             argv = [*self.argv, *options(home, picture, port=port), url]
             env = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "LANG": "C.UTF-8"}
+            env["TMPDIR"] = str(home)  # it leaves directories there, which go with this one
             try:
                 done = proc.run(
                     argv, timeout=timeout, cwd=home, env=env, check=False, dies_too=True

@@ -271,7 +271,7 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(message, hint=f"{self.prog} --help shows every option")
 
 
-def build_parser(prog: str = "python -m harness run") -> argparse.ArgumentParser:
+def build_parser(prog: str = "nox -s e2e --") -> argparse.ArgumentParser:
     """Return the parser of a run's command line; every value is left as the text it was."""
     parser = CommandParser(
         prog=prog,

@@ -18,6 +18,8 @@ def command(argv: Sequence[str], environ: Mapping[str, str], say: Callable[[str]
         AbraError: there is no abra that can be used.
     """
     action, rest = (argv[0] if argv else "status"), list(argv[1:])
+    if any(word.startswith("-") for word in rest):
+        raise UsageError(f"abra {action} takes no options", hint="nox -s abra-install -- REVISION")
     settings = Settings.load(rest, environ)
     if action == "install" and len(settings.selectors) <= 1:
         revision = "".join(settings.selectors)

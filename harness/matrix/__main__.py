@@ -7,7 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
+from harness.errors import (
+    EXIT_NOTHING_SELECTED,
+    EXIT_PASSED,
+    HarnessError,
+    UnknownNameError,
+    UsageError,
+)
 from harness.matrix import files, formats, selection, times
 from harness.recipes.catalogue import Catalogue
 from harness.settings import CommandParser, Settings, command_parser
@@ -29,7 +35,7 @@ def _write(argv: Sequence[str], environ: Mapping[str, str], root: Path) -> int:
     asked = _parser().parse_intermixed_args(list(argv))
     _refuse(asked.format, asked.shards, of_one_run=asked.changed or asked.within or asked.times)
     catalogue = Catalogue.load(root / selection.RECIPES_FILE)
-    names = {catalogue.get(name).name for name in asked.recipes} or set(catalogue.names)
+    names = _names(catalogue, asked.recipes)
     if asked.changed:
         names &= set(selection.changed(root, catalogue, asked.changed))
     if asked.within:
@@ -56,8 +62,24 @@ def _write(argv: Sequence[str], environ: Mapping[str, str], root: Path) -> int:
     return EXIT_NOTHING_SELECTED
 
 
+def _names(catalogue: Catalogue, asked: Sequence[str]) -> set[str]:
+    """Return the recipes that were asked for; all of them, when none was.
+
+    Raises:
+        UnknownNameError: a CI's jobs are for recipes that have a line.
+    """
+    for name in asked:
+        if name not in catalogue.names:
+            raise UnknownNameError(
+                f"there is no recipe '{name}' in {selection.RECIPES_FILE}",
+                cause="a CI's jobs are for recipes that have a line there, not for paths or URLs",
+                hint=f"known are: {', '.join(catalogue.names)}",
+            )
+    return set(asked) or set(catalogue.names)
+
+
 def _parser() -> CommandParser:
-    parser = command_parser("python -m harness.matrix", "Write the jobs of a CI.")
+    parser = command_parser("nox -s matrix --", "Write the jobs of a CI.")
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="only these (default: all)")
     parser.add_argument("--format", default="json", metavar="NAME", help=", ".join(KNOWN))
     parser.add_argument("--changed", default="", metavar="BASE...HEAD", help="what this touches")

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _verify(argv: Sequence[str]) -> int:
-    parser = command_parser("python -m harness.matrix.verify", "Look that every cell was run.")
+    parser = command_parser("nox -s verify-matrix --", "Look that every cell was run.")
     parser.add_argument("--plan", type=Path, required=True, metavar="FILE", help="by nox -s matrix")
     parser.add_argument("--allow-empty", action="store_true", help="0 when nothing was planned")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="all cells' runs")

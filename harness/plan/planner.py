@@ -79,7 +79,7 @@ def _what(planned: PlannedStage, base: Release | None) -> str:
         Stage.INSTALL: f"deploy {base.tag if base else 'the head'}",
         Stage.UPGRADE: "redeploy the head in place",
         Stage.BACKUP: "back up as the labels say",
-        Stage.RESTORE: "restore that snapshot over data that a seed hook changed",
+        Stage.RESTORE: "restore that snapshot over data that was changed since",
         Stage.CUSTOM: "no op",
     }
     counts = {

@@ -63,7 +63,8 @@ def shot(monkeypatch: pytest.MonkeyPatch, directory: Path, picture: Any) -> Path
         assert "--proxy-server=http://127.0.0.1:99" in argv
         assert "--proxy-bypass-list=<-loopback>" in argv
         assert argv[-1] == "http://made.test/"
-        assert set(env) == {"PATH", "HOME", "LANG"}, "nothing of the run's own environment"
+        assert set(env) == {"PATH", "HOME", "LANG", "TMPDIR"}, "nothing of the run's own"
+        assert env["TMPDIR"] == env["HOME"], "what it leaves there goes with its home"
         assert rest == {"check": False, "timeout": 5, "dies_too": True}
         picture(cwd / "page.png")
         return proc.Completed(argv=tuple(argv), code=1, stdout="", stderr="DBus: x\nNo sandbox!")
