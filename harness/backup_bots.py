@@ -44,6 +44,7 @@ class BackupBots:
         target: the run's names.
         image: makes sure that the image of our own bot is there, and returns it.
         lock: holds the lock of the engine's bot for the length of a block.
+        say: is told which bot it is.
     """
 
     client: docker.DockerClient
@@ -52,6 +53,7 @@ class BackupBots:
     target: Target
     image: Callable[[], StandIn]
     lock: Callable[[], AbstractContextManager[None]]
+    say: Callable[[str], None] = field(default=lambda _: None)
     _secret: str = field(default="", init=False)
 
     @contextmanager
@@ -65,7 +67,9 @@ class BackupBots:
         """
         with self.lock():
             if found := self._of_the_server():
-                yield self._bot(found)
+                bot = self._bot(found)
+                self.say(f"backup bot  {bot.name}, which is the server's own")
+                yield bot
                 return
             stand_in = self.image()
             self._await_others()
@@ -73,6 +77,7 @@ class BackupBots:
             try:
                 bot = self._bot(service, note=f"{stand_in.note}; the server has none")
                 bot.container.current()  # abra waits for none
+                self.say(f"backup bot  {bot.name}, one of the harness's own")
                 yield bot
             finally:
                 with suppress(NotFound):
@@ -159,7 +164,14 @@ class BackupBots:
     def _container(self, service: str) -> str | None:
         """Return the container of the service's task that runs on this engine's node."""
         wanted = {"service": service, "desired-state": "running"}
-        tasks = self.client.api.tasks(filters=wanted)  # type: ignore[no-untyped-call]  # the same
+        try:
+            tasks = self.client.api.tasks(filters=wanted)  # type: ignore[no-untyped-call]  # the same
+        except NotFound as error:
+            raise TestBedError(
+                "the backup bot went away while it was needed",
+                cause="somebody removed its service, or deployed another one in its place",
+                hint="run again; --backup-driver restic needs no bot",
+            ) from error
         for task in tasks:
             if task["Status"]["State"] == "running" and task["NodeID"] == self.node:
                 return str(task["Status"]["ContainerStatus"]["ContainerID"])

@@ -60,6 +60,7 @@ def driver_for(
         target=held.target,
         image=built.result,
         lock=lambda: hold_shared(LOCK, held, settings, say=say),
+        say=say,
     )
     caller: Caller = Direct(settings.timeout_factor)
     if isinstance(platform, AbraPlatform):

@@ -90,7 +90,6 @@ class BackupOperations:
         made = self.context.backups.back_up(self._job(spec))
         self._snapshots = made.snapshots
         self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
-        self.adaptations.update(dict.fromkeys(made.adaptations))
         self._settle_again(look)
         return {
             "driver": self.context.backups.name,
@@ -136,6 +135,7 @@ class BackupOperations:
             vaults=self.vaults,
             own_files=len(self._witnesses),
             target=self.target,
+            adapted=self.adaptations.setdefault,
             factor=self.context.factor,
         )
 

@@ -126,6 +126,7 @@ class Run:
     _lint: LintReport | None = None
     _abra: Abra | None = None
     _platform: Platform | None = None
+    _driver: str = ""
     _execution: Execution | None = None
     _observer: Observer | None = None
     _teardown: TeardownResult | None = None
@@ -251,6 +252,11 @@ class Run:
             note=ledger.note,
             nodes=bed.nodes,
         )
+        driver = driver_for(
+            settings, self._platform, bed=bed, held=held, tools=tools, work=work,
+            say=self.view.say,
+        )  # fmt: skip
+        self._driver = driver.name
         operations = Operations(
             context=Context(
                 nodes=bed.nodes,
@@ -270,15 +276,7 @@ class Run:
                 factor=settings.timeout_factor,
                 step=self._step,
                 fence=held.check,
-                backups=driver_for(
-                    settings,
-                    self._platform,
-                    bed=bed,
-                    held=held,
-                    tools=tools,
-                    work=work,
-                    say=self.view.say,
-                ),
+                backups=driver,
             )
         )
         self._observer = Observer(
@@ -347,7 +345,8 @@ class Run:
             run=self.target.run,
             recipe=self.target.recipe,
             source=self._source(),
-            platform="abra" if self._abra else "swarm",
+            platform="abra" if self._abra or self.settings.platform == "abra" else "swarm",
+            backup_driver=self._driver,
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._began,
             verdict=verdict,

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.backups.driver import HookRun, Job, Made
-from harness.backups.restic import OF_OUR_OWN, require_data
+from harness.backups.restic import BY_HAND, OF_OUR_OWN, require_data
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.errors import BackupError, TestBedError
 from harness.model import Adaptation
@@ -69,16 +69,16 @@ class Said:
             BackupError: a hook of the recipe failed.
             TestBedError: anything else did.
         """
-        wrong = [str(m.get("message")) for m in self.messages() if m.get("level") == "ERROR"]
-        if self.code == 0 and not wrong:
+        faults = [m for m in self.messages() if m.get("level") == "ERROR"]
+        if self.code == 0 and not faults:
             return
         shown = self.text[-SHOWN:].strip()
-        told = wrong or [line for line in shown.splitlines() if FAULT.search(line)]
-        hook = next((line for line in told if HOOK.search(line)), "")
-        if hook:
-            raise BackupError(
-                hook, hint="run it by hand in the container, with set -o pipefail", detail=shown
-            )
+        if not faults:
+            faults = [{"message": one} for one in shown.splitlines() if FAULT.search(one)]
+        wrong = [str(fault.get("message")) for fault in faults]
+        for fault, what in zip(faults, wrong, strict=True):
+            if HOOK.search(what):
+                raise BackupError(what, hint=BY_HAND, detail=str(fault.get("output", shown)))
         missing()
         raise TestBedError(
             f"the backup bot could not {act} the app (exit code {self.code})",
@@ -219,6 +219,8 @@ class BotDriver:
         """See `Driver.back_up`."""
         self._require_here(job)
         with self.serving() as bot:
+            if bot.note:
+                job.adapted(Adaptation(kind="backup-bot", subject=bot.name, detail=bot.note))
             before = _before(bot)
             said = self.caller.create(bot, job.domain)
             said.require("back up", lambda: _require_paths(job))
@@ -233,7 +235,6 @@ class BotDriver:
             files=len(sizes),
             size=sum(sizes),
             hooks=said.hooks(),
-            adaptations=tuple(_stood_in(bot)),
         )
 
     def restore(self, job: Job, snapshots: Mapping[str, str]) -> tuple[HookRun, ...]:
@@ -304,8 +305,3 @@ def _made(bot: Bot, stack: str, before: set[str]) -> str:
             hint="run again",
         )
     return new[0]
-
-
-def _stood_in(bot: Bot) -> Iterator[Adaptation]:
-    if bot.note:
-        yield Adaptation(kind="backup-bot", subject=bot.name, detail=bot.note)

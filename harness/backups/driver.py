@@ -33,6 +33,7 @@ class Job:
         vaults: by node, the repository as seen from a container that has the volumes mounted.
         own_files: how many files on them are the harness's own, and no data of the app.
         target: returns where commands for a service are run.
+        adapted: is told what stands in for what a server has, as soon as it does.
         factor: multiplies every time-out.
     """
 
@@ -43,21 +44,18 @@ class Job:
     vaults: Mapping[str, Repository]
     own_files: int
     target: Callable[[str], ExecTarget]
+    adapted: Callable[[Adaptation], object] = lambda _: None
     factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A backup that was made: the id of its snapshot on each node, its files and bytes, its hooks.
-
-    `adaptations` says what stood in for what a server has.
-    """
+    """A backup that was made: its snapshots' ids by node, its files and bytes, its hooks."""
 
     snapshots: Mapping[str, str]
     files: int
     size: int
     hooks: tuple[HookRun, ...] = ()
-    adaptations: tuple[Adaptation, ...] = ()
 
 
 class Driver(Protocol):

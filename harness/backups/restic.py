@@ -26,6 +26,7 @@ VOLUMES = "/volumes"
 REPOSITORY = "/repository"
 EXTRACTED = "/extracted"
 PASSWORD_FILE = "/run/restic-password"  # noqa: S105  a path, not a password
+BY_HAND = "run it by hand: docker exec CONTAINER bash -o pipefail -c 'HOOK', or sh without pipefail"
 # The tool container is ours: what fails in it says nothing about the recipe.
 OF_OUR_OWN = (ExecFailedError, ExecNotStartedError, ExecTimeoutError)
 ENVIRONMENT = {
@@ -234,12 +235,13 @@ def run_hook(target: ExecTarget, command: str, *, label: str, timeout: float) ->
         'if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$1"; fi; '
         'exec sh -c "$1"'
     )
-    try:
-        done = target.exec(["sh", "-c", script, "ccci-hook", command], timeout=timeout)
-    except ExecFailedError as error:
+    argv = ["sh", "-c", script, "ccci-hook", command]
+    done = target.exec(argv, timeout=timeout, check=False)
+    if done.code != 0:
         raise BackupError(
-            f"the {label} of service {target.name} failed: {error.what}",
-            hint="run it by hand in the container, with set -o pipefail",
-            detail=error.detail,
-        ) from error
+            f"the {label} of service {target.name} failed: `{command}` in {target.name} "
+            f"ended with code {done.code}",
+            hint=BY_HAND,
+            detail="\n".join(filter(None, (done.text, done.stderr.decode(errors="replace")))),
+        )
     return done.text

@@ -79,7 +79,19 @@ class RunResult:
     retries: tuple[Retry, ...] = ()
     leaks: tuple[Leak, ...] = ()
     harness: str = ""
+    backup_driver: str = ""  # what backed up, or was to
     repeat_exactly: str = ""  # the same at the commit that was tested; empty where it is the same
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The stages that were asked for, by name: all, unless somebody said which."""
+        named = self.settings.get("stages", "").rpartition(" (")[0]  # its origin stands behind it
+        return tuple(named.split(",")) if named else tuple(str(stage) for stage in Stage)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some stage was not asked for, so that nothing is known of it."""
+        return len(self.asked) < len(Stage)
 
     def scrubbed(self, scrub: Callable[[str], str]) -> RunResult:
         """Return the run with every text in it scrubbed; hooks and assertions print anything."""

@@ -35,6 +35,7 @@ class Bench:
     listed: list[dict[str, Any]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     made: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
     looks: int = 0
     leaves_after: int = 0  # looks after which what is listed is gone
 
@@ -73,6 +74,14 @@ class Bench:
         self.listed = [raw(options["name"], ccci__run="run1")]
         return SimpleNamespace(attrs=self.listed[0])
 
+    def tasks(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """List the tasks of a service, unless it is gone."""
+        assert filters["desired-state"] == "running"
+        if all(one["ID"] != filters["service"] for one in self.listed):
+            raise NotFound(filters["service"])
+        status = {"State": "running", "ContainerStatus": {"ContainerID": "c1"}}
+        return [{"Status": status, "NodeID": "n2"}, {"Status": status, "NodeID": "n1"}]
+
     def remove_service(self, identity: str) -> None:
         """Remove a service."""
         if all(one["ID"] != identity for one in self.listed):
@@ -91,7 +100,7 @@ class Bench:
 
         return BackupBots(
             client=self.client, node="n1", socket="/run/d.sock", target=TARGET, lock=lock,
-            image=lambda: IMAGE,
+            image=lambda: IMAGE, say=self.said.append,
         )  # fmt: skip
 
 
@@ -153,8 +162,19 @@ def test_the_servers_own_is_used_and_left_alone(bench: Bench) -> None:
     bench.listed = [raw("backups_app")]
     with bench.bots().serving() as bot:
         assert (bot.own, bot.name, bot.note) == (False, "backups_app", "")
+        assert bot.container.resolve() == "c1"
     assert bench.events == ["lock", "unlock"]
     assert bench.listed == [raw("backups_app")]
+    assert bench.said == ["backup bot  backups_app, which is the server's own"]
+
+
+def test_a_bot_that_goes_away_is_named_as_the_cause(bench: Bench) -> None:
+    """It is no fault of the engine, and none of the recipe."""
+    bench.listed = [raw("backups_app")]
+    with bench.bots().serving() as bot:
+        bench.listed = []
+        with pytest.raises(TestBedError, match="the backup bot went away"):
+            bot.container.resolve()
 
 
 def test_two_of_the_servers_are_refused(bench: Bench) -> None:

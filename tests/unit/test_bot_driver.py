@@ -20,10 +20,11 @@ from harness.errors import (
     HarnessError,
     TestBedError,
 )
+from harness.model import Adaptation
 
 STACK, NODE = "made_test", "node1"
 PART = VolumePart(volume=f"{STACK}_data", service="app", target="/data")
-HOOK = "the backup.pre-hook of service app failed: `dump` in app ended with code 127: sh: no dump"
+HOOK = "the backup.pre-hook of service app failed: `dump` in app ended with code 127"
 
 
 def line(**words: object) -> str:
@@ -49,6 +50,7 @@ class Bench:
     missing: Exception | None = None
     broken: Exception | None = None
     events: list[str] = field(default_factory=list)
+    adapted: list[Adaptation] = field(default_factory=list)
 
     @contextmanager
     def serving(self) -> Iterator[Bot]:
@@ -109,7 +111,7 @@ class Bench:
         return Job(
             domain="made.test", stack=STACK, parts={node: (PART,)}, vaults={node: fake},
             spec=BackupSpec(parts=(PART,), excluded=(), hooks=()), own_files=own_files,
-            target=fake,
+            target=fake, adapted=self.adapted.append,
         )  # fmt: skip
 
 
@@ -128,7 +130,7 @@ def test_a_backup_is_what_the_repository_holds_after_the_call(bench: Bench) -> N
         f"dump --no-lock --archive tar aa {VOLUMES}", "unpack aa tar", "down",
     ]  # fmt: skip
     assert (made.snapshots, made.files, made.size) == ({NODE: "aa"}, 2, 7)
-    assert [(note.kind, note.detail) for note in made.adaptations] == [("backup-bot", "our own")]
+    assert [(note.kind, note.detail) for note in bench.adapted] == [("backup-bot", "our own")]
     assert list(bench.scratch.iterdir()) == []
 
 
@@ -137,7 +139,7 @@ def test_a_servers_own_bot_is_used_as_it_is(bench: Bench) -> None:
     bench.own, bench.there = False, [snapshot("old")]
     made = bench.driver().back_up(bench.job())
     assert bench.events[:3] == ["up", "snapshots --json --no-lock", "create made.test by bot"]
-    assert (made.snapshots, made.adaptations) == ({NODE: "aa"}, ())
+    assert (made.snapshots, bench.adapted) == ({NODE: "aa"}, [])
 
 
 @pytest.mark.parametrize(
@@ -190,6 +192,15 @@ def test_a_hook_that_fails_is_the_recipes_fault(bench: Bench, code: int, text: s
         bench.driver().back_up(bench.job())
     assert caught.value.what == HOOK
     assert bench.events == ["up", "create made.test by bot"]
+    assert len(bench.adapted) == 1, "what stood in is said, also when it failed"
+
+
+def test_a_failed_hooks_own_output_is_shown(bench: Bench) -> None:
+    """And not the lines around it, where the bot hands it on."""
+    bench.said = Said(code=1, text=line(level="ERROR", message=HOOK, output="sh: no dump"))
+    with pytest.raises(BackupError) as caught:
+        bench.driver().back_up(bench.job())
+    assert caught.value.detail == "sh: no dump"
 
 
 def perform(bench: Bench, act: str, node: str = NODE) -> object:

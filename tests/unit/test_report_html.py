@@ -257,11 +257,24 @@ def test_sizes_stand_by_stage() -> None:
 
 def test_it_says_who_deployed_and_who_backed_up() -> None:
     """A verdict of another program is another verdict."""
-    backup = stage(Stage.BACKUP, Outcome.PASSED, facts={"driver": "backupbot"})
-    text, _ = rendered(result(backup, platform="abra"))
-    assert ", platform abra, backed up by backupbot" in text
+    text, _ = rendered(result(platform="abra", backup_driver="backupbot"))
+    assert ", platform abra, backups by backupbot" in text
     text, _ = rendered(result(stage(Stage.INSTALL, Outcome.PASSED)))
-    assert "backed up by" not in text
+    assert "backups by" not in text
+
+
+def test_some_stages_alone_are_no_leave_to_merge() -> None:
+    """Whoever asked for one stage knows; whoever reads the report does not."""
+    green = Verdict(outcome=Outcome.PASSED, exit_code=0)
+    asked = {"stages": "install,backup (--stages)"}
+    text, _ = rendered(result(verdict=green, settings=asked))
+    assert "Not on this alone: only install, backup was asked for, and passed." in text
+    assert "you may merge" not in text
+    text, _ = rendered(result(verdict=green))
+    assert "Yes, you may merge" in text
+    failed = Verdict(outcome=Outcome.FAILED, exit_code=EXIT_FAILED)
+    text, _ = rendered(result(verdict=failed, settings=asked))
+    assert "No, do not merge" in text
 
 
 def test_what_is_equal_stands_once() -> None:

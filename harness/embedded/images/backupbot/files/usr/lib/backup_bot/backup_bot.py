@@ -40,7 +40,11 @@ HOOK = 'if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$1"; 
 
 
 class BotError(Exception):
-    """An app could not be backed up or restored; the text says why."""
+    """An app could not be backed up or restored; the text says why, and `output` is a hook's."""
+
+    def __init__(self, what: str, output: str | None = None) -> None:
+        super().__init__(what)
+        self.more = {} if output is None else {"output": output}
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class Bot:
             try:
                 self._back_up(stack, services)
             except BotError as error:
-                self.say(str(error), level="ERROR", app=stack)
+                self.say(str(error), level="ERROR", app=stack, **error.more)
                 failed.append(stack)
         if failed:
             raise BotError(f"not backed up: {', '.join(failed)}")
@@ -215,7 +219,8 @@ class Bot:
         if code != 0:
             raise BotError(
                 f"the {label} of service {service.name} failed: `{command}` in {service.name} "
-                f"ended with code {code}: {text.strip()}"
+                f"ended with code {code}",
+                output=text,
             )
         self.say(f"the {label} of {service.name}", service=service.name, label=label, output=text)
 
@@ -264,7 +269,7 @@ def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         {"create": bot.create, "restore": bot.restore, "snapshots": bot.snapshots}[asked.act]()
     except BotError as error:
-        bot.say(str(error), level="ERROR")
+        bot.say(str(error), level="ERROR", **error.more)
         return 1
     return 0
 
