@@ -117,7 +117,10 @@ def window(browser: Browser) -> Iterator[Window]:
         process = subprocess.Popen(  # noqa: S603  the browser of this machine
             [sys.executable, "-c", SHIM.format(theirs, ours), *argv], pass_fds=(theirs, ours),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"},
+            env={
+                "PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home),
+                "LANG": "C.UTF-8",
+            },
         )  # fmt: skip
         os.close(theirs)
         os.close(ours)
