@@ -9,6 +9,7 @@ whole table each way.
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.integration.support import ROOT, Call
 from tests.truth import cases, runner
 
-AT_ONCE = 2
+AT_ONCE = 4  # runs mostly wait
 # Rolled back, an old status, the same version, the head in the base's place, something over it, an
 # update that is over: these look at what a deploy did. The rest begins when it is done.
 OF_A_DEPLOY = {1, 2, 3, 4, 10, 11}
@@ -91,7 +92,7 @@ def rows_fixture(
     client: docker.DockerClient,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Way], Mapping[str, runner.Row]]:
-    """What came of the lying recipes each way, once; they run two at a time."""
+    """What came of the lying recipes each way, once; some run at a time."""
 
     def of(way: Way) -> Mapping[str, runner.Row]:
         came = runner.run_all(
@@ -112,10 +113,20 @@ def go_fixture(
     environ: Callable[[Way], Mapping[str, str]],
     client: docker.DockerClient,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Way, str], Call]:
-    """What came of a sample that went a way, once."""
-    harness = Harness(client, tmp_path_factory.mktemp("samples") / "runs")
-    return functools.cache(lambda way, sample: harness(sample, **environ(way)))
+) -> Callable[[Way], Mapping[str, Call]]:
+    """What came of the samples each way, once; they run at the same time."""
+    output = tmp_path_factory.mktemp("samples")
+
+    def of(way: Way) -> Mapping[str, Call]:
+        settings = environ(way)
+
+        def run(sample: str) -> Call:
+            return Harness(client, output / str(way) / sample)(sample, **settings)
+
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            return dict(zip(SAMPLES, pool.map(run, SAMPLES), strict=True))
+
+    return functools.cache(of)
 
 
 @pytest.mark.parametrize(
@@ -151,11 +162,11 @@ def judged(call: Call) -> Sequence[tuple[str, str, str]]:
 def test_a_sample_is_judged_alike(
     sample: str,
     way: Way,
-    go: Callable[[Way, str], Call],
+    go: Callable[[Way], Mapping[str, Call]],
     record_property: Callable[[str, object], None],
 ) -> None:
     """Not just green twice: the same assertions were made, and each came to the same."""
-    call, usual = go(way, sample), go(USUAL, sample)
+    call, usual = go(way)[sample], go(USUAL)[sample]
     assert (call.code, usual.code) == (0, 0), call.text + usual.text
     record_property(NAME, (sample, str(way), call.results["verdict"]["outcome"]))
     assert call.results["platform"] == way.platform
