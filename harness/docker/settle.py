@@ -7,7 +7,7 @@ end, not how far its tasks got, and not the machine's state at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.docker.deaths import killed_from_outside
@@ -195,10 +195,18 @@ class _Judge:
             if not tasks and service.replicas != 0:
                 return f"{service.name} (no task)", "the Swarm makes no tasks"
             for task in tasks:
-                mine = _holds_its_own_port(look, service, task)
+                mine = _holds_its_own_port(look, service, task) or self._had_its_chance(task, tasks)
                 if task.live and task.state in BEFORE_START and not mine:
                     return f"{service.name} ({task.state})", BEFORE_START[task.state]
         return None
+
+    def _had_its_chance(self, task: TaskState, tasks: Sequence[TaskState]) -> bool:
+        """Whether a container was started in that slot already, which the Swarm may be ending."""
+        return any(
+            other.slot == task.slot and other.container_id and other.state not in BEFORE_START
+            for other in tasks
+            if other.id not in self.before.task_ids
+        )
 
     def _unstarted(self, look: StackSnapshot, shown: str, cause: str) -> TestBedError:
         label = f"{NAMESPACE_LABEL}={look.stack}"

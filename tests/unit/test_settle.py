@@ -252,6 +252,14 @@ def test_a_task_that_follows_a_crash_has_had_its_chance(bench: Bench) -> None:
     assert "not settled" in bench.error(ConvergenceError, given).what
 
 
+def test_a_task_that_follows_one_that_is_being_ended_has_had_its_chance(bench: Bench) -> None:
+    """Its health check has failed, and the Swarm has not said yet how its container ended."""
+    ending = task(1, state="running", desired="shutdown", container_id="c")
+    given = look(ending, task(2, state="pending", container_id=""))
+    assert "not settled" in bench.error(ConvergenceError, given).what
+    bench.error(EngineError, look(ending, task(2, state="pending", container_id="", slot="2")))
+
+
 def test_a_swarm_that_makes_no_tasks_is_to_blame(bench: Bench) -> None:
     """Nothing was ever tried."""
     error = bench.error(EngineError, look())
