@@ -157,7 +157,6 @@ class BackupBots:
                 client=self.client, name=name, resolve=lambda: self._container(service["ID"])
             ),
             name=name,
-            own=bool(note),
             note=note,
         )
 

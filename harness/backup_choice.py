@@ -42,8 +42,8 @@ def driver_for(
         work: a directory of this run's own, which goes with it.
         say: is told of every wait and build.
     """
-    by_abra = isinstance(platform, AbraPlatform)
-    if settings.backup_driver == "restic" or (settings.backup_driver == "auto" and not by_abra):
+    abra = ThroughAbra(platform) if isinstance(platform, AbraPlatform) else None
+    if settings.backup_driver == "restic" or (settings.backup_driver == "auto" and not abra):
         return ResticDriver()
 
     def image() -> StandIn:
@@ -62,9 +62,7 @@ def driver_for(
         lock=lambda: hold_shared(LOCK, held, settings, say=say),
         say=say,
     )
-    caller: Caller = Direct(settings.timeout_factor)
-    if isinstance(platform, AbraPlatform):
-        caller = ThroughAbra(platform)
+    caller: Caller = abra or Direct(settings.timeout_factor)
     return BotDriver(
         serving=bots.serving, caller=caller, node=bed.nodes.own, unpack=tools.unpack, scratch=work
     )

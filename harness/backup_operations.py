@@ -92,7 +92,6 @@ class BackupOperations:
         self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
         self._settle_again(look)
         return {
-            "driver": self.context.backups.name,
             "snapshot": self._snapshot,
             "snapshots": dict(self._snapshots),
             "files": made.files,

@@ -120,14 +120,17 @@ class Bot:
     Args:
         container: where it runs; restic there finds the bot's repository by itself.
         name: its service's name.
-        own: whether the harness started it, for this run alone.
-        note: what it is, where it stands in for another one.
+        note: what it is, where the harness started it for this run alone; empty for a server's.
     """
 
     container: ExecTarget
     name: str
-    own: bool
     note: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether it stands in for a server's, and so has a repository of this run alone."""
+        return bool(self.note)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Return every snapshot in its repository."""
@@ -219,7 +222,7 @@ class BotDriver:
         """See `Driver.back_up`."""
         self._require_here(job)
         with self.serving() as bot:
-            if bot.note:
+            if bot.own:
                 job.adapted(Adaptation(kind="backup-bot", subject=bot.name, detail=bot.note))
             before = _before(bot)
             said = self.caller.create(bot, job.domain)

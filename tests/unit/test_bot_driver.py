@@ -58,7 +58,7 @@ class Bench:
         self.events.append("up")
         container: Any = self
         note = "our own" if self.own else ""
-        yield Bot(container=container, name="bot", own=self.own, note=note)
+        yield Bot(container=container, name="bot", note=note)
         self.events.append("down")
 
     def exec(self, argv: Sequence[str], **options: Any) -> ExecResult:  # noqa: ANN401  as the target's
@@ -302,7 +302,7 @@ class Container:
 def test_without_abra_the_bot_is_called_as_abra_calls_it() -> None:
     """The exact program, words and variables."""
     container: Any = Container()
-    bot = Bot(container=container, name="bot", own=True)
+    bot = Bot(container=container, name="bot")
     said = Direct(factor=2.0).create(bot, "made.test")
     shown = ["env", "SERVICE=made.test", "MACHINE_LOGS=true", PROGRAM, "--", "create"]
     assert (container.argv, said) == (shown, Said(code=3, text="out\nerr"))
@@ -314,4 +314,4 @@ def test_a_bot_without_that_program_says_nothing_of_the_recipe() -> None:
     """It is another one than abra knows."""
     container: Any = Container(broken=ExecNotStartedError("no such file"))
     with pytest.raises(TestBedError, match="the backup bot bot could not be called"):
-        Direct(factor=2.0).create(Bot(container=container, name="bot", own=False), "made.test")
+        Direct(factor=2.0).create(Bot(container=container, name="bot"), "made.test")

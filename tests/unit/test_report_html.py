@@ -104,7 +104,6 @@ def full(said: str = "said", **changes: Any) -> RunResult:  # noqa: ANN401  any 
         "images": {"app": "nginx:2", "worker": said},
         "hooks": [{"service": said, "label": "x", "output": said}],
         "install_steps": [said],
-        "driver": said,
     }
     fields: dict[str, Any] = {
         "recipe": said, "source": said, "domain": said, "run": said, "repeat": f"nox {said}",
@@ -129,7 +128,7 @@ def full(said: str = "said", **changes: Any) -> RunResult:  # noqa: ANN401  any 
                         Screenshot(stage="restore", said=said)),
         "retries": (Retry(at="2026-01-01T12:00:03+00:00", text=said),),
         "leaks": (Leak(secret=said, encoding=said, place=said, count=1, known=said),),
-        "repeat_exactly": f"nox {said} --ref a",
+        "repeat_exactly": f"nox {said} --ref a", "backup_driver": said,
     }  # fmt: skip
     stages = (
         stage(Stage.INSTALL, Outcome.PASSED, assertion(Outcome.PASSED, nodeid="g/t.py::test_good")),

@@ -170,6 +170,6 @@ def test_a_sample_is_judged_alike(
     assert (call.code, usual.code) == (0, 0), call.text + usual.text
     record_property(NAME, (sample, str(way), call.results["verdict"]["outcome"]))
     assert call.results["platform"] == way.platform
-    assert call.stage("backup")["facts"]["driver"] == way.driver
+    assert call.results["backup_driver"] == way.driver
     assert call.outcomes == usual.outcomes
     assert judged(call) == judged(usual)
