@@ -19,6 +19,7 @@ from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
+from harness.model import RunWarning
 from harness.plan.planner import Plan
 from harness.platforms.base import Platform, Target
 from harness.recipes.meta import RecipeMeta
@@ -51,6 +52,7 @@ class Context:
         step: is told what is being done.
         fence: raises what keeps the run from doing anything more, because its lock was lost.
         waits: the seconds of every wait so far; it grows while the run goes on.
+        warn: records a warning that is shown beside the verdict.
     """
 
     nodes: Nodes
@@ -68,6 +70,7 @@ class Context:
     step: Callable[[str], None] = field(default=lambda _: None)
     fence: Callable[[], None] = field(default=lambda: None)
     waits: list[float] = field(default_factory=list)
+    warn: Callable[[RunWarning], None] = field(default=lambda _: None)
 
     @property
     def client(self) -> docker.DockerClient:

@@ -38,6 +38,57 @@ class Origin(StrEnum):
     REPO_LOCAL = "repo-local"
 
 
+class WarningCode(StrEnum):
+    """What a run can warn about; a recipe's meta accepts a warning by its code, with a reason."""
+
+    # data that no backup or upgrade keeps
+    VOLUME_ORPHANED = "volume-orphaned"  # the base mounts a volume that the head does not
+    VOLUME_MOVED = "volume-moved"  # the head mounts it at another path
+    VOLUME_SHRANK = "volume-shrank"  # files or bytes of a volume collapsed
+    DATA_IN_LAYER = "data-in-layer"  # files written outside every volume
+    ANONYMOUS_VOLUME = "anonymous-volume"
+    DATA_ON_TMPFS = "data-on-tmpfs"
+    LINK_LEAVES_VOLUME = "link-leaves-volume"
+    # backup and restore
+    BACKUP_LABEL_TWICE = "backup-label-twice"
+    BACKUP_LABEL_UNKNOWN = "backup-label-unknown"
+    BACKUP_VALUE_UNKNOWN = "backup-value-unknown"
+    NO_RESTORE_HOOK = "no-restore-hook"  # a backup hook without one that loads what it dumped
+    RESTORE_NOT_SHOWN = "restore-not-shown"  # nothing showed that the restore did anything
+    FILES_VANISHED = "files-vanished"  # while a backup read them
+    # what is deployed
+    OPTION_IGNORED = "option-ignored"  # by `docker stack deploy`
+    TEMPLATE_VARIABLE_MISSING = "template-variable-missing"
+    ONLY_LABEL_CHANGED = "only-label-changed"
+    NO_PAGE = "no-page"  # no page was asked for
+    # what was asked for
+    BASE_UNUSABLE = "base-unusable"
+    NOT_A_RELEASE = "not-a-release"  # tags that are not releases
+    LIGHTWEIGHT_TAG = "lightweight-tag"
+    STALE_EXPECTED_SKIP = "stale-expected-skip"
+    GENERIC_LEFT_OUT = "generic-left-out"
+    STALE_ACCEPTANCE = "stale-acceptance"  # the meta accepts a warning that did not come
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWarning:
+    """Something that a run could not show, or saw and an operator would regret.
+
+    Args:
+        code: what it is about.
+        text: one sentence that says what was seen, and of which service, volume or label.
+        next: what to do about it.
+        stage: the stage that saw it, or None for the plan.
+        accepted: why the recipe's meta accepts it; empty when it does not.
+    """
+
+    code: WarningCode
+    text: str
+    next: str = ""
+    stage: Stage | None = None
+    accepted: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssertionResult:
     """One pytest test: where it stands, what it said, what it printed."""

@@ -25,7 +25,7 @@ from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
-from harness.model import LintReport, TeardownResult
+from harness.model import LintReport, RunWarning, TeardownResult
 from harness.observer import Observer, Seen
 from harness.operations import Operations
 from harness.own_revision import own_revision
@@ -132,6 +132,7 @@ class Run:
     _teardown: TeardownResult | None = None
     _locks: StackLocks | None = None
     _diagnosis: tuple[str, ...] = ()
+    _warnings: dict[RunWarning, None] = field(default_factory=dict)  # in order, each once
     _harness: str = field(default_factory=lambda: own_revision(tests_directory().parent))
     _began: float = field(default_factory=time.monotonic)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -189,6 +190,8 @@ class Run:
         subject = self._subject = self._study(work)
         for line in subject.plan.lines():
             say(f"plan  {line}")
+        for warning in subject.plan.warnings:
+            self._warn(warning)
         requirements.require(
             target.recipe,
             subject.meta.REQUIREMENTS,
@@ -277,6 +280,7 @@ class Run:
                 step=self._step,
                 fence=held.check,
                 backups=driver,
+                warn=self._warn,
             )
         )
         self._observer = Observer(
@@ -297,6 +301,12 @@ class Run:
         )
         self._execution.run()
         self._observer.finish(tuple(self._execution.results))
+
+    def _warn(self, warning: RunWarning) -> None:
+        """Record a warning, and say it at once."""
+        if warning not in self._warnings:
+            self._warnings[warning] = None
+            self.view.say(f"warning  {warning.text}")
 
     def _tear_down(self, bed: TestBed) -> None:
         teardown = Teardown(
@@ -381,6 +391,7 @@ class Run:
             snapshot=seen.snapshot,
             screenshots=seen.screenshots,
             retries=seen.retries,
+            warnings=tuple(self._warnings),
             harness=self._harness,
         )
 

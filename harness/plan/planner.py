@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.errors import SourceError
-from harness.model import LEFT_OUT, Origin, Stage
+from harness.model import LEFT_OUT, Origin, RunWarning, Stage
 from harness.recipes.repo import Release
 from harness.recipes.versions import Version
 
@@ -56,6 +56,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # what a reader of the verdict has to know was not looked at
     repo_local: str = ""  # why code that the recipe ships is not run; empty when it is, or is none
+    warnings: tuple[RunWarning, ...] = ()  # what was seen of the recipe's files and tags
 
     def runs(self, stage: Stage) -> bool:
         """Whether that stage's op will be performed."""
@@ -114,6 +115,7 @@ def make(
     notes: Sequence[str] = (),
     left_out: Sequence[str] = (),
     repo_local: str = "",
+    warnings: Sequence[RunWarning] = (),
 ) -> Plan:
     """Decide what runs.
 
@@ -128,6 +130,7 @@ def make(
         notes: what a reader of the plan should know besides.
         left_out: what a reader of the verdict has to know was not looked at.
         repo_local: why code that the recipe ships is not run, or empty.
+        warnings: what was seen of the recipe's files and tags, to be shown beside the verdict.
 
     Raises:
         SourceError: the release asked for is not one that head can be upgraded from.
@@ -162,6 +165,7 @@ def make(
         notes=tuple(notes),
         left_out=tuple(left_out),
         repo_local=repo_local,
+        warnings=tuple(warnings),
     )
 
 

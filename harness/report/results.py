@@ -30,9 +30,11 @@ from harness.model import (
     Origin,
     Outcome,
     RuleResult,
+    RunWarning,
     Stage,
     StageResult,
     TeardownResult,
+    WarningCode,
 )
 from harness.report.verdict import Verdict
 
@@ -78,6 +80,7 @@ class RunResult:
     screenshots: tuple[Screenshot, ...] = ()
     retries: tuple[Retry, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    warnings: tuple[RunWarning, ...] = ()
     harness: str = ""
     backup_driver: str = ""  # what backed up, or was to
     repeat_exactly: str = ""  # the same at the commit that was tested; empty where it is the same
@@ -138,6 +141,7 @@ def read(directory: Path) -> RunResult | None:
             "screenshots": tuple(Screenshot(**one) for one in found.get("screenshots", ())),
             "retries": tuple(Retry(**one) for one in found.get("retries", ())),
             "leaks": tuple(Leak(**one) for one in found.get("leaks", ())),  # older runs have none
+            "warnings": tuple(_warning(one) for one in found.get("warnings", ())),  # the same
         },
         verdict=Verdict(**{**verdict, "outcome": Outcome(verdict["outcome"])}),
         lint=lint and _lint(lint),
@@ -160,6 +164,11 @@ def _resources(found: dict[str, Any] | None) -> Resources | None:
             "notes": tuple(found["notes"]),
         }
     )
+
+
+def _warning(found: dict[str, Any]) -> RunWarning:
+    stage = found["stage"] and Stage(found["stage"])
+    return RunWarning(**{**found, "code": WarningCode(found["code"]), "stage": stage})
 
 
 def _lint(found: dict[str, Any]) -> LintReport:

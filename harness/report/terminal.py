@@ -177,6 +177,8 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
         console.print(plain(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
     for line in result.diagnosis:
         console.print(plain(line), soft_wrap=True)
+    for warning in result.warnings:
+        console.print(plain(f"warning  {warning.text} [{warning.code}]"), soft_wrap=True)
     verdict = result.verdict
     where = f" in {verdict.stage}" if verdict.stage else ""
     console.print(

@@ -12,9 +12,11 @@ from harness.model import (
     AssertionResult,
     Origin,
     Outcome,
+    RunWarning,
     Stage,
     StageResult,
     TeardownResult,
+    WarningCode,
 )
 from harness.report.results import SCHEMA, Revision, RunResult
 from harness.report.results import read as read_run
@@ -148,3 +150,15 @@ def test_a_run_that_was_written_is_read_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(early.to_json().replace(SCHEMA, "cc-ci/results/9"))
     with pytest.raises(ValueError, match="not of the schema"):
         read_run(tmp_path)
+
+
+def test_a_warning_is_written_and_read_with_its_code_and_stage(tmp_path: Path) -> None:
+    """The plan's warnings have no stage."""
+    seen = RunWarning(
+        code=WarningCode.NO_PAGE, text="no page was asked for", next="set HEALTH_SERVICE"
+    )
+    late = RunWarning(code=WarningCode.DATA_IN_LAYER, text="/srv/x", stage=Stage.UPGRADE)
+    replace(RUN, warnings=(seen, late)).write(tmp_path)
+    found = read_run(tmp_path)
+    assert found is not None
+    assert found.warnings == (seen, late)
