@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from docker.errors import APIError, NotFound
-
-from harness.waiting import SystemClock
 
 KINDS = ("service", "container", "network", "volume", "secret", "config")
 
@@ -140,29 +137,3 @@ def _with_spec(thing: Thing) -> dict[str, Any]:
 def one_of_each(prefix: str, labels: Mapping[str, str]) -> list[Thing]:
     """Return an object of every kind, all with these labels."""
     return [Thing(kind=kind, name=f"{prefix}-{kind}", labels=labels) for kind in KINDS]
-
-
-@dataclass
-class FakeClock:
-    """Time that passes only while somebody sleeps."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-
-
-def stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every wait pass at once: a second is over when it was slept."""
-    now = [0.0]
-
-    def sleep(_self: SystemClock, seconds: float) -> None:
-        now[0] += seconds
-
-    monkeypatch.setattr(SystemClock, "monotonic", lambda _self: now[0])
-    monkeypatch.setattr(SystemClock, "sleep", sleep)

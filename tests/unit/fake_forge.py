@@ -10,23 +10,6 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 
-class FakeClock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def monotonic(self) -> float:
-        """Return the seconds."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let seconds pass."""
-        self.now += seconds
-        self.slept.append(seconds)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sent:
     """One request, as it left."""

@@ -29,7 +29,7 @@ from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Release
 from harness.recipes.versions import Version
 from harness.seeding import SeedContext
-from tests.unit.fake_engine import stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
 
 BASE, HEAD = "b" * 40, "a" * 40

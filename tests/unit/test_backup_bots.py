@@ -15,7 +15,7 @@ from harness.docker.exec import ExecTarget
 from harness.embedded.images import StandIn
 from harness.errors import TestBedError
 from harness.platforms.base import Target
-from tests.unit.fake_engine import stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
 LABELS = {"ccci.run": "run1", "ccci.scope": "s", "ccci.stack": "made_test"}

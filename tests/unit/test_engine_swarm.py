@@ -14,6 +14,7 @@ from docker.errors import APIError
 from harness.embedded.endpoint import Engine
 from harness.embedded.swarm import ensure_proxy, ensure_swarm
 from harness.errors import EngineError
+from tests.unit.fake_clock import FakeClock
 
 OURS = Engine(host="unix:///c/docker.sock", origin="private", private=True)
 THEIRS = Engine(host="tcp://192.0.2.1:2375", origin="DOCKER_HOST")
@@ -35,23 +36,6 @@ def refused(status: int, words: str) -> APIError:
     response = requests.Response()
     response.status_code = status
     return APIError("server error", response=response, explanation=words)
-
-
-class FakeClock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self, on_sleep: Callable[[], None] = lambda: None) -> None:
-        self.now = 0.0
-        self.on_sleep = on_sleep
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-        self.on_sleep()
 
 
 class FakeEngine:
@@ -218,7 +202,9 @@ def test_a_broken_swarm_is_never_made_anew(
 def test_a_pending_swarm_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
     """An engine that was just started is pending for a moment."""
     fake = FakeEngine(PENDING)
-    assert swarm(fake, tmp_path, clock=FakeClock(lambda: setattr(fake, "state", MANAGER))) == (
+    assert swarm(
+        fake, tmp_path, clock=FakeClock(on_sleep=lambda: setattr(fake, "state", MANAGER))
+    ) == (
         False,
         [],
     )
@@ -230,7 +216,7 @@ def test_a_swarm_without_a_leader_is_waited_for_and_not_for_ever(tmp_path: Path)
     """A manager whose engine was killed elects itself again within a few seconds."""
     fake = FakeEngine(MANAGER)
     fake.leader = False
-    clock = FakeClock(lambda: setattr(fake, "leader", True))
+    clock = FakeClock(on_sleep=lambda: setattr(fake, "leader", True))
     assert swarm(fake, tmp_path, clock=clock) == (False, [])
     fake.leader = False
     with pytest.raises(EngineError, match="has no leader") as caught:
@@ -316,20 +302,20 @@ def test_addresses_are_waited_for(tmp_path: Path) -> None:
     """The network is listed before the allocator has given it its addresses."""
     fake = FakeEngine(MANAGER)
     fake.made = NO_ADDRESSES
-    clock = FakeClock(lambda: fake.found.__setitem__(0, OVERLAY))
+    clock = FakeClock(on_sleep=lambda: fake.found.__setitem__(0, OVERLAY))
     assert proxy(fake, tmp_path, clock=clock)
 
 
 def test_a_network_may_be_listed_a_moment_after_it_was_made(tmp_path: Path) -> None:
     fake = FakeEngine(MANAGER)
     fake.create_network = lambda *_, **__: {"Id": "x"}  # type: ignore[method-assign]  # later
-    assert proxy(fake, tmp_path, clock=FakeClock(lambda: fake.found.append(OVERLAY)))
+    assert proxy(fake, tmp_path, clock=FakeClock(on_sleep=lambda: fake.found.append(OVERLAY)))
 
 
 def test_another_runs_new_network_is_not_taken_for_one_of_another_kind(tmp_path: Path) -> None:
     """Until the allocator has run, the engine lists it with an empty driver."""
     fake = FakeEngine(MANAGER, [{**NO_ADDRESSES, "Driver": ""}])
-    clock = FakeClock(lambda: fake.found.__setitem__(0, OVERLAY))
+    clock = FakeClock(on_sleep=lambda: fake.found.__setitem__(0, OVERLAY))
     assert not proxy(fake, tmp_path, clock=clock)
     assert fake.done == []
 

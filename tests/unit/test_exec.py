@@ -21,7 +21,7 @@ from harness.errors import (
     ExecNotStartedError,
     ExecTimeoutError,
 )
-from tests.unit.fake_engine import FakeClock
+from tests.unit.fake_clock import FakeClock
 
 Make = Callable[..., tuple[ExecTarget, "FakeApi"]]
 LONG = 30.0  # seconds that no test waits for

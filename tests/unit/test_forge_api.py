@@ -10,7 +10,8 @@ from harness.errors import ForgeBusyError, ForgeError, UsageError
 from harness.forge import gitea, gitlab
 from harness.forge.api import ATTEMPTS, Api
 from harness.forge.token import Token, load
-from tests.unit.fake_forge import FakeClock, FakeForge
+from tests.unit.fake_clock import FakeClock
+from tests.unit.fake_forge import FakeForge
 
 SECRET = "s3cret-token"  # noqa: S105  of no real forge
 BASE = "https://git.example.org/api/v1"

@@ -9,7 +9,8 @@ from harness.forge.address import parse
 from harness.forge.base import Comment, Forge, PullRequest, State, Status
 from harness.forge.dialects import open_forge
 from harness.forge.token import Token
-from tests.unit.fake_forge import FakeClock, FakeForge
+from tests.unit.fake_clock import FakeClock
+from tests.unit.fake_forge import FakeForge
 
 HEAD, BASE = "1" * 40, "2" * 40
 SECRET = "s3cret-token"  # noqa: S105  of no real forge

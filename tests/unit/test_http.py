@@ -10,7 +10,7 @@ from docker.errors import NotFound
 from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.errors import ContainerUnavailableError, RecipeError
-from tests.unit.fake_engine import FakeClock
+from tests.unit.fake_clock import FakeClock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App:  it: self \r\n\r\n"
 

@@ -26,7 +26,8 @@ from harness.platforms.base import Target
 from harness.platforms.refusals import _refuse_taken as refuse_taken
 from harness.reaper import reap, scope
 from harness.tools import ToolContainers
-from tests.unit.fake_engine import FakeEngine, Thing, stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
+from tests.unit.fake_engine import FakeEngine, Thing
 from tests.unit.fake_stack import STACK, ended, look, service, task
 
 WORKER = Endpoint(id="n2", name="worker1", environ={"DOCKER_HOST": "ssh://worker1"})

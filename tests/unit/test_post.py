@@ -15,7 +15,7 @@ from harness.forge.base import Comment, PullRequest, State, Status
 from harness.model import Outcome, Stage, StageResult
 from harness.report.results import Revision, RunResult
 from harness.report.verdict import Verdict
-from tests.unit.fake_forge import FakeClock
+from tests.unit.fake_clock import FakeClock
 
 HEAD, OTHER = "1" * 40, "2" * 40
 URL = "https://git.example.org/coop/made/pulls/7"

@@ -30,7 +30,8 @@ from harness.run import (
     target_for,
 )
 from harness.settings import Settings
-from tests.unit.fake_engine import FakeEngine, Thing, one_of_each, stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
+from tests.unit.fake_engine import FakeEngine, Thing, one_of_each
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MADE = Entry(name="made", source="/src/made", line=3)

@@ -19,7 +19,7 @@ from harness.errors import (
     ImageError,
     TestBedError,
 )
-from tests.unit.fake_engine import stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
 OLD: dict[str, Any] = {"ContainerSpec": {"Image": "app:0"}}

@@ -14,8 +14,9 @@ from harness.platforms.base import Target
 from harness.reaper import KEPT_LABEL, Keep, Reaped, Shared, reap, stack_lock
 from harness.swarm_lock import LEASE_SECONDS, OWNER, RELEASED, Lease
 from harness.waiting import SYSTEM_CLOCK
+from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_configs import FakeConfigs
-from tests.unit.fake_engine import FakeEngine, Thing, one_of_each, stop_the_clock
+from tests.unit.fake_engine import FakeEngine, Thing, one_of_each
 
 SCOPE = "swarm-scope"
 AWAY = "another-place"

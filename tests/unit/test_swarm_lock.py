@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,8 +28,8 @@ from harness.swarm_lock import (
     wanted,
 )
 from harness.waiting import Interruptible
+from tests.unit.fake_clock import FakeClock
 from tests.unit.fake_configs import FakeConfigs
-from tests.unit.fake_engine import FakeClock
 
 TERM = 60.0
 
@@ -76,23 +75,6 @@ def owner(configs: FakeConfigs) -> str:
     return seen.owner
 
 
-@dataclass
-class Beating(FakeClock):
-    """Another host's view of the clock, on which the holder renews its lock meanwhile."""
-
-    clock: FakeClock = field(kw_only=True)
-    beat: Callable[[], None] = field(kw_only=True)
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.clock.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.clock.now += seconds
-        self.beat()
-
-
 def test_a_lock_is_held_said_and_gone_afterwards(configs: FakeConfigs, clock: FakeClock) -> None:
     """Its config tells people who holds it, and nothing of it stays."""
     with held(configs, clock) as lease:
@@ -118,6 +100,7 @@ def test_a_second_one_is_told_who_holds_it_and_gives_up(
     """At once and then every 30 seconds; the wait is finite; the holder loses nothing."""
     said: list[str] = []
     with held(configs, clock) as lease:
+        clock.on_sleep = lease.check
         with (
             pytest.raises(LockTimeoutError) as caught,
             hold(
@@ -127,7 +110,7 @@ def test_a_second_one_is_told_who_holds_it_and_gives_up(
                 purpose="too",
                 timeout=70,
                 say=said.append,
-                clock=Beating(clock=clock, beat=lease.check),
+                clock=clock,
             ),
         ):
             pass

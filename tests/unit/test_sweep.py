@@ -6,7 +6,8 @@ import pytest
 import requests
 
 from harness.docker.sweep import RUN_LABEL, Found, find, sweep
-from tests.unit.fake_engine import KINDS, FakeEngine, Thing, one_of_each, stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
+from tests.unit.fake_engine import KINDS, FakeEngine, Thing, one_of_each
 
 MINE = {RUN_LABEL: "run1", "com.example": "x"}
 FOREVER = 10**9

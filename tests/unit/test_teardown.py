@@ -18,7 +18,8 @@ from harness.platforms.base import Target
 from harness.reaper import Keep
 from harness.settings import Settings
 from harness.teardown import Teardown
-from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each, stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
+from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from harness.errors import (
 )
 from harness.model import Outcome
 from harness.tools import ATTEMPTS, SORTED, ToolContainers
-from tests.unit.fake_engine import stop_the_clock
+from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_vault import FakeVault
 
 LABELS = {"ccci.run": "run1"}

@@ -1,28 +1,10 @@
 """Polling and retrying, on a clock that only moves when somebody sleeps."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from harness.errors import HarnessError, RecipeError, WaitTimeoutError
 from harness.waiting import Deadline, Interruptible, retry, wait_for
-
-
-@dataclass
-class FakeClock:
-    """Moves when it sleeps."""
-
-    now: float = 0.0
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Move on."""
-        self.slept.append(seconds)
-        self.now += seconds
+from tests.unit.fake_clock import FakeClock
 
 
 def test_a_wait_returns_the_look_that_was_ready() -> None:
