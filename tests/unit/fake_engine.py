@@ -1,4 +1,4 @@
-"""An engine made of plain objects: it lists by label and removes by id, and refuses all else."""
+"""The one fake engine, made of plain objects: a call that it does not know fails the test."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -26,24 +26,74 @@ class Thing:
 
 
 @dataclass
+class FakeContainer:
+    """A container that the code under test created; it starts unless its engine refuses."""
+
+    engine: "FakeEngine"
+    id: str
+    options: dict[str, Any]
+    files: bytes = field(default=b"", repr=False)
+
+    def put_archive(self, path: str, data: bytes) -> None:
+        """Unpack an archive; once the container has started, it would be too late."""
+        assert path == "/"
+        assert self.id not in self.engine.running
+        self.files = data
+
+    def start(self) -> None:
+        """Start."""
+        if self.engine.refused_starts:
+            raise APIError("500", explanation=self.engine.refused_starts.pop(0))
+        self.engine.running[self.id] = self
+
+    def remove(self, *, force: bool) -> None:
+        """Remove it."""
+        assert force
+        self.engine.removed.append(self.id)
+
+
+@dataclass(kw_only=True)
 class FakeEngine:
-    """The engine's side of what a sweep does; hand `client` to the code under test.
+    """An engine; hand `client` to the code under test.
 
     Args:
-        things: what there is.
+        things: the objects that exist.
         refusals: how often the removal of the object of that name is refused before it succeeds.
+        refused_starts: what the engine says to the next starts of containers.
+        gone: raised by a ping, if the engine does not answer.
     """
 
     things: list[Thing] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
-    asked: list[str] = field(default_factory=list)
+    refused_starts: list[str] = field(default_factory=list)
+    gone: Exception | None = None
+    # what it was asked and what came of it
+    asked: list[str] = field(default_factory=list)  # filters
     removed: list[str] = field(default_factory=list)
+    running: dict[str, FakeContainer] = field(default_factory=dict)
+    created: list[FakeContainer] = field(default_factory=list)
+    volumes_made: dict[str, dict[str, str]] = field(default_factory=dict)
+    secrets_made: dict[str, bytes] = field(default_factory=dict)
+    pings: int = 0
 
     @property
     def client(self) -> Any:  # noqa: ANN401  stands in for a docker client
         """The engine's client."""
         swarm = {"NodeID": "n", "Nodes": 1}
-        return SimpleNamespace(api=self, info=lambda: {"Name": "here", "Swarm": swarm})
+        return SimpleNamespace(
+            api=self, info=lambda: {"Name": "here", "Swarm": swarm}, ping=self._ping,
+            containers=SimpleNamespace(create=self._create_container),
+            volumes=SimpleNamespace(create=self._create_volume),
+        )  # fmt: skip
+
+    def labels(self, kind: str, name: str) -> Mapping[str, str]:
+        """Return the labels of the object of that name."""
+        (labels,) = (one.labels for one in self.things if (one.kind, one.name) == (kind, name))
+        return labels
+
+    def started(self) -> list[str]:
+        """Return the names of the containers that run, in order."""
+        return [identity.rpartition(".")[0] for identity in self.running]
 
     def services(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
         """List services."""
@@ -69,13 +119,28 @@ class FakeEngine:
         found = self._labelled("volume", filters)
         return {"Volumes": [{"Name": t.name, "Labels": dict(t.labels)} for t in found] or None}
 
-    def secrets(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
+    def secrets(self, *, filters: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """List secrets."""
         return [_with_spec(thing) for thing in self._labelled("secret", filters)]
 
-    def configs(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
+    def configs(self, *, filters: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """List configs."""
         return [_with_spec(thing) for thing in self._labelled("config", filters)]
+
+    def inspect_volume(self, name: str) -> dict[str, Any]:
+        """Return a volume."""
+        if not any((thing.kind, thing.name) == ("volume", name) for thing in self.things):
+            raise NotFound(f"no such volume: {name}")
+        return {"Name": name, "Labels": dict(self.labels("volume", name))}
+
+    def create_secret(self, name: str, data: bytes, labels: Mapping[str, str]) -> dict[str, str]:
+        """Create a secret, once."""
+        if any((thing.kind, thing.name) == ("secret", name) for thing in self.things):
+            raise APIError("409", explanation=f"secret {name} already exists")
+        made = Thing(kind="secret", name=name, labels=labels)
+        self.things.append(made)
+        self.secrets_made[name] = data
+        return {"ID": made.id}
 
     def inspect_swarm(self) -> dict[str, Any]:
         """Return the engine's Swarm."""
@@ -107,7 +172,23 @@ class FakeEngine:
         """Remove a config."""
         self._remove("config", identity)
 
-    def _labelled(self, kind: str, filters: dict[str, str]) -> list[Thing]:
+    def _ping(self) -> None:
+        self.pings += 1
+        if self.gone:
+            raise self.gone
+
+    def _create_container(self, image: str, command: list[str], **options: Any) -> FakeContainer:  # noqa: ANN401  as the SDK has it
+        assert (image, command) == ("tool:1", ["sleep", "infinity"])
+        made = FakeContainer(self, f"{options['name']}.{len(self.created) + 1}", options)
+        self.created.append(made)
+        return made
+
+    def _create_volume(self, name: str, *, labels: dict[str, str]) -> None:
+        self.volumes_made[name] = labels
+
+    def _labelled(self, kind: str, filters: dict[str, str] | None) -> list[Thing]:
+        if filters is None:
+            return [thing for thing in self.things if thing.kind == kind]
         assert list(filters) == ["label"], "nothing is ever found by name"
         name, equals, value = filters["label"].partition("=")
         self.asked.append(filters["label"])

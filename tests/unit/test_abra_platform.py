@@ -1,10 +1,9 @@
 """The platform abra: the exact calls, what is laid beside the recipe, and what refusals mean."""
 
 import json
-from dataclasses import dataclass, field, replace
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Revision, Target
 from harness.settings import Settings
 from tests.unit.fake_abra import VERSION, calls, environ_with, make_abra
+from tests.unit.fake_engine import FakeEngine, Thing
 
 TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
 STACK = "made-1_test"
@@ -50,15 +50,14 @@ fi
 
 
 @dataclass
-class Bench:
+class AbraBench:
     """The platform over a shell script named abra, a real git repository and a pretended engine."""
 
     directory: Path
     recipe: Path
     commits: tuple[str, str]
     platform: AbraPlatform
-    created: dict[str, bytes] = field(default_factory=dict)
-    labels: list[dict[str, str]] = field(default_factory=list)  # of the services that are there
+    engine: FakeEngine
 
     def says(self, body: str) -> None:
         """Have abra do that, at anything but `--version` and `app new`."""
@@ -80,23 +79,6 @@ class Bench:
         """Return abra's settings of the app."""
         return self.platform.settings.read_text()
 
-    # The engine.
-    def create_secret(self, name: str, data: bytes, labels: dict[str, str]) -> None:
-        """Create a secret that carries the run's label."""
-        assert labels["ccci.run"] == "run1"
-        self.created[name] = data
-
-    def configs(self) -> list[dict[str, Any]]:
-        """Return no config."""
-        return []
-
-    secrets = configs
-
-    def services(self, filters: dict[str, str]) -> list[dict[str, Any]]:
-        """Return the stack's services."""
-        assert filters == {"label": f"com.docker.stack.namespace={STACK}"}
-        return [{"Spec": {"Labels": labels}} for labels in self.labels]
-
 
 def git(directory: Path, *words: str) -> str:
     """Run git."""
@@ -104,11 +86,10 @@ def git(directory: Path, *words: str) -> str:
     return proc.run(["git", *who, *words], timeout=30, cwd=directory).stdout.strip()
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """A recipe with a release and a head."""
-    recipe = tmp_path / "recipe"
-    recipe.mkdir()
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, str]]:
+    """A recipe with a release and a head, and their commits; each test has a copy."""
+    recipe = tmp_path_factory.mktemp("recipe")
     git(recipe, "init", "--quiet", "--initial-branch=main")
     commits = []
     for greeting, tag in (("hello", "1.0.0+1"), ("changed", "")):
@@ -119,14 +100,21 @@ def bench(tmp_path: Path) -> Bench:
         if tag:
             git(recipe, "tag", "--annotate", "--message", tag, tag)
         commits.append(git(recipe, "rev-parse", "HEAD"))
-    work = tmp_path / "work"
+    return recipe, (commits[0], commits[1])
+
+
+@pytest.fixture
+def bench(tmp_path: Path, history: tuple[Path, tuple[str, str]]) -> AbraBench:
+    """A recipe with a release and a head, and an abra that does nothing."""
+    recipe = shutil.copytree(history[0], tmp_path / "recipe")
+    work, engine = tmp_path / "work", FakeEngine()
     work.mkdir()
     make_abra(tmp_path / "bin", NEW.format(version=VERSION, body=""))
     environ = environ_with(tmp_path / "bin", DOCKER_HOST="unix:///engine.sock")
     note = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
     platform = AbraPlatform(
         abra=detect(environ, tmp_path),
-        client=SimpleNamespace(api=None),  # type: ignore[arg-type]  # a stand-in, filled in below
+        client=engine.client,
         environ=environ,
         target=TARGET,
         work=work,
@@ -136,12 +124,10 @@ def bench(tmp_path: Path) -> Bench:
         extra_env={"QUOTED": "it's $HOME"},
         factor=1.0,
     )
-    made = Bench(tmp_path, recipe, (commits[0], commits[1]), platform)
-    platform.client.api = made  # type: ignore[assignment]  # the same
-    return made
+    return AbraBench(tmp_path, recipe, history[1], platform, engine)
 
 
-def test_a_release_is_deployed_pinned_and_the_head_as_chaos(bench: Bench) -> None:
+def test_a_release_is_deployed_pinned_and_the_head_as_chaos(bench: AbraBench) -> None:
     """Exactly these calls; a base that was deployed as chaos would have been the head all along."""
     bench.platform.deploy(bench.base())
     bench.platform.deploy(bench.head())
@@ -157,7 +143,7 @@ def test_a_release_is_deployed_pinned_and_the_head_as_chaos(bench: Bench) -> Non
     ]
 
 
-def test_a_head_without_a_release_before_it_is_made_as_chaos_too(bench: Bench) -> None:
+def test_a_head_without_a_release_before_it_is_made_as_chaos_too(bench: AbraBench) -> None:
     """Else abra would look for a release to make the settings from."""
     bench.platform.deploy(bench.head())
     new, deploy = bench.calls()
@@ -165,7 +151,7 @@ def test_a_head_without_a_release_before_it_is_made_as_chaos_too(bench: Bench) -
     assert deploy[-2:] == ["--chaos", "made-1.test"]
 
 
-def test_abras_clone_is_at_the_commit_with_a_clean_tree(bench: Bench) -> None:
+def test_abras_clone_is_at_the_commit_with_a_clean_tree(bench: AbraBench) -> None:
     """Then chaos-version is the head's first eight digits, without a mark for a changed tree."""
     bench.says("cd $ABRA_DIR/recipes/made; git rev-parse HEAD; git status --short; echo end")
     bench.platform.deploy(bench.base())
@@ -175,7 +161,9 @@ def test_abras_clone_is_at_the_commit_with_a_clean_tree(bench: Bench) -> None:
         assert f"\n{commit}\nend\n" in log
 
 
-def test_what_is_ours_lies_beside_the_recipe_and_leaves_abras_labels_to_abra(bench: Bench) -> None:
+def test_what_is_ours_lies_beside_the_recipe_and_leaves_abras_labels_to_abra(
+    bench: AbraBench,
+) -> None:
     """The override is one more compose file; its path is seen from the recipe's directory."""
     deployed = bench.platform.deploy(bench.base())
     assert "COMPOSE_FILE='compose.yml:../../cc-ci.yml'\n" in bench.settings()
@@ -190,7 +178,7 @@ def test_what_is_ours_lies_beside_the_recipe_and_leaves_abras_labels_to_abra(ben
     assert {note.kind for note in deployed.adaptations} == {"stand-in", "endpoint-mode"}
 
 
-def test_settings_stay_those_of_the_first_deploy_and_ours_come_last(bench: Bench) -> None:
+def test_settings_stay_those_of_the_first_deploy_and_ours_come_last(bench: AbraBench) -> None:
     """As an operator's do; a value is never filled in by abra."""
     bench.platform.deploy(bench.base())
     bench.platform.deploy(bench.head())
@@ -199,7 +187,7 @@ def test_settings_stay_those_of_the_first_deploy_and_ours_come_last(bench: Bench
     assert 'QUOTED="it\'s \\$HOME"\n' in bench.settings()
 
 
-def test_a_recipe_that_calls_itself_by_another_name_is_found_and_said(bench: Bench) -> None:
+def test_a_recipe_that_calls_itself_by_another_name_is_found_and_said(bench: AbraBench) -> None:
     """Abra looks for a recipe by what its settings call it; a clone may be called anything."""
     bench.platform.target = replace(TARGET, recipe="renamed")
     bench.says("")
@@ -211,13 +199,14 @@ def test_a_recipe_that_calls_itself_by_another_name_is_found_and_said(bench: Ben
     assert note.detail == "called renamed here, though its .env.sample says TYPE=made"
 
 
-def test_secrets_are_made_once_with_the_runs_label_and_never_shown(bench: Bench) -> None:
+def test_secrets_are_made_once_with_the_runs_label_and_never_shown(bench: AbraBench) -> None:
     """Those that abra makes would carry no label, and a killed run would leave them."""
     bench.says("echo made by us: $(cat $ABRA_DIR/../secret)")
     secret = bench.platform.work / "secret"
     secret.write_text("")
     bench.platform.deploy(bench.base())
-    ((name, value),) = bench.created.items()
+    ((name, value),) = bench.engine.secrets_made.items()
+    assert bench.engine.labels("secret", name)["ccci.run"] == "run1"
     assert name == f"{STACK}_db_password_v1"
     assert len(value) == 24
     assert bench.platform.named_secrets == {"db_password": value.decode()}
@@ -228,15 +217,20 @@ def test_secrets_are_made_once_with_the_runs_label_and_never_shown(bench: Bench)
     assert value.decode() not in log
 
 
-def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench: Bench) -> None:
+def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench: AbraBench) -> None:
     """A time-out of abra's own wait leaves the app deployed; ours goes on."""
     bench.platform.deploy(bench.base())
     bench.says("echo timed out; exit 1")
     prefix = f"coop-cloud.{STACK}"
     labels = {f"{prefix}.recipe": "made", f"{prefix}.chaos": "true"}
-    bench.labels = [{**labels, f"{prefix}.chaos-version": bench.commits[1][:8]}]
+
+    def deployed(name: str, commit: str) -> None:
+        ours = {"com.docker.stack.namespace": STACK, f"{prefix}.chaos-version": commit[:8]}
+        bench.engine.things.append(Thing(kind="service", name=name, labels={**labels, **ours}))
+
+    deployed("app", bench.commits[1])
     bench.platform.deploy(bench.head())
-    bench.labels.append({**labels, f"{prefix}.chaos-version": bench.commits[0][:8]})
+    deployed("db", bench.commits[0])
     with pytest.raises(InvalidRecipeError, match="abra refused to deploy made"):
         bench.platform.deploy(bench.head())
 
@@ -255,7 +249,7 @@ def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench:
     ids=["lightweight", "disk", "server", "catalogue", "exists", "config", "recipe"],
 )
 def test_a_refusal_has_its_meaning(
-    bench: Bench, said: str, kind: type[HarnessError], message: str
+    bench: AbraBench, said: str, kind: type[HarnessError], message: str
 ) -> None:
     """Whose fault it is decides the verdict; abra's own words come with it."""
     bench.says(f"echo '{said}'; exit 1")
@@ -275,7 +269,9 @@ def test_a_refusal_has_its_meaning(
     ],
     ids=["panic", "question", "hang"],
 )
-def test_an_abra_of_no_use_is_no_fault_of_the_recipe(bench: Bench, body: str, message: str) -> None:
+def test_an_abra_of_no_use_is_no_fault_of_the_recipe(
+    bench: AbraBench, body: str, message: str
+) -> None:
     """And its log says what it was asked."""
     bench.says(body)
     bench.platform.factor = 0.002
@@ -285,7 +281,7 @@ def test_an_abra_of_no_use_is_no_fault_of_the_recipe(bench: Bench, body: str, me
     assert "$ abra app deploy\n" in bench.platform.log.read_text()
 
 
-def test_an_app_without_settings_is_an_abra_that_is_not_understood(bench: Bench) -> None:
+def test_an_app_without_settings_is_an_abra_that_is_not_understood(bench: AbraBench) -> None:
     """It may end with 0 and keep them elsewhere."""
     make_abra(bench.directory / "bin", "exit 0")
     with pytest.raises(AbraError, match="abra made no app of made"):
@@ -304,7 +300,7 @@ esac
     ("options", "chaos"), [("--snapshot string, --chaos", ["--chaos"]), ("--snapshot", [])]
 )
 def test_abra_has_the_bot_called_for_a_backup_and_for_a_named_restore(
-    bench: Bench, options: str, chaos: list[str]
+    bench: AbraBench, options: str, chaos: list[str]
 ) -> None:
     """Exactly these calls, with what this version says it knows; code and words are handed on."""
     bench.says(HELPS.format(options=options, code=3))
@@ -319,7 +315,7 @@ def test_abra_has_the_bot_called_for_a_backup_and_for_a_named_restore(
     assert "--help" not in bench.platform.log.read_text()
 
 
-def test_an_abra_that_restores_only_the_newest_snapshot_is_of_no_use(bench: Bench) -> None:
+def test_an_abra_that_restores_only_the_newest_snapshot_is_of_no_use(bench: AbraBench) -> None:
     """Somebody else's backup may be newer; nothing is restored then."""
     bench.says(HELPS.format(options="--target", code=0))
     with pytest.raises(AbraError, match="cannot be told which snapshot to restore"):
@@ -327,7 +323,7 @@ def test_an_abra_that_restores_only_the_newest_snapshot_is_of_no_use(bench: Benc
     assert bench.calls() == [["app", "restore", "--help"]]
 
 
-def test_what_was_never_made_is_not_undeployed(bench: Bench) -> None:
+def test_what_was_never_made_is_not_undeployed(bench: AbraBench) -> None:
     """A run that ended before its first deploy has nothing that abra knows of."""
     bench.platform.undeploy()
     assert bench.calls() == []

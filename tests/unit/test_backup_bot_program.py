@@ -63,7 +63,7 @@ def service(
 
 
 @dataclass
-class Bench:
+class ProgramBench:
     """The program, a node's volumes, a restic, and what is deployed."""
 
     program: ModuleType
@@ -122,7 +122,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProgramBench:
     """An app with one volume that asks to be backed up."""
     restic = tmp_path / "bin" / "restic"
     restic.parent.mkdir()
@@ -133,10 +133,10 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("PATH", f"{restic.parent}:{os.environ['PATH']}")
     program = load()
     monkeypatch.setattr(program, "VOLUMES", tmp_path / "volumes")
-    return Bench(program, tmp_path, [service()])
+    return ProgramBench(program, tmp_path, [service()])
 
 
-def paths(bench: Bench, labels: Mapping[str, str]) -> list[str]:
+def paths(bench: ProgramBench, labels: Mapping[str, str]) -> list[str]:
     """Return what is backed up of a service with these labels, below the node's volumes."""
     one = service("app", labels, volumes={"data": "/var/data", "cache": "/cache"})
     found = bench.program.Service.of(one).paths()
@@ -160,13 +160,13 @@ DATA, CACHE = f"{STACK}_data/_data", f"{STACK}_cache/_data"
     ],
 )  # fmt: skip
 def test_labels_say_which_paths_are_backed_up(
-    bench: Bench, labels: Mapping[str, str], expected: list[str]
+    bench: ProgramBench, labels: Mapping[str, str], expected: list[str]
 ) -> None:
     """Volumes left out, parts of one, and the old label's absolute paths."""
     assert paths(bench, labels) == expected
 
 
-def test_an_app_is_backed_up_between_its_hooks(bench: Bench) -> None:
+def test_an_app_is_backed_up_between_its_hooks(bench: ProgramBench) -> None:
     """Into a repository that is made the first time, with the stack as tag and host."""
     root = bench.volume("data", "x")
     hooks = {"backup.pre-hook": "dump", "backup.post-hook": "tidy"}
@@ -179,7 +179,7 @@ def test_an_app_is_backed_up_between_its_hooks(bench: Bench) -> None:
     assert bench.asked[3:] == ["cat config", backup]
 
 
-def test_every_app_is_backed_up_where_none_is_named(bench: Bench) -> None:
+def test_every_app_is_backed_up_where_none_is_named(bench: ProgramBench) -> None:
     """One that fails keeps no other from it, and the call has failed all the same."""
     other = service(stack="a_test", volumes={"none": "/none"})
     silent = service(stack="b_test")
@@ -202,7 +202,7 @@ def test_every_app_is_backed_up_where_none_is_named(bench: Bench) -> None:
     ],
 )
 def test_a_hook_that_fails_fails_the_backup(
-    bench: Bench, labels: Mapping[str, str], code: int, expected: str
+    bench: ProgramBench, labels: Mapping[str, str], code: int, expected: str
 ) -> None:
     """With the words of the harness's own driver, and with what the hook has printed."""
     bench.volume("data", "x")
@@ -216,7 +216,7 @@ def test_a_hook_that_fails_fails_the_backup(
     assert any(line.startswith("backup") for line in bench.asked) is ("backup.post-hook" in labels)
 
 
-def test_a_hook_whose_service_has_no_container_fails(bench: Bench) -> None:
+def test_a_hook_whose_service_has_no_container_fails(bench: ProgramBench) -> None:
     """It did not run, so whatever it was to dump is not there."""
     gone = service("gone", {"backup.pre-hook": "dump"})
     bench.services = [gone]
@@ -225,13 +225,13 @@ def test_a_hook_whose_service_has_no_container_fails(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("act", ["create", "restore"])
-def test_an_app_that_asks_for_nothing_is_refused(bench: Bench, act: str) -> None:
+def test_an_app_that_asks_for_nothing_is_refused(bench: ProgramBench, act: str) -> None:
     """A backup of nothing would be taken for one."""
     assert bench.call(act, SERVICE="other.test") == 1
     assert bench.printed[-1] == "ERROR no service of other_test has the label backupbot.backup=true"
 
 
-def test_a_restic_that_fails_fails_the_backup(bench: Bench) -> None:
+def test_a_restic_that_fails_fails_the_backup(bench: ProgramBench) -> None:
     """With its own words."""
     bench.volume("data", "x")
     (bench.here / "broken").touch()
@@ -239,7 +239,7 @@ def test_a_restic_that_fails_fails_the_backup(bench: Bench) -> None:
     assert bench.printed[0] == "ERROR restic backup failed: no room"
 
 
-def snapshots(bench: Bench, *ids: str) -> None:
+def snapshots(bench: ProgramBench, *ids: str) -> None:
     """Let the repository hold these, the newest first, as no restic promises any order."""
     found = [
         {"id": one, "time": f"2026-01-0{number}", "paths": [str(bench.volumes / DATA)]}
@@ -249,7 +249,7 @@ def snapshots(bench: Bench, *ids: str) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "restored"), [("", "bb2"), ("latest", "bb2"), ("aa", "aa1")])
-def test_a_named_snapshot_is_restored(bench: Bench, wanted: str, restored: str) -> None:
+def test_a_named_snapshot_is_restored(bench: ProgramBench, wanted: str, restored: str) -> None:
     """Or the newest one; what came later is gone before, and hooks stand around it."""
     root = bench.volume("data", "later", "sub/later")
     snapshots(bench, "aa1", "bb2")
@@ -261,7 +261,7 @@ def test_a_named_snapshot_is_restored(bench: Bench, wanted: str, restored: str) 
     assert list(root.iterdir()) == []
 
 
-def test_a_snapshot_that_is_not_there_leaves_everything_as_it_is(bench: Bench) -> None:
+def test_a_snapshot_that_is_not_there_leaves_everything_as_it_is(bench: ProgramBench) -> None:
     """Nothing is removed for a restore that cannot be made."""
     root = bench.volume("data", "x")
     assert bench.call("restore", SERVICE="made.test", SNAPSHOT="cc") == 1
@@ -269,20 +269,22 @@ def test_a_snapshot_that_is_not_there_leaves_everything_as_it_is(bench: Bench) -
     assert [path.name for path in root.iterdir()] == ["x"]
 
 
-def test_a_restore_needs_a_name(bench: Bench) -> None:
+def test_a_restore_needs_a_name(bench: ProgramBench) -> None:
     """Nobody wants to have all apps restored by a slip."""
     assert bench.call("restore") == 1
     assert bench.asked == []
 
 
-def test_snapshots_are_named_oldest_first(bench: Bench) -> None:
+def test_snapshots_are_named_oldest_first(bench: ProgramBench) -> None:
     """Of the app, a line each."""
     snapshots(bench, "aa1", "bb2")
     assert bench.call("snapshots", SERVICE="made.test", MACHINE_LOGS="true") == 0
     assert [json.loads(line)["snapshot_id"] for line in bench.printed] == ["aa1", "bb2"]
 
 
-def test_only_what_is_there_is_removed_before_a_restore(bench: Bench, tmp_path: Path) -> None:
+def test_only_what_is_there_is_removed_before_a_restore(
+    bench: ProgramBench, tmp_path: Path
+) -> None:
     """A file, a link and a directory; never what a link leads to."""
     root = bench.volume("data", "file", "sub/file")
     (tmp_path / "kept").mkdir()
@@ -304,7 +306,7 @@ def test_the_image_calls_the_program_by_the_name_that_abra_uses() -> None:
 
 @pytest.mark.parametrize("words", [[], ["explode"], ["--", "explode"]])
 def test_other_words_are_refused(
-    bench: Bench, words: list[str], capsys: pytest.CaptureFixture[str]
+    bench: ProgramBench, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the exit code of a wrong call."""
     with pytest.raises(SystemExit) as caught:

@@ -29,7 +29,7 @@ def raw(name: str, **labels: str) -> dict[str, Any]:
 
 
 @dataclass
-class Bench:
+class BotsBench:
     """An engine with bots on it."""
 
     listed: list[dict[str, Any]] = field(default_factory=list)
@@ -105,10 +105,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(monkeypatch: pytest.MonkeyPatch) -> BotsBench:
     """An engine without any bot, on which containers come up at once."""
     stop_the_clock(monkeypatch)
-    made = Bench()
+    made = BotsBench()
     monkeypatch.setattr(ExecTarget, "current", lambda _target: made.events.append("it is up"))
     return made
 
@@ -117,7 +117,7 @@ NAME = "made_test_ccci-backupbot"
 UP = [f"service {NAME}", "it is up"]
 
 
-def test_a_bot_of_our_own_is_there_for_as_long_as_it_is_needed(bench: Bench) -> None:
+def test_a_bot_of_our_own_is_there_for_as_long_as_it_is_needed(bench: BotsBench) -> None:
     """Within the lock; its repository and its password stay for the restore."""
     bots = bench.bots()
     for _ in range(2):
@@ -131,7 +131,7 @@ def test_a_bot_of_our_own_is_there_for_as_long_as_it_is_needed(bench: Bench) -> 
     ]  # fmt: skip
 
 
-def test_our_own_is_what_abra_looks_for_and_what_clean_up_finds(bench: Bench) -> None:
+def test_our_own_is_what_abra_looks_for_and_what_clean_up_finds(bench: BotsBench) -> None:
     """Service and container carry the run's label; it sees the engine and its node's volumes."""
     with bench.bots().serving():
         pass
@@ -148,7 +148,7 @@ def test_our_own_is_what_abra_looks_for_and_what_clean_up_finds(bench: Bench) ->
     assert not any("PASSWORD=" in line for line in made["env"])
 
 
-def test_whatever_goes_wrong_our_own_is_removed(bench: Bench) -> None:
+def test_whatever_goes_wrong_our_own_is_removed(bench: BotsBench) -> None:
     """Else the next run's would be the second one; if it is gone already, that is as well."""
     with pytest.raises(ZeroDivisionError), bench.bots().serving():
         raise ZeroDivisionError
@@ -157,7 +157,7 @@ def test_whatever_goes_wrong_our_own_is_removed(bench: Bench) -> None:
         bench.listed = []
 
 
-def test_the_servers_own_is_used_and_left_alone(bench: Bench) -> None:
+def test_the_servers_own_is_used_and_left_alone(bench: BotsBench) -> None:
     """Nothing is made, nothing removed, and nothing has stood in for it."""
     bench.listed = [raw("backups_app")]
     with bench.bots().serving() as bot:
@@ -168,7 +168,7 @@ def test_the_servers_own_is_used_and_left_alone(bench: Bench) -> None:
     assert bench.said == ["backup bot  backups_app, which is the server's own"]
 
 
-def test_a_bot_that_goes_away_is_named_as_the_cause(bench: Bench) -> None:
+def test_a_bot_that_goes_away_is_named_as_the_cause(bench: BotsBench) -> None:
     """It is no fault of the engine, and none of the recipe."""
     bench.listed = [raw("backups_app")]
     with bench.bots().serving() as bot:
@@ -177,14 +177,14 @@ def test_a_bot_that_goes_away_is_named_as_the_cause(bench: Bench) -> None:
             bot.container.resolve()
 
 
-def test_two_of_the_servers_are_refused(bench: Bench) -> None:
+def test_two_of_the_servers_are_refused(bench: BotsBench) -> None:
     """Abra would ask which of them; a run cannot know."""
     bench.listed = [raw("b_app"), raw("a_app")]
     with pytest.raises(TestBedError, match="2 backup bots on the server: a_app, b_app"):
         bench.bots().serving().__enter__()
 
 
-def test_another_runs_bot_is_waited_for(bench: Bench) -> None:
+def test_another_runs_bot_is_waited_for(bench: BotsBench) -> None:
     """It is another cache's, whose runs hold other locks."""
     bench.listed, bench.leaves_after = [raw("other", ccci__run="run2")], 4
     with bench.bots().serving():
@@ -193,7 +193,7 @@ def test_another_runs_bot_is_waited_for(bench: Bench) -> None:
     assert UP[0] in bench.events
 
 
-def test_another_runs_bot_that_stays_is_never_removed(bench: Bench) -> None:
+def test_another_runs_bot_that_stays_is_never_removed(bench: BotsBench) -> None:
     """It is not ours; who left it there is told how to find out."""
     bench.listed = [raw("other", ccci__run="run2")]
     with pytest.raises(TestBedError, match="another run's backup bot is in the way: other"):
@@ -201,7 +201,7 @@ def test_another_runs_bot_that_stays_is_never_removed(bench: Bench) -> None:
     assert bench.events == ["lock"]
 
 
-def test_through_abra_the_bot_is_called_by_abra(bench: Bench) -> None:
+def test_through_abra_the_bot_is_called_by_abra(bench: BotsBench) -> None:
     """It finds the bot by itself; its words and its exit code are what counts."""
     platform: Any = SimpleNamespace(
         backup_create=lambda: (0, "made"), restore=lambda snapshot: (1, snapshot)

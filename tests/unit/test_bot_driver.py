@@ -38,7 +38,7 @@ def snapshot(identity: str, *, tag: str = STACK, volume: str = PART.volume) -> d
 
 
 @dataclass
-class Bench:
+class DriverBench:
     """A bot, who has it called, and its repository."""
 
     scratch: Path
@@ -116,12 +116,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path) -> DriverBench:
     """A bot that makes one snapshot."""
-    return Bench(tmp_path)
+    return DriverBench(tmp_path)
 
 
-def test_a_backup_is_what_the_repository_holds_after_the_call(bench: Bench) -> None:
+def test_a_backup_is_what_the_repository_holds_after_the_call(bench: DriverBench) -> None:
     """Its snapshot is read back, and put where assertions look, while the bot is there."""
     made = bench.driver().back_up(bench.job())
     assert bench.events == [
@@ -134,7 +134,7 @@ def test_a_backup_is_what_the_repository_holds_after_the_call(bench: Bench) -> N
     assert list(bench.scratch.iterdir()) == []
 
 
-def test_a_servers_own_bot_is_used_as_it_is(bench: Bench) -> None:
+def test_a_servers_own_bot_is_used_as_it_is(bench: DriverBench) -> None:
     """What its repository held before is told apart, and the report says of nothing stood in."""
     bench.own, bench.there = False, [snapshot("old")]
     made = bench.driver().back_up(bench.job())
@@ -146,7 +146,7 @@ def test_a_servers_own_bot_is_used_as_it_is(bench: Bench) -> None:
     "made", [(), (snapshot("aa", tag="other_test", volume="other_test_data"),)]
 )
 def test_a_bot_that_makes_no_snapshot_has_made_no_backup(
-    bench: Bench, made: Sequence[dict[str, Any]]
+    bench: DriverBench, made: Sequence[dict[str, Any]]
 ) -> None:
     """Whatever it says, and whatever it does for other apps."""
     bench.made = made
@@ -154,13 +154,13 @@ def test_a_bot_that_makes_no_snapshot_has_made_no_backup(
         bench.driver().back_up(bench.job())
 
 
-def test_a_snapshot_is_known_by_its_volumes_too(bench: Bench) -> None:
+def test_a_snapshot_is_known_by_its_volumes_too(bench: DriverBench) -> None:
     """Not every bot tags as ours does."""
     bench.made = (snapshot("aa", tag="backup"),)
     assert bench.driver().back_up(bench.job()).snapshots == {NODE: "aa"}
 
 
-def test_several_snapshots_at_once_prove_nothing(bench: Bench) -> None:
+def test_several_snapshots_at_once_prove_nothing(bench: DriverBench) -> None:
     """A bot's own schedule fell into it: which of them is the one that was asked for?"""
     bench.made = (snapshot("aa"), snapshot("bb"))
     with pytest.raises(TestBedError, match="2 snapshots of made_test"):
@@ -169,7 +169,7 @@ def test_several_snapshots_at_once_prove_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("sizes", "own"), [((), 0), ((9,), 1)])
 def test_a_snapshot_without_a_file_of_the_app_is_empty(
-    bench: Bench, sizes: Sequence[int], own: int
+    bench: DriverBench, sizes: Sequence[int], own: int
 ) -> None:
     """The harness's own witness is no data of anybody."""
     bench.sizes = sizes
@@ -185,7 +185,7 @@ def test_a_snapshot_without_a_file_of_the_app_is_empty(
         (1, "Backing up\r\n" + HOOK),
     ],
 )
-def test_a_hook_that_fails_is_the_recipes_fault(bench: Bench, code: int, text: str) -> None:
+def test_a_hook_that_fails_is_the_recipes_fault(bench: DriverBench, code: int, text: str) -> None:
     """In the bot's own words; a bot that goes on after an error and ends with 0 is not believed."""
     bench.said = Said(code=code, text=text)
     with pytest.raises(BackupError) as caught:
@@ -195,7 +195,7 @@ def test_a_hook_that_fails_is_the_recipes_fault(bench: Bench, code: int, text: s
     assert len(bench.adapted) == 1, "what stood in is said, also when it failed"
 
 
-def test_a_failed_hooks_own_output_is_shown(bench: Bench) -> None:
+def test_a_failed_hooks_own_output_is_shown(bench: DriverBench) -> None:
     """And not the lines around it, where the bot hands it on."""
     bench.said = Said(code=1, text=line(level="ERROR", message=HOOK, output="sh: no dump"))
     with pytest.raises(BackupError) as caught:
@@ -203,7 +203,7 @@ def test_a_failed_hooks_own_output_is_shown(bench: Bench) -> None:
     assert caught.value.detail == "sh: no dump"
 
 
-def perform(bench: Bench, act: str, node: str = NODE) -> object:
+def perform(bench: DriverBench, act: str, node: str = NODE) -> object:
     """Back up, or restore, an app whose volume is on that node."""
     if act == "restore":
         return bench.driver().restore(bench.job(node), {node: "aa"})
@@ -215,7 +215,7 @@ RAN = "the backup.pre-hook of app"
 
 @pytest.mark.parametrize("text", [line(message=RAN), f"INFO {RAN}"])
 def test_a_hook_that_went_well_is_not_blamed_for_what_came_after_it(
-    bench: Bench, text: str
+    bench: DriverBench, text: str
 ) -> None:
     """A bot says of each hook that it ran; only a line about a fault can be about a hook's."""
     bench.said = Said(code=1, text=f"{text}\nFatal: no room")
@@ -224,7 +224,9 @@ def test_a_hook_that_went_well_is_not_blamed_for_what_came_after_it(
 
 
 @pytest.mark.parametrize("act", ["back_up", "restore"])
-def test_a_bot_that_fails_by_itself_says_nothing_of_the_recipe(bench: Bench, act: str) -> None:
+def test_a_bot_that_fails_by_itself_says_nothing_of_the_recipe(
+    bench: DriverBench, act: str
+) -> None:
     """Its repository, or its disk, after a hook that it says went well."""
     error = line(level="ERROR", message="restic backup failed: no room")
     bench.said = Said(code=1, text=f"{line(message=RAN)}\n{error}")
@@ -234,7 +236,7 @@ def test_a_bot_that_fails_by_itself_says_nothing_of_the_recipe(bench: Bench, act
     assert caught.value.cause == "restic backup failed: no room"
 
 
-def test_labels_that_name_what_does_not_exist_are_the_recipes_fault(bench: Bench) -> None:
+def test_labels_that_name_what_does_not_exist_are_the_recipes_fault(bench: DriverBench) -> None:
     """The bot has failed, and not for its own sake: what is declared is looked for."""
     bench.said = Said(code=1, text=line(level="ERROR", message="there is nothing at /x"))
     bench.missing = BackupError("the labels name what does not exist: /volumes/v/x")
@@ -242,7 +244,7 @@ def test_labels_that_name_what_does_not_exist_are_the_recipes_fault(bench: Bench
         bench.driver().back_up(bench.job())
 
 
-def test_a_named_snapshot_is_restored(bench: Bench) -> None:
+def test_a_named_snapshot_is_restored(bench: DriverBench) -> None:
     """That which the backup made, and the hooks that the bot has run are reported."""
     hook = line(message="ran", service="app", label="restore.post-hook", output="loaded")
     bench.said = Said(code=0, text=f"{hook}\n{{no json\n[1]\n")
@@ -253,7 +255,7 @@ def test_a_named_snapshot_is_restored(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("act", ["back_up", "restore"])
-def test_volumes_on_another_node_are_refused(bench: Bench, act: str) -> None:
+def test_volumes_on_another_node_are_refused(bench: DriverBench, act: str) -> None:
     """The bot would leave them out, and say nothing."""
     with pytest.raises(TestBedError, match=f"does not see {PART.volume}"):
         perform(bench, act, "node2")
@@ -262,7 +264,7 @@ def test_volumes_on_another_node_are_refused(bench: Bench, act: str) -> None:
 
 @pytest.mark.parametrize("kind", [ExecFailedError, ExecNotStartedError])
 def test_a_repository_that_cannot_be_read_says_nothing_of_the_recipe(
-    bench: Bench, kind: type[HarnessError]
+    bench: DriverBench, kind: type[HarnessError]
 ) -> None:
     """A bot whose container does not know its repository."""
     bench.broken = kind("Fatal: wrong password")
@@ -270,7 +272,7 @@ def test_a_repository_that_cannot_be_read_says_nothing_of_the_recipe(
         bench.driver().back_up(bench.job())
 
 
-def test_a_servers_bot_that_has_no_repository_yet_makes_one(bench: Bench) -> None:
+def test_a_servers_bot_that_has_no_repository_yet_makes_one(bench: DriverBench) -> None:
     """Then there was no snapshot before; one that cannot be read afterwards either is an error."""
     bench.own, bench.broken = False, ExecFailedError("Is there a repository?")
     with pytest.raises(TestBedError, match="cannot be read"):

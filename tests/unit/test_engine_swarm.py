@@ -38,7 +38,7 @@ def refused(status: int, words: str) -> APIError:
     return APIError("server error", response=response, explanation=words)
 
 
-class FakeEngine:
+class FakeSwarm:
     """A client of the SDK with as much of an engine as these two functions may ask for."""
 
     def __init__(self, swarm: dict[str, Any], networks: list[dict[str, Any]] | None = None) -> None:
@@ -96,7 +96,7 @@ class FakeEngine:
 
 
 def swarm(
-    fake: FakeEngine, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
+    fake: FakeSwarm, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
 ) -> tuple[bool, list[str]]:
     """Ensure the swarm; return whether it was made, and what was said."""
     said: list[str] = []
@@ -107,7 +107,7 @@ def swarm(
 
 
 def proxy(
-    fake: FakeEngine, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
+    fake: FakeSwarm, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
 ) -> bool:
     """Ensure the network; return whether it was made."""
     return ensure_proxy(
@@ -120,7 +120,7 @@ def proxy(
 
 def test_a_manager_is_left_alone_for_one_question(tmp_path: Path) -> None:
     """Each run pays for this: the engine's whole state is not asked for, no lock is taken."""
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
     assert swarm(fake, tmp_path) == (False, [])
     assert (fake.done, fake.infos) == ([], 0)
     assert list(tmp_path.iterdir()) == []
@@ -129,7 +129,7 @@ def test_a_manager_is_left_alone_for_one_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", [OURS, THEIRS])
 def test_an_engine_in_no_swarm_is_made_one(tmp_path: Path, engine: Engine) -> None:
     """On loopback, once; on an engine that is not ours it is said aloud."""
-    fake = FakeEngine(INACTIVE)
+    fake = FakeSwarm(INACTIVE)
     made, said = swarm(fake, tmp_path, engine)
     assert made
     assert fake.done == [("init", {"advertise_addr": "127.0.0.1"})]
@@ -138,7 +138,7 @@ def test_an_engine_in_no_swarm_is_made_one(tmp_path: Path, engine: Engine) -> No
 
 
 def test_a_run_that_waited_for_the_lock_makes_no_second_swarm(tmp_path: Path) -> None:
-    fake = FakeEngine(INACTIVE)
+    fake = FakeSwarm(INACTIVE)
 
     def look() -> dict[str, Any]:
         fake.infos += 1
@@ -151,14 +151,14 @@ def test_a_run_that_waited_for_the_lock_makes_no_second_swarm(tmp_path: Path) ->
 
 def test_a_swarm_made_meanwhile_under_another_lock_is_fine(tmp_path: Path) -> None:
     """Two users' caches have two locks; the engine refuses the second, and that is no error."""
-    fake = FakeEngine(INACTIVE)
+    fake = FakeSwarm(INACTIVE)
     fake.init_fails = refused(503, "This node is already part of a swarm.")
     fake.meanwhile = lambda: setattr(fake, "state", MANAGER)
     assert swarm(fake, tmp_path) == (False, [])
 
 
 def test_a_refused_swarm_is_an_engine_error(tmp_path: Path) -> None:
-    fake = FakeEngine(INACTIVE)
+    fake = FakeSwarm(INACTIVE)
     fake.init_fails = refused(500, "listen tcp 127.0.0.1:2377: address already in use")
     with pytest.raises(EngineError, match="swarm init` failed") as caught:
         swarm(fake, tmp_path)
@@ -166,7 +166,7 @@ def test_a_refused_swarm_is_an_engine_error(tmp_path: Path) -> None:
 
 
 def test_a_worker_is_refused_with_its_managers(tmp_path: Path) -> None:
-    fake = FakeEngine(
+    fake = FakeSwarm(
         {
             "LocalNodeState": "active",
             "ControlAvailable": False,
@@ -191,7 +191,7 @@ def test_a_worker_is_refused_with_its_managers(tmp_path: Path) -> None:
 def test_a_broken_swarm_is_never_made_anew(
     tmp_path: Path, engine: Engine, state: dict[str, Any], hint: str
 ) -> None:
-    fake = FakeEngine(state)
+    fake = FakeSwarm(state)
     with pytest.raises(EngineError) as caught:
         swarm(fake, tmp_path, engine)
     assert hint in caught.value.hint
@@ -201,7 +201,7 @@ def test_a_broken_swarm_is_never_made_anew(
 
 def test_a_pending_swarm_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
     """An engine that was just started is pending for a moment."""
-    fake = FakeEngine(PENDING)
+    fake = FakeSwarm(PENDING)
     assert swarm(
         fake, tmp_path, clock=FakeClock(on_sleep=lambda: setattr(fake, "state", MANAGER))
     ) == (
@@ -209,12 +209,12 @@ def test_a_pending_swarm_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
         [],
     )
     with pytest.raises(EngineError, match="still pending"):
-        swarm(FakeEngine(PENDING), tmp_path)
+        swarm(FakeSwarm(PENDING), tmp_path)
 
 
 def test_a_swarm_without_a_leader_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
     """A manager whose engine was killed elects itself again within a few seconds."""
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
     fake.leader = False
     clock = FakeClock(on_sleep=lambda: setattr(fake, "leader", True))
     assert swarm(fake, tmp_path, clock=clock) == (False, [])
@@ -225,7 +225,7 @@ def test_a_swarm_without_a_leader_is_waited_for_and_not_for_ever(tmp_path: Path)
 
 
 def test_an_engine_that_goes_away_meanwhile_is_an_engine_error(tmp_path: Path) -> None:
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
 
     def gone() -> dict[str, Any]:
         raise requests.ConnectionError(OSError(111, "Connection refused"))
@@ -241,14 +241,14 @@ def test_an_engine_that_goes_away_meanwhile_is_an_engine_error(tmp_path: Path) -
 
 def test_a_good_network_is_left_alone(tmp_path: Path) -> None:
     """Whoever made it: our label is not asked for, and a longer name is another network."""
-    fake = FakeEngine(MANAGER, [{**OVERLAY, "Name": "my-proxy", "Driver": "bridge"}, OVERLAY])
+    fake = FakeSwarm(MANAGER, [{**OVERLAY, "Name": "my-proxy", "Driver": "bridge"}, OVERLAY])
     assert not proxy(fake, tmp_path)
     assert fake.done == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_network_is_made_attachable_and_labelled(tmp_path: Path) -> None:
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
     assert proxy(fake, tmp_path)
     how = {"driver": "overlay", "attachable": True, "labels": {"ccci.shared": "true"}}
     assert fake.done == [("proxy", how)]
@@ -257,14 +257,14 @@ def test_a_missing_network_is_made_attachable_and_labelled(tmp_path: Path) -> No
 
 
 def test_a_network_made_meanwhile_is_fine(tmp_path: Path) -> None:
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
     fake.create_fails = refused(409, "network with name proxy already exists")
     fake.meanwhile = lambda: fake.found.append(OVERLAY)
     assert not proxy(fake, tmp_path)
 
 
 def test_a_refused_network_is_an_engine_error(tmp_path: Path) -> None:
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
     fake.create_fails = refused(500, "no room")
     with pytest.raises(EngineError, match="making the network proxy failed") as caught:
         proxy(fake, tmp_path)
@@ -285,7 +285,7 @@ def test_a_network_of_another_kind_is_refused_and_kept(
     tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
     """It is somebody's: the user is told how to remove it, and we do not."""
-    fake = FakeEngine(MANAGER, [{**OVERLAY, **change}])
+    fake = FakeSwarm(MANAGER, [{**OVERLAY, **change}])
     with pytest.raises(EngineError, match="is not an attachable overlay") as caught:
         proxy(fake, tmp_path)
     assert words in caught.value.cause
@@ -295,26 +295,26 @@ def test_a_network_of_another_kind_is_refused_and_kept(
 
 def test_the_swarms_network_hides_a_local_one_of_the_same_name(tmp_path: Path) -> None:
     local = {**OVERLAY, "Driver": "bridge", "Scope": "local"}
-    assert not proxy(FakeEngine(MANAGER, [local, OVERLAY]), tmp_path)
+    assert not proxy(FakeSwarm(MANAGER, [local, OVERLAY]), tmp_path)
 
 
 def test_addresses_are_waited_for(tmp_path: Path) -> None:
     """The network is listed before the allocator has given it its addresses."""
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
     fake.made = NO_ADDRESSES
     clock = FakeClock(on_sleep=lambda: fake.found.__setitem__(0, OVERLAY))
     assert proxy(fake, tmp_path, clock=clock)
 
 
 def test_a_network_may_be_listed_a_moment_after_it_was_made(tmp_path: Path) -> None:
-    fake = FakeEngine(MANAGER)
+    fake = FakeSwarm(MANAGER)
     fake.create_network = lambda *_, **__: {"Id": "x"}  # type: ignore[method-assign]  # later
     assert proxy(fake, tmp_path, clock=FakeClock(on_sleep=lambda: fake.found.append(OVERLAY)))
 
 
 def test_another_runs_new_network_is_not_taken_for_one_of_another_kind(tmp_path: Path) -> None:
     """Until the allocator has run, the engine lists it with an empty driver."""
-    fake = FakeEngine(MANAGER, [{**NO_ADDRESSES, "Driver": ""}])
+    fake = FakeSwarm(MANAGER, [{**NO_ADDRESSES, "Driver": ""}])
     clock = FakeClock(on_sleep=lambda: fake.found.__setitem__(0, OVERLAY))
     assert not proxy(fake, tmp_path, clock=clock)
     assert fake.done == []
@@ -323,7 +323,7 @@ def test_another_runs_new_network_is_not_taken_for_one_of_another_kind(tmp_path:
 @pytest.mark.parametrize("there", [True, False])
 def test_a_used_up_address_pool_is_an_error(tmp_path: Path, *, there: bool) -> None:
     """The engine says nothing: the network has no addresses, and tasks on it stay new for ever."""
-    fake = FakeEngine(MANAGER, [NO_ADDRESSES] if there else [])
+    fake = FakeSwarm(MANAGER, [NO_ADDRESSES] if there else [])
     fake.made = NO_ADDRESSES
     with pytest.raises(EngineError, match="got no addresses") as caught:
         proxy(fake, tmp_path)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 
 from harness import locks
 from harness.embedded import image_cache, image_layers, images, rootfs
 from harness.embedded.image_definitions import shipped
 from harness.errors import DiskFullError, EngineError, HarnessError, ImageError, TestBedError
+from tests.unit.fake_images import FakeImages
 
 HOST = rootfs.Host(suite="bookworm", architecture="amd64", slim=True)
 PACKAGES = {"nginx": "1.22.1-9", "curl": "7.88.1-10", "gettext-base": "0.21-12", "restic": "0.14-1"}
@@ -47,66 +47,11 @@ def root_tar(path: Path) -> Path:
     return path
 
 
-class Engine:
-    """A strict stand-in for the engine's client: images by reference, each call recorded."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.images_by_name: dict[str, dict[str, str]] = {}
-        self.on_inspect: Callable[[int], None] = lambda _count: None
-        self.load_events: list[dict[str, str]] = []
-        self.architecture = "amd64"
-        self.api = self
-
-    def inspect_image(self, reference: str) -> dict[str, Any]:
-        """Return the image, or say that there is none."""
-        self.calls.append("inspect")
-        self.on_inspect(self.calls.count("inspect"))
-        if reference not in self.images_by_name:
-            raise ImageNotFound("no such image")
-        return {"Config": {"Labels": self.images_by_name[reference]}}
-
-    def images(self, *, filters: dict[str, str]) -> list[dict[str, str]]:
-        """Return the images that have a label."""
-        self.calls.append("list")
-        name, _, value = filters["label"].partition("=")
-        found = (
-            ref for ref, labels in self.images_by_name.items() if (labels or {}).get(name) == value
-        )
-        return [{"Id": ref} for ref in found]
-
-    def tag(self, image: str, repository: str, *, tag: str) -> None:
-        """Give an image another name."""
-        self.calls.append("tag")
-        self.images_by_name[f"{repository}:{tag}"] = self.images_by_name[image]
-
-    def version(self) -> dict[str, str]:
-        """Return what the engine runs on."""
-        self.calls.append("version")
-        return {"Arch": self.architecture}
-
-    def load_image(self, archive: Iterable[bytes]) -> list[dict[str, str]]:
-        """Take an archive as an engine does: the config's labels under the manifest's tag."""
-        self.calls.append("load")
-        with tarfile.open(fileobj=io.BytesIO(b"".join(archive))) as tar:
-            manifest = _json(tar, "manifest.json")[0]
-            labels = _json(tar, manifest["Config"])["config"]["Labels"]
-        if not self.load_events:
-            self.images_by_name[manifest["RepoTags"][0]] = labels
-        return self.load_events
-
-
-def _json(tar: tarfile.TarFile, name: str) -> Any:  # noqa: ANN401  whatever JSON holds
-    stream = tar.extractfile(name)
-    assert stream is not None
-    return json.load(stream)
-
-
-class Bench:
+class BuildBench:
     """One engine, one cache, and a builder that counts."""
 
     def __init__(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.engine = Engine()
+        self.engine = FakeImages()
         self.cache = cache
         self.heard: list[str] = []
         self.builds = 0
@@ -123,16 +68,17 @@ class Bench:
 
     def ensure(self, image: str = "nginx:1.27.0") -> images.StandIn:
         """Ask for an image with this engine and this cache."""
-        client: Any = self.engine
-        return images.ensure(client, image, cache=self.cache, lock_timeout=0, say=self.heard.append)
+        return images.ensure(
+            self.engine.client, image, cache=self.cache, lock_timeout=0, say=self.heard.append
+        )
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path / "cache", monkeypatch)
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildBench:
+    return BuildBench(tmp_path / "cache", monkeypatch)
 
 
-def test_a_missing_image_is_built_loaded_and_described(bench: Bench) -> None:
+def test_a_missing_image_is_built_loaded_and_described(bench: BuildBench) -> None:
     """The report can say which programs the stand-in really holds."""
     found = bench.ensure()
     assert found.image == "nginx:1.27.0"
@@ -140,25 +86,26 @@ def test_a_missing_image_is_built_loaded_and_described(bench: Bench) -> None:
     assert found.name == "nginx"
     assert found.packages == {k: v for k, v in PACKAGES.items() if k != "restic"}
     assert found.note.startswith("nginx 1.22.1 of the distribution")
-    labels = bench.engine.images_by_name[found.reference]
+    labels = bench.engine.there[found.reference]
+    assert labels is not None
     assert (labels["ccci.stand-in"], labels["ccci.key"]) == ("nginx", found.key)
     assert bench.builds == 1
     assert "from the distribution's packages" in bench.heard[0]
 
 
-def test_an_image_that_is_there_costs_one_look(bench: Bench) -> None:
+def test_an_image_that_is_there_costs_one_look(bench: BuildBench) -> None:
     """The usual case: no lock, no file, no word."""
     first = bench.ensure()
     bench.engine.calls.clear()
     bench.heard.clear()
     shutil.rmtree(bench.cache)
     assert bench.ensure() == first
-    assert bench.engine.calls == ["inspect"]
+    assert bench.engine.calls == [f"inspect {first.reference}"]
     assert bench.heard == []
     assert not bench.cache.exists()
 
 
-def test_another_tag_is_another_name_for_the_same_image(bench: Bench) -> None:
+def test_another_tag_is_another_name_for_the_same_image(bench: BuildBench) -> None:
     """Two releases of a recipe name two tags; one build serves both."""
     bench.ensure()
     bench.engine.calls.clear()
@@ -168,42 +115,45 @@ def test_another_tag_is_another_name_for_the_same_image(bench: Bench) -> None:
     assert "load" not in bench.engine.calls
 
 
-def test_a_layer_that_is_kept_is_loaded_without_a_build(bench: Bench) -> None:
+def test_a_layer_that_is_kept_is_loaded_without_a_build(bench: BuildBench) -> None:
     """A new engine on a machine that has built the image before waits for no build."""
     bench.ensure()
-    bench.engine.images_by_name.clear()
+    bench.engine.there.clear()
     bench.ensure()
     assert bench.builds == 1
-    assert bench.engine.calls.count("load") == 2
+    assert bench.engine.count("load") == 2
 
 
-def test_an_image_of_another_key_is_replaced(bench: Bench) -> None:
+def test_an_image_of_another_key_is_replaced(bench: BuildBench) -> None:
     """An older definition's image under the same name is not what is asked for."""
     reference = "localhost/cc-ci/nginx:1.27.0"
     for labels in ({}, {"ccci.key": "older"}, None):
-        bench.engine.images_by_name[reference] = labels  # type: ignore[assignment]  # as an engine does
-        assert bench.ensure().key == bench.engine.images_by_name[reference]["ccci.key"]
+        bench.engine.there[reference] = labels
+        key = bench.ensure().key
+        assert (bench.engine.there[reference] or {})["ccci.key"] == key
 
 
-def test_whoever_waited_looks_again(bench: Bench) -> None:
+def test_whoever_waited_looks_again(bench: BuildBench) -> None:
     """A run that got the lock after another one built does not build a second time."""
     bench.ensure()
-    ready = dict(bench.engine.images_by_name)
-    bench.engine.images_by_name.clear()
+    ready = dict(bench.engine.there)
+    bench.engine.there.clear()
 
     def appear(count: int) -> None:
         if count == 2:
-            bench.engine.images_by_name.update(ready)
+            bench.engine.there.update(ready)
 
     bench.engine.calls.clear()
     bench.engine.on_inspect = appear
     bench.heard.clear()
     bench.ensure()
-    assert bench.engine.calls == ["inspect", "inspect"]
+    assert [call.split()[0] for call in bench.engine.calls] == ["inspect", "inspect"]
     assert bench.heard == []
 
 
-def test_the_lock_is_held_while_it_is_built(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lock_is_held_while_it_is_built(
+    bench: BuildBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Racing runs build one after another, so the second finds the first one's image."""
     lock = image_cache.lock_name(images.key_of(shipped()["nginx"]))
     states = []
@@ -218,7 +168,7 @@ def test_the_lock_is_held_while_it_is_built(bench: Bench, monkeypatch: pytest.Mo
     assert locks.is_free(bench.cache / "locks", lock)
 
 
-def test_an_unknown_image_says_which_ones_are_known(bench: Bench) -> None:
+def test_an_unknown_image_says_which_ones_are_known(bench: BuildBench) -> None:
     """No engine is asked; the message names what there is and how to get the real one."""
     with pytest.raises(ImageError, match="no stand-in for the image redis:7") as caught:
         bench.ensure("redis:7")
@@ -228,7 +178,7 @@ def test_an_unknown_image_says_which_ones_are_known(bench: Bench) -> None:
     assert bench.engine.calls == []
 
 
-def test_an_engine_of_another_architecture_is_refused_before_a_build(bench: Bench) -> None:
+def test_an_engine_of_another_architecture_is_refused_before_a_build(bench: BuildBench) -> None:
     """Programs that cannot run there would fail later, and look like the recipe's fault."""
     bench.engine.architecture = "arm64"
     with pytest.raises(ImageError, match="do not run on the engine"):
@@ -246,7 +196,7 @@ def test_an_engine_of_another_architecture_is_refused_before_a_build(bench: Benc
     ],
 )
 def test_a_build_that_fails_is_an_error_of_the_test_bed(
-    bench: Bench, failure: Exception, kind: type[HarnessError]
+    bench: BuildBench, failure: Exception, kind: type[HarnessError]
 ) -> None:
     """It says nothing of the recipe, leaves no image, and the next run may try again."""
     bench.failure = failure
@@ -268,7 +218,7 @@ def test_a_build_that_fails_is_an_error_of_the_test_bed(
     ],
 )
 def test_an_engine_that_refuses_the_image_is_told_from_a_full_one(
-    bench: Bench, said: str, kind: type[HarnessError]
+    bench: BuildBench, said: str, kind: type[HarnessError]
 ) -> None:
     """The remedy differs, so the error does."""
     bench.engine.load_events = [{"status": "Loading layer"}, {"error": said}]
@@ -278,7 +228,9 @@ def test_an_engine_that_refuses_the_image_is_told_from_a_full_one(
 
 
 @pytest.mark.parametrize("error", [requests.ConnectionError("refused"), APIError("500 broken")])
-def test_an_engine_that_does_not_answer_is_an_engine_error(bench: Bench, error: Exception) -> None:
+def test_an_engine_that_does_not_answer_is_an_engine_error(
+    bench: BuildBench, error: Exception
+) -> None:
     """No traceback of a library ever reaches the user."""
 
     def fail(_count: int) -> None:
@@ -290,7 +242,7 @@ def test_an_engine_that_does_not_answer_is_an_engine_error(bench: Bench, error: 
 
 
 def test_an_engine_that_lost_the_image_is_an_engine_error(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: BuildBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An image that was taken and is not there must not be called a success."""
     monkeypatch.setattr(bench.engine, "load_image", lambda _archive: [])
@@ -298,7 +250,7 @@ def test_an_engine_that_lost_the_image_is_an_engine_error(
         bench.ensure()
 
 
-def test_a_package_that_is_not_in_the_result_is_an_error(bench: Bench) -> None:
+def test_a_package_that_is_not_in_the_result_is_an_error(bench: BuildBench) -> None:
     """A virtual package would leave a report without the version that it promises."""
     definition = replace(shipped()["nginx"], packages=("nginx", "httpd"))
     base = image_layers.trim(root_tar(bench.cache.parent / "r"), bench.cache.parent / "l")
@@ -306,12 +258,11 @@ def test_a_package_that_is_not_in_the_result_is_an_error(bench: Bench) -> None:
         images.assemble(definition, base)
 
 
-def test_the_toolbox_is_known_by_its_key(bench: Bench) -> None:
+def test_the_toolbox_is_known_by_its_key(bench: BuildBench) -> None:
     """Two checkouts with different toolboxes must not swap each other's."""
-    client: Any = bench.engine
     found = images.ensure_own(
-        client, images.TOOLBOX, cache=bench.cache, lock_timeout=0, say=print
+        bench.engine.client, images.TOOLBOX, cache=bench.cache, lock_timeout=0, say=print
     ).reference
     key = images.key_of(shipped()["toolbox"])
     assert found == f"localhost/cc-ci/toolbox:{key[:12]}"
-    assert bench.engine.images_by_name[found]["ccci.key"] == key
+    assert (bench.engine.there[found] or {})["ccci.key"] == key

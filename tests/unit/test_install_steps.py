@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from docker.errors import DockerException
@@ -16,6 +15,7 @@ from harness import proc
 from harness.errors import ProcessError, RecipeError, TestBedError
 from harness.install_steps import InstallSteps
 from harness.platforms.base import Target
+from tests.unit.fake_engine import FakeEngine
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
 AT_ONCE = 1e-5  # of the time that a script has: nothing that sleeps has ended by then
@@ -42,28 +42,15 @@ ENVIRON = {
 }
 
 
-class Engine:
-    """An engine that counts how often it is pinged, and answers unless it is gone."""
-
-    def __init__(self, gone: Exception | None = None) -> None:
-        self.gone, self.pings = gone, 0
-
-    def ping(self) -> None:
-        """Answer."""
-        self.pings += 1
-        if self.gone:
-            raise self.gone
-
-
 def run(
     scripts: Sequence[Path],
     *,
-    engine: Engine | None = None,
+    engine: FakeEngine | None = None,
     secrets: Sequence[str] = (),
     factor: float = 1.0,
 ) -> list[dict[str, str]]:
     """Run scripts, and return what each printed."""
-    client: Any = engine or Engine()
+    client = (engine or FakeEngine()).client
     steps = InstallSteps(scripts=tuple(scripts), environ=ENVIRON, factor=factor)
     return steps.run(TARGET, client, secrets=secrets)
 
@@ -96,7 +83,7 @@ def test_every_script_runs_in_its_order_beside_its_files(tmp_path: Path) -> None
         (tmp_path / name).mkdir()
         (tmp_path / name / "data").write_text(f"of the {name}")
         scripts.append(script(tmp_path / name, "cat data; cat >&2 data"))
-    engine = Engine()
+    engine = FakeEngine()
     assert run(scripts, engine=engine) == [
         {"script": "install_steps.sh", "output": f"of the {name}" * 2}
         for name in ("first", "second")
@@ -174,7 +161,7 @@ def test_an_engine_that_is_gone_is_told_before_anything_else(
     """A script that finds no engine fails too, and that is not the recipe's doing."""
     gone = DockerException("no engine")
     with pytest.raises(DockerException) as caught:
-        run([script(tmp_path, text)], engine=Engine(gone), factor=factor)
+        run([script(tmp_path, text)], engine=FakeEngine(gone=gone), factor=factor)
     assert caught.value is gone
 
 

@@ -168,8 +168,10 @@ MINE = {RUN_LABEL: "run1"}
 def two(monkeypatch: pytest.MonkeyPatch) -> tuple[FakeEngine, FakeEngine, Nodes]:
     """Return the engines of a manager and a worker, with something of a run on each."""
     stop_the_clock(monkeypatch)
-    own = FakeEngine([Thing(kind="service", name="s", labels=MINE)])
-    other = FakeEngine([Thing(kind=kind, name=kind, labels=MINE) for kind in ("volume", "network")])
+    own = FakeEngine(things=[Thing(kind="service", name="s", labels=MINE)])
+    other = FakeEngine(
+        things=[Thing(kind=kind, name=kind, labels=MINE) for kind in ("volume", "network")]
+    )
     other.things.append(Thing(kind="container", name="c", labels=MINE))
     api = SimpleNamespace(send=None)
     for name in ("containers", "volumes", "remove_container", "remove_volume"):

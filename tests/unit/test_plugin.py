@@ -88,7 +88,7 @@ STRAY = 'raise RuntimeError("a stranger\'s file was read")\n'
 SETTINGS = "[pytest]\naddopts = --no-such-option\npython_functions = nothing\n"
 
 
-class FakeEngine(BaseHTTPRequestHandler):
+class VersionOnly(BaseHTTPRequestHandler):
     """Says its version, as the SDK asks at once, and has nothing else."""
 
     def do_GET(self) -> None:
@@ -108,7 +108,7 @@ class FakeEngine(BaseHTTPRequestHandler):
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an engine that only knows its version."""
     path = tmp_path_factory.mktemp("e") / "s"
-    with UnixStreamServer(str(path), FakeEngine) as server:
+    with UnixStreamServer(str(path), VersionOnly) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield f"unix://{path}"

@@ -1,14 +1,12 @@
 """Which image is deployed: the engine's own, else a registry's, else a stand-in that says so."""
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from urllib3.exceptions import ProtocolError
 
@@ -16,6 +14,7 @@ from harness.embedded import images, provider
 from harness.embedded.provider import ImageProvider
 from harness.errors import DiskFullError, EngineError, HarnessError, ImageError, InvalidRecipeError
 from harness.model import Adaptation
+from tests.unit.fake_images import FakeImages
 
 UNREACHABLE = "Get https://registry.test/v2/: dial tcp: i/o timeout"
 NO_ROOM = "failed to register layer: write /usr/x: no space left on device"
@@ -23,62 +22,20 @@ NO_TAG = "manifest for nginx:9 not found: manifest unknown: manifest unknown"
 
 
 @dataclass
-class FakeEngine:
-    """An engine with these images, whose pull answers as told.
-
-    Args:
-        has: the images that it has.
-        refusal: raised before the pull's answer begins, or None.
-        events: the pull's answer; an error in it is raised when its turn comes.
-        stuck: when not None, the pull waits for it after its last event.
-    """
-
-    has: set[str] = field(default_factory=set)
-    refusal: Exception | None = None
-    events: list[dict[str, Any] | Exception] = field(default_factory=list)
-    stuck: threading.Event | None = None
-    calls: list[tuple[str, ...]] = field(default_factory=list)
-
-    def get(self, image: str) -> object:
-        """Return the image, or say that there is none."""
-        self.calls.append(("get", image))
-        if image not in self.has:
-            raise ImageNotFound(f"No such image: {image}")
-        return object()
-
-    def pull(self, name: str, *, tag: str, stream: bool, decode: bool) -> Iterator[dict[str, Any]]:
-        """Pull, as the SDK's low-level call does."""
-        assert stream
-        assert decode
-        self.calls.append(("pull", name, tag))
-        if self.refusal is not None:
-            raise self.refusal
-        return self._answer()
-
-    def _answer(self) -> Iterator[dict[str, Any]]:
-        for event in self.events:
-            if isinstance(event, Exception):
-                raise event
-            yield event
-        if self.stuck is not None:
-            self.stuck.wait()
-
-
-@dataclass
-class Bench:
+class ProviderBench:
     """A provider over a fake engine; `built` are the images that a stand-in was asked for."""
 
-    engine: FakeEngine
+    engine: FakeImages
     provider: ImageProvider
     built: list[str]
     heard: list[str]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProviderBench:
     """A bench whose only stand-in is one for nginx."""
-    engine, built, heard = FakeEngine(), list[str](), list[str]()
-    client: Any = SimpleNamespace(images=engine, api=engine)
+    engine, built, heard = FakeImages(), list[str](), list[str]()
+    client = engine.client
     given = ImageProvider(client=client, cache=tmp_path, lock_timeout=7.0, say=heard.append)
 
     def ensure(used: object, image: str, **options: object) -> images.StandIn:
@@ -92,7 +49,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
     monkeypatch.setattr(images, "find", lambda image: object() if "nginx" in image else None)
     monkeypatch.setattr(images, "ensure", ensure)
-    return Bench(engine, given, built, heard)
+    return ProviderBench(engine, given, built, heard)
 
 
 def refused(said: str) -> APIError:
@@ -100,18 +57,18 @@ def refused(said: str) -> APIError:
     return APIError("500 Server Error", explanation=said)
 
 
-def test_what_the_engine_has_is_used_as_it_is(bench: Bench) -> None:
+def test_what_the_engine_has_is_used_as_it_is(bench: ProviderBench) -> None:
     """No registry is asked: it may hold another image by now, or be out of reach."""
-    bench.engine.has.add("nginx:1")
+    bench.engine.there["nginx:1"] = {}
     assert bench.provider("nginx:1") == ("nginx:1", None)
-    assert bench.engine.calls == [("get", "nginx:1")]
+    assert bench.engine.calls == ["inspect nginx:1"]
 
 
-def test_what_a_registry_has_is_pulled_and_said(bench: Bench) -> None:
+def test_what_a_registry_has_is_pulled_and_said(bench: ProviderBench) -> None:
     """A stand-in exists too, and is not taken: the real image goes first."""
     bench.engine.events = [{"status": "Pulling"}, {"status": "Downloaded"}]
     assert bench.provider("nginx:1") == ("nginx:1", None)
-    assert bench.engine.calls == [("get", "nginx:1"), ("pull", "nginx", "1")]
+    assert bench.engine.calls == ["inspect nginx:1", "pull nginx 1"]
     assert bench.heard == ["pulled nginx:1"]
     assert bench.built == []
 
@@ -119,7 +76,7 @@ def test_what_a_registry_has_is_pulled_and_said(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "said", [UNREACHABLE, "Get https://registry.test/v2/: context deadline exceeded", "dial tcp"]
 )
-def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, said: str) -> None:
+def test_where_no_registry_answers_a_stand_in_is_taken(bench: ProviderBench, said: str) -> None:
     """Under its own name, and reported as what it is."""
     bench.engine.refusal = refused(said)
     reference, note = bench.provider("nginx:1")
@@ -148,7 +105,7 @@ def test_where_no_registry_answers_a_stand_in_is_taken(bench: Bench, said: str) 
     ],
 )
 def test_a_registry_that_answers_something_else_is_not_silence(
-    bench: Bench, said: str, cause: str
+    bench: ProviderBench, said: str, cause: str
 ) -> None:
     """*error*: a stand-in would hide that the real image is there, and nobody could tell."""
     bench.engine.refusal = refused(said)
@@ -162,7 +119,7 @@ def test_a_registry_that_answers_something_else_is_not_silence(
 
 @pytest.mark.parametrize("events", [[], [{"status": "Downloading"}]], ids=["never", "any-more"])
 def test_a_registry_that_says_nothing_is_given_up(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any] | Exception]
+    bench: ProviderBench, monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any] | Exception]
 ) -> None:
     """The engine would wait for ever. Silence is silence: a stand-in is taken, or it is said."""
     monkeypatch.setattr(provider, "PULL_SILENCE_SECONDS", 0.02)
@@ -176,7 +133,7 @@ def test_a_registry_that_says_nothing_is_given_up(
 
 
 def test_a_registry_that_is_too_slow_is_given_up(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ProviderBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """*error*, however much it says; it has the image, so no stand-in may take its place."""
     monkeypatch.setattr(provider, "PULL_SECONDS", 0.0)
@@ -187,7 +144,7 @@ def test_a_registry_that_is_too_slow_is_given_up(
     assert bench.built == []
 
 
-def test_where_there_is_no_stand_in_either_the_machine_is_to_blame(bench: Bench) -> None:
+def test_where_there_is_no_stand_in_either_the_machine_is_to_blame(bench: ProviderBench) -> None:
     """*error*: nothing can be said of the recipe. The registry's own words are shown."""
     bench.engine.refusal = refused(UNREACHABLE)
     with pytest.raises(ImageError, match="image redis:7 can be neither") as caught:
@@ -205,7 +162,9 @@ def test_where_there_is_no_stand_in_either_the_machine_is_to_blame(bench: Bench)
         "pull access denied for nginx, repository does not exist or may require 'docker login'",
     ],
 )
-def test_a_registry_that_has_no_such_image_has_the_last_word(bench: Bench, said: str) -> None:
+def test_a_registry_that_has_no_such_image_has_the_last_word(
+    bench: ProviderBench, said: str
+) -> None:
     """*failed*: the recipe names what does not exist, and no stand-in may hide that."""
     for error in (NotFound("404", explanation=said), refused(said)):
         bench.engine.refusal = error
@@ -215,7 +174,7 @@ def test_a_registry_that_has_no_such_image_has_the_last_word(bench: Bench, said:
     assert bench.built == []
 
 
-def test_a_full_disk_is_told_from_a_registry_out_of_reach(bench: Bench) -> None:
+def test_a_full_disk_is_told_from_a_registry_out_of_reach(bench: ProviderBench) -> None:
     """A stand-in would not fit either."""
     bench.engine.refusal = refused(NO_ROOM)
     with pytest.raises(DiskFullError, match="nginx:1"):
@@ -225,7 +184,7 @@ def test_a_full_disk_is_told_from_a_registry_out_of_reach(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("said", "kind"), [(NO_ROOM, DiskFullError), (NO_TAG, InvalidRecipeError)])
 def test_an_error_after_the_first_bytes_is_an_error(
-    bench: Bench, said: str, kind: type[HarnessError]
+    bench: ProviderBench, said: str, kind: type[HarnessError]
 ) -> None:
     """The engine has answered 200 by then: the error stands in the stream, and nowhere else."""
     bench.engine.events = [{"status": "Extracting"}, {"error": said, "errorDetail": {}}]
@@ -234,7 +193,7 @@ def test_an_error_after_the_first_bytes_is_an_error(
     assert bench.heard == []
 
 
-def test_a_download_that_breaks_off_is_not_a_pull(bench: Bench) -> None:
+def test_a_download_that_breaks_off_is_not_a_pull(bench: ProviderBench) -> None:
     """Half of an image is none."""
     bench.engine.events = [{"status": "Downloading"}, {"error": "unexpected EOF"}]
     assert bench.provider("nginx:1")[1] is not None
@@ -253,23 +212,25 @@ def test_a_download_that_breaks_off_is_not_a_pull(bench: Bench) -> None:
         ("host:5000/nginx:1@sha256:ab", "host:5000/nginx:1@sha256:ab", ""),
     ],
 )
-def test_an_image_is_pulled_by_its_own_tag(bench: Bench, image: str, name: str, tag: str) -> None:
+def test_an_image_is_pulled_by_its_own_tag(
+    bench: ProviderBench, image: str, name: str, tag: str
+) -> None:
     """Without a tag only `latest`, never all of them; a port is no tag, a digest stays whole."""
     bench.provider(image)
-    assert bench.engine.calls[-1] == ("pull", name, tag)
+    assert bench.engine.calls[-1] == f"pull {name} {tag}"
 
 
-def test_each_image_is_asked_for_once(bench: Bench) -> None:
+def test_each_image_is_asked_for_once(bench: ProviderBench) -> None:
     """Base and head name the same image; the answer must not change between them."""
     bench.engine.refusal = refused(UNREACHABLE)
     first = bench.provider("nginx:1")
-    bench.engine.has.add("nginx:1")
+    bench.engine.there["nginx:1"] = {}
     assert bench.provider("nginx:1") is first
     assert bench.provider("nginx:2") != first
     assert bench.built == ["nginx:1", "nginx:2"]
-    assert [call for call in bench.engine.calls if call[0] == "get"] == [
-        ("get", "nginx:1"),
-        ("get", "nginx:2"),
+    assert [call for call in bench.engine.calls if call.startswith("inspect")] == [
+        "inspect nginx:1",
+        "inspect nginx:2",
     ]
 
 
@@ -282,7 +243,7 @@ def test_each_image_is_asked_for_once(bench: Bench) -> None:
     ids=["before", "in-the-middle"],
 )
 def test_an_engine_that_goes_away_is_no_silent_registry(
-    bench: Bench, refusal: Exception | None, events: list[dict[str, Any] | Exception]
+    bench: ProviderBench, refusal: Exception | None, events: list[dict[str, Any] | Exception]
 ) -> None:
     """The words are much the same, and what raises them is not."""
     bench.engine.refusal, bench.engine.events = refusal, events
@@ -293,14 +254,14 @@ def test_an_engine_that_goes_away_is_no_silent_registry(
 
 @pytest.mark.parametrize("error", [DockerException("gone"), RequestsConnectionError("refused")])
 def test_an_engine_that_does_not_answer_is_no_missing_image(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+    bench: ProviderBench, error: Exception
 ) -> None:
-    """Nothing is pulled or built with an engine that is not there."""
+    """Nothing is pulled or built with an engine that does not answer."""
 
-    def gone(_image: str) -> None:
+    def gone(_count: int) -> None:
         raise error
 
-    monkeypatch.setattr(bench.engine, "get", gone)
+    bench.engine.on_inspect = gone
     with pytest.raises(EngineError, match="nginx:1"):
         bench.provider("nginx:1")
-    assert (bench.engine.calls, bench.built) == ([], [])
+    assert (bench.engine.calls, bench.built) == (["inspect nginx:1"], [])

@@ -24,7 +24,7 @@ def labels(cache: Path, run: str, stack: str, *, of: str = "") -> dict[str, str]
 def left_by(cache: Path, *runs: str) -> FakeEngine:
     """Return an engine with one object of each kind from each run; run R has the stack s-R."""
     things = [t for run in runs for t in one_of_each(run, labels(cache, run, f"s-{run}"))]
-    return FakeEngine(things)
+    return FakeEngine(things=things)
 
 
 def names(engine: FakeEngine) -> set[str]:
@@ -101,7 +101,9 @@ def test_what_a_run_before_left_in_the_callers_own_stack_is_removed(tmp_path: Pa
 
 def test_another_scope_is_never_even_listed(tmp_path: Path) -> None:
     """Its locks lie on another host or in another cache: whether it lives cannot be known here."""
-    engine = FakeEngine(one_of_each("x", labels(tmp_path, "x", "s", of=scope(tmp_path / "other"))))
+    engine = FakeEngine(
+        things=one_of_each("x", labels(tmp_path, "x", "s", of=scope(tmp_path / "other")))
+    )
     assert call(engine, tmp_path) == ()
     assert set(engine.asked) == {f"{SCOPE_LABEL}={scope(tmp_path)}"}
     assert len(engine.things) == len(KINDS)
@@ -120,7 +122,7 @@ def test_a_scope_is_of_a_host_and_a_cache(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_lacks_a_label_is_left_alone(tmp_path: Path, missing: str) -> None:
     """Without a stack there is no lock to judge by; without a run, nothing to sweep by."""
     partly = {k: v for k, v in labels(tmp_path, "r", "s").items() if k != missing}
-    engine = FakeEngine(one_of_each("x", partly))
+    engine = FakeEngine(things=one_of_each("x", partly))
     assert call(engine, tmp_path) == ()
     assert len(engine.things) == len(KINDS)
 
@@ -201,7 +203,7 @@ def test_only_a_lock_that_nobody_will_take_again_is_deleted(tmp_path: Path) -> N
     chosen, random = "app_example_test", "made-0a1b2c3d_test"
     for stack in (chosen, random):
         run = "made-20260101T120000-0a1b2c3d"
-        call(FakeEngine(one_of_each("x", labels(tmp_path, run, stack))), tmp_path)
+        call(FakeEngine(things=one_of_each("x", labels(tmp_path, run, stack))), tmp_path)
     assert [path.name for path in directory.iterdir()] == [f"{stack_lock(chosen)}.lock"]
 
 

@@ -91,9 +91,9 @@ def test_a_stack_that_is_there_already_is_not_ours() -> None:
     """Whoever made it, it is neither deployed over nor removed; other stacks do not matter."""
     theirs = {NAMESPACE_LABEL: "made-0a1b2c3d_test"}
     other = one_of_each("other", {NAMESPACE_LABEL: "made"})
-    bed: Any = SimpleNamespace(client=FakeEngine(other).client, nodes=None)
+    bed: Any = SimpleNamespace(client=FakeEngine(things=other).client, nodes=None)
     stack_locks.refuse_foreign_stack(bed, target())
-    engine = FakeEngine([*other, Thing(kind="volume", name="kept", labels=theirs)])
+    engine = FakeEngine(things=[*other, Thing(kind="volume", name="kept", labels=theirs)])
     bed.client = engine.client
     with pytest.raises(UsageError, match=r"already a stack .*: volume kept"):
         stack_locks.refuse_foreign_stack(bed, target())

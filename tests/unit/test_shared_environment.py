@@ -15,7 +15,7 @@ from harness.errors import ProcessError
 
 
 @dataclass
-class Bench:
+class EnvironmentBench:
     """A project, and the programs that would be run for it."""
 
     project: Path
@@ -52,15 +52,15 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnvironmentBench:
     """A project that has no environment yet."""
     (tmp_path / "pyproject.toml").write_text("[project]\n")
-    made = Bench(tmp_path)
+    made = EnvironmentBench(tmp_path)
     monkeypatch.setattr(proc, "run", made.run)
     return made
 
 
-def test_it_is_made_on_first_use_and_then_used(bench: Bench) -> None:
+def test_it_is_made_on_first_use_and_then_used(bench: EnvironmentBench) -> None:
     """Virtualenv, then pip with the development extras; said once, and free afterwards."""
     interpreter = f"{bench.environment}/bin/python"
     assert bench.python() == interpreter
@@ -78,7 +78,7 @@ def test_it_is_made_on_first_use_and_then_used(bench: Bench) -> None:
 
 
 def test_one_that_is_made_is_waited_for_by_nobody(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sessions beside each other do not queue for a look at a stamp."""
     bench.python()
@@ -88,7 +88,7 @@ def test_one_that_is_made_is_waited_for_by_nobody(
 
 
 def test_it_is_renewed_when_what_it_is_made_from_changes(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another dependency, or another Python: an old environment would run with the wrong one."""
     bench.python()
@@ -104,7 +104,7 @@ def test_it_is_renewed_when_what_it_is_made_from_changes(
 
 
 @pytest.mark.parametrize("failing", ["virtualenv", "pip"])
-def test_a_half_made_one_never_counts(bench: Bench, failing: str) -> None:
+def test_a_half_made_one_never_counts(bench: EnvironmentBench, failing: str) -> None:
     """The next session makes it anew, also when it is a renewal that broke off."""
     changed, text = bench.project / "pyproject.toml", "[project]\nname = 'x'\n"
     for step in range(2):
@@ -127,7 +127,9 @@ def test_a_half_made_one_never_counts(bench: Bench, failing: str) -> None:
     assert bench.programs() == ["virtualenv", "pip"], "the stamp of before is gone"
 
 
-def test_an_environment_that_was_moved_is_made_anew(bench: Bench, tmp_path: Path) -> None:
+def test_an_environment_that_was_moved_is_made_anew(
+    bench: EnvironmentBench, tmp_path: Path
+) -> None:
     """Its scripts hold the path that it was made at."""
     bench.python()
     bench.programs()
@@ -141,7 +143,7 @@ def test_an_environment_that_was_moved_is_made_anew(bench: Bench, tmp_path: Path
 
 
 def test_whoever_waited_for_another_session_uses_what_it_made(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several sessions begin at once; one makes it, the others wait and look again."""
     hold = locks.hold

@@ -43,7 +43,7 @@ def never_fixture() -> Iterator[ExitStack]:
 
 def left_by(*runs: str) -> FakeEngine:
     """Return an engine with one object of each kind from each run; run R has the stack s-R."""
-    return FakeEngine([thing for run in runs for thing in one_of_each(run, labels(run))])
+    return FakeEngine(things=[thing for run in runs for thing in one_of_each(run, labels(run))])
 
 
 def labels(run: str) -> dict[str, str]:

@@ -1,14 +1,12 @@
 """The swarm platform: the exact docker command, who may steer it, and secrets that stay secret."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import APIError, NotFound
 
 from harness import proc
 from harness.errors import (
@@ -22,6 +20,7 @@ from harness.errors import (
 from harness.model import Adaptation
 from harness.platforms.base import Revision, Target
 from harness.platforms.swarm import SwarmPlatform
+from tests.unit.fake_engine import FakeEngine
 
 TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
 STACK = "made-1_test"
@@ -55,16 +54,14 @@ STAND_IN = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
 
 
 @dataclass
-class Bench:
+class SwarmBench:
     """A platform whose docker command is recorded instead of run, over an engine's secrets."""
 
     recipe: Path
     work: Path
     platform: SwarmPlatform
     runs: list[dict[str, Any]] = field(default_factory=list)
-    created: dict[str, tuple[bytes, Mapping[str, str]]] = field(default_factory=dict)
-    there: list[str] = field(default_factory=list)  # "volume NAME" and the like, of somebody
-    labels: Mapping[str, str] = field(default_factory=dict)  # of what is there
+    engine: FakeEngine = field(default_factory=FakeEngine)
     failure: Exception | None = None
 
     def run(self, argv: Sequence[str], **options: Any) -> None:  # noqa: ANN401  as proc.run takes them
@@ -72,30 +69,6 @@ class Bench:
         self.runs.append({"argv": list(argv), **options})
         if self.failure is not None:
             raise self.failure
-
-    def create_secret(self, name: str, data: bytes, labels: dict[str, str]) -> None:
-        """Create a secret, once."""
-        if name in self.created:
-            raise APIError("409", explanation=f"secret {name} already exists")
-        self.created[name] = (data, labels)
-
-    def inspect_volume(self, name: str) -> Mapping[str, Any]:
-        """Return a volume that is there."""
-        if f"volume {name}" not in self.there:
-            raise NotFound("no such volume")
-        return {"Labels": self.labels}
-
-    def configs(self) -> list[Mapping[str, Any]]:
-        """Return the configs that are there."""
-        return self._listed("config")
-
-    def secrets(self) -> list[Mapping[str, Any]]:
-        """Return the secrets that are there."""
-        return self._listed("secret")
-
-    def _listed(self, kind: str) -> list[Mapping[str, Any]]:
-        names = (one.partition(" ")[2] for one in self.there if one.startswith(kind))
-        return [{"Spec": {"Name": name, "Labels": self.labels}} for name in names]
 
     def revision(self, commit: str = "0123456789" * 4) -> Revision:
         """Return a revision of the recipe."""
@@ -112,7 +85,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwarmBench:
     """A recipe with two compose files and two external secrets, on a machine that has redis."""
     recipe, work = tmp_path / "recipe", tmp_path / "work"
     recipe.mkdir()
@@ -126,8 +99,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     def images(image: str) -> tuple[str, Adaptation | None]:
         return ("localhost/nginx:1", STAND_IN) if image == "nginx:1" else (image, None)
 
+    engine = FakeEngine()
     platform = SwarmPlatform(
-        client=SimpleNamespace(api=None),  # type: ignore[arg-type]  # a stand-in, filled in below
+        client=engine.client,
         environ={"DOCKER_HOST": "unix:///engine.sock"},
         target=TARGET,
         work=work,
@@ -135,13 +109,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         images=images,
         deploy_flags=("--detach=true",),
     )
-    made = Bench(recipe, work, platform)
-    platform.client.api = made  # type: ignore[assignment]  # the same
+    made = SwarmBench(recipe, work, platform, engine=engine)
     monkeypatch.setattr(proc, "run", made.run)
     return made
 
 
-def test_the_docker_command_is_exactly_this_one(bench: Bench) -> None:
+def test_the_docker_command_is_exactly_this_one(bench: SwarmBench) -> None:
     """The recipe's files in their order, ours last; docker asks no registry behind our back."""
     deployed = bench.platform.deploy(bench.revision())
     (run,) = bench.runs
@@ -157,7 +130,7 @@ def test_the_docker_command_is_exactly_this_one(bench: Bench) -> None:
     assert (deployed.services, deployed.ports) == (("app", "db"), {})
 
 
-def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: Bench) -> None:
+def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: SwarmBench) -> None:
     """The override lies in the run's own directory; each adaptation is handed on."""
     before = {path.name: path.read_text() for path in bench.recipe.iterdir()}
     deployed = bench.platform.deploy(bench.revision())
@@ -170,13 +143,13 @@ def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: Bench) ->
 
 
 @pytest.mark.parametrize("text", ["", "soon", "90s", "0", "-1", "nan", "inf", "1e9"])
-def test_a_timeout_that_makes_no_sense_is_the_usual_one(bench: Bench, text: str) -> None:
+def test_a_timeout_that_makes_no_sense_is_the_usual_one(bench: SwarmBench, text: str) -> None:
     """A label nobody can read must not decide how long is waited, nor may it be for ever."""
     (bench.recipe / "compose.extra.yml").write_text(EXTRA.replace("90", text))
     assert bench.platform.deploy(bench.revision()).timeout == 300.0
 
 
-def test_docker_gets_the_settings_to_fill_in_with(bench: Bench) -> None:
+def test_docker_gets_the_settings_to_fill_in_with(bench: SwarmBench) -> None:
     """The app's own, and the stack's name; docker fills in what we filled in."""
     (bench.recipe / "abra.sh").write_text("export TAG=2\n")
     bench.deploy()
@@ -185,7 +158,7 @@ def test_docker_gets_the_settings_to_fill_in_with(bench: Bench) -> None:
     assert (env["STACK_NAME"], env["DOMAIN"]) == (STACK, "made-1.test")
 
 
-def test_an_upgrade_keeps_the_settings_of_the_first_deploy(bench: Bench) -> None:
+def test_an_upgrade_keeps_the_settings_of_the_first_deploy(bench: SwarmBench) -> None:
     """An operator who upgrades has the file that was made then, not the new sample."""
     bench.deploy()
     (bench.recipe / ".env.sample").write_text(SAMPLE.replace("hello", "changed"))
@@ -196,7 +169,7 @@ def test_an_upgrade_keeps_the_settings_of_the_first_deploy(bench: Bench) -> None
 
 @pytest.mark.parametrize("present", [True, False], ids=["set here", "not set here"])
 def test_a_recipe_cannot_steer_the_docker_command(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, present: bool
+    bench: SwarmBench, monkeypatch: pytest.MonkeyPatch, *, present: bool
 ) -> None:
     """Which program runs, what is loaded into it, which engine it reaches, as whom."""
     ours = {"PATH": "/usr/bin", "HOME": "/root", "SSH_AUTH_SOCK": "/agent"}
@@ -219,7 +192,7 @@ def test_a_recipe_cannot_steer_the_docker_command(
 
 
 def test_the_users_own_environment_is_not_handed_down(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: SwarmBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A compose file may ask for any variable; a CI's token is none of a recipe's business."""
     monkeypatch.setenv("CI_TOKEN", "t0ken")
@@ -227,14 +200,14 @@ def test_the_users_own_environment_is_not_handed_down(
     assert "CI_TOKEN" not in bench.env()
 
 
-def test_secrets_are_created_with_labels_and_never_shown(bench: Bench) -> None:
+def test_secrets_are_created_with_labels_and_never_shown(bench: SwarmBench) -> None:
     """By the engine's interface; not on the command line, not in docker's environment or file."""
     bench.deploy()
-    assert list(bench.created) == [f"{STACK}_db_password_v1", f"{STACK}_api_key_v2"]
-    values = [data.decode() for data, _ in bench.created.values()]
+    assert list(bench.engine.secrets_made) == [f"{STACK}_db_password_v1", f"{STACK}_api_key_v2"]
+    values = [data.decode() for data in bench.engine.secrets_made.values()]
     assert [len(value) for value in values] == [24, 20]
-    for _, labels in bench.created.values():
-        assert labels == {
+    for name in bench.engine.secrets_made:
+        assert bench.engine.labels("secret", name) == {
             "ccci.run": "run1",
             "ccci.scope": "scope1",
             "ccci.stack": STACK,
@@ -247,40 +220,40 @@ def test_secrets_are_created_with_labels_and_never_shown(bench: Bench) -> None:
     assert said.count(values[0]) == 1, "only in the list of what is masked"
 
 
-def test_secrets_are_made_once_for_a_run(bench: Bench) -> None:
+def test_secrets_are_made_once_for_a_run(bench: SwarmBench) -> None:
     """An upgrade keeps the operator's passwords; a second `create` would be refused."""
     bench.deploy()
-    first = dict(bench.created)
+    first = dict(bench.engine.secrets_made)
     bench.platform.deploy(bench.revision("f" * 40))
-    assert bench.created == first
+    assert bench.engine.secrets_made == first
     assert len(bench.runs) == 2
     assert f"{bench.work}/override.ffffffff.json" in bench.runs[1]["argv"]
 
 
-def test_a_secret_that_the_head_asks_for_is_made_at_the_upgrade(bench: Bench) -> None:
+def test_a_secret_that_the_head_asks_for_is_made_at_the_upgrade(bench: SwarmBench) -> None:
     """As its release notes tell an operator to; the ones of before stay as they are."""
     bench.deploy()
-    first = dict(bench.created)
+    first = dict(bench.engine.secrets_made)
     (bench.recipe / ".env.sample").write_text(f"{SAMPLE}SECRET_NEW_VERSION=v1 # length=9\n")
     (bench.recipe / "compose.yml").write_text(
         COMPOSE + '  new: {external: true, name: "${STACK_NAME}_new_${SECRET_NEW_VERSION}"}\n'
     )
     bench.deploy()
-    assert list(bench.created) == [*first, f"{STACK}_new_v1"]
-    assert len(bench.created[f"{STACK}_new_v1"][0]) == 9
+    assert list(bench.engine.secrets_made) == [*first, f"{STACK}_new_v1"]
+    assert len(bench.engine.secrets_made[f"{STACK}_new_v1"]) == 9
 
 
-def test_a_volume_that_is_not_the_runs_own_is_refused(bench: Bench) -> None:
+def test_a_volume_that_is_not_the_runs_own_is_refused(bench: SwarmBench) -> None:
     """*error*, since the recipe may be fine: a restore would write into somebody's data."""
     text = COMPOSE.replace("secrets: [db", "volumes: ['theirs:/data']\n    secrets: [db")
     volumes = "volumes: {theirs: {external: true}}\n"
     (bench.recipe / "compose.yml").write_text(text + volumes)
     with pytest.raises(TestBedError, match="volumes from outside of it: theirs"):
         bench.deploy()
-    assert (bench.created, bench.runs) == ({}, [])
+    assert (bench.engine.secrets_made, bench.runs) == ({}, [])
 
 
-def test_a_secret_that_an_operator_brings_is_random_and_said_to_be(bench: Bench) -> None:
+def test_a_secret_that_an_operator_brings_is_random_and_said_to_be(bench: SwarmBench) -> None:
     """No test can have the real API key; the report says what stood in for it."""
     deployed = bench.platform.deploy(bench.revision())
     notes = [note for note in deployed.adaptations if note.kind == "secret"]
@@ -288,7 +261,7 @@ def test_a_secret_that_an_operator_brings_is_random_and_said_to_be(bench: Bench)
     assert "random" in notes[0].detail
 
 
-def test_an_external_secret_that_nobody_can_make_is_refused(bench: Bench) -> None:
+def test_an_external_secret_that_nobody_can_make_is_refused(bench: SwarmBench) -> None:
     """*failed*, with the line to add; docker is not even asked."""
     sample = SAMPLE.replace("SECRET_API_KEY_VERSION=v2", "#SECRET_API_KEY_VERSION=v2")
     (bench.recipe / ".env.sample").write_text(sample)
@@ -298,15 +271,17 @@ def test_an_external_secret_that_nobody_can_make_is_refused(bench: Bench) -> Non
     assert bench.runs == []
 
 
-def test_a_secret_that_the_engine_refuses_is_not_the_recipes_fault(bench: Bench) -> None:
+def test_a_secret_that_the_engine_refuses_is_not_the_recipes_fault(bench: SwarmBench) -> None:
     """And its value is in no message."""
-    bench.created[f"{STACK}_db_password_v1"] = (b"", {})
+    bench.engine.create_secret(f"{STACK}_db_password_v1", b"", {"ccci.run": "run1"})
     with pytest.raises(EngineError, match="already exists") as caught:
         bench.deploy()
     assert not any(value in str(caught.value) for value in bench.platform.secret_values)
 
 
-def test_names_that_swarm_would_refuse_are_refused_before_anything_is_made(bench: Bench) -> None:
+def test_names_that_swarm_would_refuse_are_refused_before_anything_is_made(
+    bench: SwarmBench,
+) -> None:
     """Swarm says so only after half of the stack is there."""
     name = "x" * (65 - len(STACK) - 1)
     text = COMPOSE.replace("own:", f"{name}:")
@@ -314,13 +289,13 @@ def test_names_that_swarm_would_refuse_are_refused_before_anything_is_made(bench
     with pytest.raises(InvalidRecipeError, match="more than 64 characters") as caught:
         bench.deploy()
     assert f"{STACK}_{name}" in caught.value.what
-    assert (bench.created, bench.runs) == ({}, [])
+    assert (bench.engine.secrets_made, bench.runs) == ({}, [])
     (bench.recipe / "compose.yml").write_text(text.replace(name, name[1:]))
     bench.deploy()
 
 
 @pytest.mark.parametrize("file", ["./missing.txt", "/etc/passwd", "../work/x"])
-def test_a_file_that_is_not_the_recipes_is_refused(bench: Bench, file: str) -> None:
+def test_a_file_that_is_not_the_recipes_is_refused(bench: SwarmBench, file: str) -> None:
     """Docker would read any file of this machine into a config."""
     (bench.work / "x").write_text("")
     (bench.recipe / "compose.yml").write_text(COMPOSE.replace("./own.txt", file))
@@ -357,7 +332,7 @@ def test_a_file_that_is_not_the_recipes_is_refused(bench: Bench, file: str) -> N
     ],
 )
 def test_what_docker_says_decides_whose_fault_it_is(
-    bench: Bench, code: int | None, said: str, kind: type[HarnessError]
+    bench: SwarmBench, code: int | None, said: str, kind: type[HarnessError]
 ) -> None:
     """The machine's or the recipe's; its own words are kept either way, with advice."""
     bench.failure = ProcessError("`docker stack deploy`", code=code, stderr=said)

@@ -25,7 +25,7 @@ def test_only_what_has_the_label_is_removed() -> None:
         *one_of_each("run1", {}),
         *one_of_each("elsewhere", {"com.example": "run1"}),
     ]
-    engine = FakeEngine([*one_of_each("mine", MINE), *others])
+    engine = FakeEngine(things=[*one_of_each("mine", MINE), *others])
     swept = sweep(engine.client, "run1", timeout=5)
     assert engine.things == others
     assert engine.removed == [f"mine-{kind}" for kind in KINDS]
@@ -37,7 +37,8 @@ def test_only_what_has_the_label_is_removed() -> None:
 def test_a_refusal_is_tried_again_until_nothing_is_found() -> None:
     """A network cannot go before its last task, a volume not before its last container."""
     engine = FakeEngine(
-        one_of_each("mine", MINE), Counter({"mine-network": 3, "mine-volume": 1, "mine-secret": 2})
+        things=one_of_each("mine", MINE),
+        refusals=Counter({"mine-network": 3, "mine-volume": 1, "mine-secret": 2}),
     )
     swept = sweep(engine.client, "run1", timeout=5)
     assert engine.things == []
@@ -47,7 +48,7 @@ def test_a_refusal_is_tried_again_until_nothing_is_found() -> None:
 
 def test_what_appears_while_it_is_swept_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that was about to start makes a container after the first look."""
-    engine = FakeEngine(one_of_each("mine", MINE))
+    engine = FakeEngine(things=one_of_each("mine", MINE))
     late = Thing(kind="container", name="late", labels=MINE)
     remove = engine.remove_config
 
@@ -64,7 +65,8 @@ def test_what_appears_while_it_is_swept_goes_too(monkeypatch: pytest.MonkeyPatch
 def test_what_cannot_be_removed_is_listed_and_not_counted() -> None:
     """It names what is left by kind and name, after its time and not for ever."""
     engine = FakeEngine(
-        one_of_each("mine", MINE), Counter({"mine-network": FOREVER, "mine-volume": FOREVER})
+        things=one_of_each("mine", MINE),
+        refusals=Counter({"mine-network": FOREVER, "mine-volume": FOREVER}),
     )
     swept = sweep(engine.client, "run1", timeout=5)
     assert swept.left == ("network mine-network", "volume mine-volume")
@@ -83,7 +85,7 @@ def test_an_engine_that_is_gone_is_not_taken_for_a_refusal(monkeypatch: pytest.M
     def dead(_identity: str) -> None:
         raise requests.ConnectionError
 
-    engine = FakeEngine(one_of_each("mine", MINE))
+    engine = FakeEngine(things=one_of_each("mine", MINE))
     monkeypatch.setattr(engine, "remove_service", dead)
     with pytest.raises(requests.ConnectionError):
         sweep(engine.client, "run1", timeout=5)
@@ -91,7 +93,7 @@ def test_an_engine_that_is_gone_is_not_taken_for_a_refusal(monkeypatch: pytest.M
 
 def test_a_find_says_what_each_object_is() -> None:
     """By the name of a label alone, too; ids, names and labels are the engine's."""
-    engine = FakeEngine([*one_of_each("a", MINE), *one_of_each("b", {"other": "1"})])
+    engine = FakeEngine(things=[*one_of_each("a", MINE), *one_of_each("b", {"other": "1"})])
     found = find(engine.client, RUN_LABEL)
     assert [(item.kind, item.name) for item in found] == [(kind, f"a-{kind}") for kind in KINDS]
     assert found[0] == Found(kind="service", id="id-of-a-service", name="a-service", labels=MINE)

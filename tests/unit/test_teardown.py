@@ -26,7 +26,7 @@ from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """An engine with one object of each kind of the run, on a clock that stands."""
     stop_the_clock(monkeypatch)
-    return FakeEngine(one_of_each("mine", {RUN_LABEL: "run1"}))
+    return FakeEngine(things=one_of_each("mine", {RUN_LABEL: "run1"}))
 
 
 def teardown(engine: FakeEngine, place: Path) -> Teardown:

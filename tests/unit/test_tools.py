@@ -2,9 +2,7 @@
 
 import io
 import tarfile
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,79 +24,11 @@ from harness.errors import (
 from harness.model import Outcome
 from harness.tools import ATTEMPTS, SORTED, ToolContainers
 from tests.unit.fake_clock import stop_the_clock
+from tests.unit.fake_engine import FakeContainer, FakeEngine
 from tests.unit.fake_vault import FakeVault
 
 LABELS = {"ccci.run": "run1"}
 FORGOTTEN = "attaching to network failed: could not find network s3cr"
-
-
-@dataclass
-class FakeContainer:
-    """A container that starts, unless its engine says otherwise."""
-
-    engine: "FakeEngine"
-    id: str
-    options: dict[str, Any]
-    files: bytes = field(default=b"", repr=False)
-
-    def put_archive(self, path: str, data: bytes) -> None:
-        """Unpack an archive in it; only before it has started is it there in time."""
-        assert path == "/"
-        assert self.id not in self.engine.running
-        self.files = data
-
-    def start(self) -> None:
-        """Start."""
-        if self.engine.refusals:
-            raise APIError("500", explanation=self.engine.refusals.pop(0))
-        self.engine.running[self.id] = self
-
-    def remove(self, *, force: bool) -> None:
-        """Remove it."""
-        assert force
-        self.engine.removed.append(self.id)
-
-
-@dataclass
-class FakeEngine:
-    """Makes containers and volumes; `refusals` are what it says to the next starts."""
-
-    refusals: list[str] = field(default_factory=list)
-    created: Counter[str] = field(default_factory=Counter)
-    running: dict[str, FakeContainer] = field(default_factory=dict)
-    removed: list[str] = field(default_factory=list)
-    volumes_made: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    @property
-    def containers(self) -> Any:  # noqa: ANN401  stands in for the client's collection
-        """The containers."""
-        return self
-
-    @property
-    def volumes(self) -> Any:  # noqa: ANN401  the same
-        """The volumes."""
-        return FakeVolumes(self)
-
-    def create(self, image: str, command: list[str], **options: Any) -> FakeContainer:  # noqa: ANN401
-        """Make a container."""
-        assert (image, command) == ("tool:1", ["sleep", "infinity"])
-        self.created[options["name"]] += 1
-        return FakeContainer(self, f"{options['name']}.{self.created.total()}", options)
-
-    def started(self) -> list[str]:
-        """Return the names of what runs, in order."""
-        return [identity.rpartition(".")[0] for identity in self.running]
-
-
-@dataclass
-class FakeVolumes:
-    """The engine's volumes."""
-
-    engine: FakeEngine
-
-    def create(self, name: str, *, labels: dict[str, str]) -> None:
-        """Make a volume."""
-        self.engine.volumes_made[name] = labels
 
 
 @pytest.fixture
@@ -118,9 +48,8 @@ def tools(engine: FakeEngine, notes: list[str], monkeypatch: pytest.MonkeyPatch)
     """The containers of one run."""
     stop_the_clock(monkeypatch)
     monkeypatch.setattr(Repository, "init", lambda repository: notes.append(where(repository)))
-    client: Any = engine
     return ToolContainers(
-        client=client, image="tool:1", stack="s_test", labels=LABELS, note=notes.append
+        client=engine.client, image="tool:1", stack="s_test", labels=LABELS, note=notes.append
     )
 
 
@@ -197,7 +126,7 @@ def test_a_vault_that_could_not_be_started_is_not_used_again(
     tools: ToolContainers, engine: FakeEngine
 ) -> None:
     """There is none, so the next one who needs it tries anew."""
-    engine.refusals = ["no room"]
+    engine.refused_starts = ["no room"]
     with pytest.raises(APIError):
         tools.vault(("a",))
     assert engine.removed == ["s_test_ccci-vault-1.1"]
@@ -232,7 +161,7 @@ def test_a_network_that_the_node_forgot_is_joined_once_it_is_back(
     tools: ToolContainers, engine: FakeEngine, notes: list[str]
 ) -> None:
     """Nothing had started by then; each try leaves a trace, and no container behind."""
-    engine.refusals = [FORGOTTEN, "network s3cr not found"]
+    engine.refused_starts = [FORGOTTEN, "network s3cr not found"]
     identity = tools.start_reader()
     assert engine.removed == ["s_test_ccci-reader.1", "s_test_ccci-reader.2"]
     assert list(engine.running) == [identity] == ["s_test_ccci-reader.3"]
@@ -245,7 +174,7 @@ def test_a_network_that_never_comes_back_is_the_engines_fault(
     tools: ToolContainers, engine: FakeEngine
 ) -> None:
     """The tries are bounded, and what the engine said is in the message."""
-    engine.refusals = [FORGOTTEN] * 100
+    engine.refused_starts = [FORGOTTEN] * 100
     with pytest.raises(EngineError, match="could not find network"):
         tools.start_reader()
     assert len(engine.removed) == ATTEMPTS
@@ -254,7 +183,7 @@ def test_a_network_that_never_comes_back_is_the_engines_fault(
 
 def test_any_other_refusal_is_told_at_once(tools: ToolContainers, engine: FakeEngine) -> None:
     """It would only be refused again."""
-    engine.refusals = ["no such image"]
+    engine.refused_starts = ["no such image"]
     with pytest.raises(APIError):
         tools.start_reader()
     assert len(engine.removed) == 1
