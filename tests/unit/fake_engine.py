@@ -142,6 +142,10 @@ class FakeEngine:
         self.secrets_made[name] = data
         return {"ID": made.id}
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """List the Swarm's nodes."""
+        return [{"ID": "n"}]
+
     def inspect_swarm(self) -> dict[str, Any]:
         """Return the engine's Swarm."""
         return {"ID": "swarm1"}

@@ -30,6 +30,7 @@ class FakeVault:
     root: Path
     restic: Callable[[Sequence[str]], str] = nothing
     broken: Exception | None = None
+    name: str = "vault"
     repeatable: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:

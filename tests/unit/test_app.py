@@ -1,6 +1,7 @@
 """The handle that assertions get: what it hands on to the commands and requests below it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,3 +130,36 @@ def test_a_request_knows_what_was_handed_over_and_for_how_long_to_ask(
     assert first.prober.timeout == 20.0
     assert (health.path, options) == ("/healthz", {"port": 8080, "host": "d.test"})
     assert (second.target.name, others["port"]) == ("other", 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (200, b"<h1>It works</h1>", ""),
+        (200, b"<h1>Another app</h1>", "the marker 'It works' is not in it"),
+        (500, b"It works, says the error page", "status 500 instead of"),
+        (404, b"It works", "status 404 instead of"),
+        (0, b"It works", "status 0 instead of"),
+    ],
+)
+def test_an_answer_is_healthy_with_the_right_status_and_the_marker(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, problem: str
+) -> None:
+    """An error page, or the page of another app, is a problem that quotes the answer."""
+    answer = Response(url="http://web/healthz", status=status, headers={}, body=body, container="c")
+    monkeypatch.setattr(PatientProber, "send", lambda *_, **__: answer)
+    app = made()
+    health = Health(service="web", port=8080, path="/healthz", marker="It works")
+    found = replace(app, facts=replace(app.facts, health=health)).health_problem()
+    assert problem in found
+    assert bool(found) == bool(problem)
+
+
+def test_a_marker_may_stand_in_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some apps name themselves only there."""
+    answer = Response(url="u", status=200, headers={"x-powered-by": "Made"}, body=b"", container="")
+    monkeypatch.setattr(PatientProber, "send", lambda *_, **__: answer)
+    app = made()
+    for marker, healthy in (("x-powered-by: Made", True), ("Other", False)):
+        facts = replace(app.facts, health=replace(app.facts.health, marker=marker))
+        assert (replace(app, facts=facts).health_problem() == "") is healthy

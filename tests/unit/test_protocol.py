@@ -107,3 +107,19 @@ def test_a_torn_line_before_the_last_one_is_not_forgotten(tmp_path: Path) -> Non
     path.write_text('{"nodeid": "t\n')
     append(path, END)
     assert read_results(path) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "accepted", "refused"),
+    [
+        (None, (200, 204, 302, 399, 401, 403), (0, 100, 199, 400, 402, 404, 500, 503)),
+        (200, (200,), (201, 302, 401, 500)),
+        (500, (500,), (200, 503)),
+    ],
+)
+def test_only_the_right_status_is_a_healthy_answer(
+    wanted: int | None, accepted: tuple[int, ...], refused: tuple[int, ...]
+) -> None:
+    """By default any page or login; if the recipe names a status, that one alone."""
+    health = Health(status=wanted)
+    assert [code for code in (*accepted, *refused) if health.accepts(code)] == list(accepted)

@@ -99,6 +99,21 @@ def test_releases_are_sorted_and_flagged(cloned: Repo, commits: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
+    ("head", "older"),
+    [
+        ("first", []),
+        ("second", ["1.0.0+1.0", "1.9.0+1.1"]),
+        ("feature", ["1.0.0+1.0", "1.9.0+1.1", "1.10.0+1.1", "1.11.0+1"]),
+    ],
+)
+def test_a_head_is_upgraded_only_from_an_older_release_behind_it(
+    cloned: Repo, commits: dict[str, str], head: str, older: list[str]
+) -> None:
+    """A head that is release 1.10 follows a commit that was tagged 1.11 later: that is no base."""
+    assert [one.tag for one in cloned.releases_before(commits[head])] == older
+
+
+@pytest.mark.parametrize(
     ("ref", "meant"),
     [
         ("", "second"),

@@ -29,12 +29,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     return FakeEngine(things=one_of_each("mine", {RUN_LABEL: "run1"}))
 
 
-def teardown(engine: FakeEngine, place: Path) -> Teardown:
+def teardown(engine: FakeEngine, place: Path, *, factor: float = 1.0) -> Teardown:
     """Return the end of the run."""
     nodes = Nodes(client=engine.client, own="n")
     bed: Any = SimpleNamespace(client=engine.client, nodes=nodes)
     target = Target(recipe="r", run="run1", scope="s", domain="a.test")
-    return Teardown(bed=bed, target=target, settings=Settings(cache=place), directory=place)
+    settings = Settings(cache=place, timeout_factor=factor)
+    return Teardown(bed=bed, target=target, settings=settings, directory=place)
 
 
 def ops(place: Path) -> list[str]:
@@ -57,6 +58,18 @@ def test_what_is_left_makes_it_an_error(engine: FakeEngine, tmp_path: Path) -> N
     got = teardown(engine, tmp_path).remove()
     assert (got.outcome, got.left) == (Outcome.ERROR, ("network mine-network",))
     assert got.reason == "could not remove network mine-network; `nox -s reap` tries again"
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_a_removal_is_tried_for_two_minutes_times_the_factor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    """A slow host needs longer, and `--timeout-factor` is how it says so."""
+    clock = stop_the_clock(monkeypatch)
+    engine = FakeEngine(things=one_of_each("mine", {RUN_LABEL: "run1"}))
+    engine.refusals = Counter({"mine-network": 10**9})
+    assert teardown(engine, tmp_path, factor=factor).remove().left
+    assert 120 * factor <= clock.now < 125 * factor
 
 
 def test_an_engine_that_is_gone_is_not_raised(

@@ -11,7 +11,7 @@ from docker.errors import APIError
 
 from harness import proc
 from harness.backups.labels import VolumePart
-from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, Repository, Snapshot
+from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, Repository, Snapshot, run_hook
 from harness.errors import (
     BackupError,
     EngineError,
@@ -244,6 +244,55 @@ def test_a_declared_path_that_is_not_there_fails_the_backup(repository: Reposito
     """It would be backed up as nothing, quietly."""
     with pytest.raises(BackupError, match="what does not exist: /volumes/v/sub"):
         repository.backup(parts("sub"), host="h")
+
+
+def test_a_restore_brings_back_the_named_snapshot_and_nothing_else(tmp_path: Path) -> None:
+    """Not the newest one; and what was written after the backup is gone."""
+    restored: list[Sequence[str]] = []
+
+    def restic(argv: Sequence[str]) -> str:
+        if "restore" in argv:
+            restored.append(argv)
+            (volume / "kept").write_text("as it was")
+        return ""
+
+    vault = FakeVault(tmp_path, restic)
+    volume, other = vault.volume("v"), vault.volume("other")
+    (volume / "kept").write_text("changed since")
+    (volume / ".later" / "deep").mkdir(parents=True)
+    (volume / ".later" / "deep" / "file").touch()
+    (other / "untouched").touch()
+    Repository(target=vault.target).restore("0a1b", parts())
+    assert restored
+    for argv in restored:
+        assert "0a1b" in argv
+        assert "latest" not in argv
+    assert [path.name for path in volume.rglob("*")] == ["kept"]
+    assert (volume / "kept").read_text() == "as it was"
+    assert (other / "untouched").exists()
+
+
+# The hooks
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("true | cat", 0),
+        ("false | cat", 1),
+        ("exit 7", 7),
+        ("no-such-dump | gzip > /dev/null", 127),
+    ],
+)
+def test_a_hook_fails_if_any_part_of_its_pipe_does(tmp_path: Path, command: str, code: int) -> None:
+    """Half a dump that was compressed well is no dump; bash is on every machine with this suite."""
+    vault = FakeVault(tmp_path)
+    vault.name = "app"
+    if code == 0:
+        assert run_hook(vault.target, command, label="backup.pre-hook", timeout=30) == ""
+        return
+    with pytest.raises(BackupError, match=rf"backup.pre-hook of service app .* code {code}\b"):
+        run_hook(vault.target, command, label="backup.pre-hook", timeout=30)
 
 
 def test_a_snapshot_is_unpacked_once(tmp_path: Path) -> None:
