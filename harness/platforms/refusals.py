@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
+from collections.abc import Iterator
 from contextlib import suppress
 
 import docker
@@ -12,7 +14,11 @@ from harness.docker.nodes import Nodes
 from harness.docker.sweep import RUN_LABEL
 from harness.errors import InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
-from harness.recipes.compose import LONGEST_NAME, Compose
+from harness.recipes.compose import LONGEST_NAME, Compose, Resource
+
+# What Swarm takes for one config and one secret, from swarmkit's manager/controlapi.
+LARGEST_CONFIG = 1000 * 1024 - 1  # bytes; before Engine 20.10 half of it
+LARGEST_SECRET = 500 * 1024 - 1
 
 
 def refuse(
@@ -25,6 +31,9 @@ def refuse(
         TestBedError: it uses volumes from outside, or names that are taken.
     """
     _refuse_undeployable(compose, target.stack)
+    _refuse_sizes(compose)
+    _refuse_clashing_ports(compose, alone=nodes is None or not nodes.others)
+    _refuse_clashing_subnets(compose)
     _refuse_shared(compose)
     _refuse_taken(client, compose, target, nodes)
 
@@ -44,6 +53,82 @@ def _refuse_undeployable(compose: Compose, stack: str) -> None:
             f"configs or secrets are made of files that are not in the recipe: {', '.join(bad)}",
             hint="add the files, or correct their paths in the compose file",
         )
+
+
+def _refuse_sizes(compose: Compose) -> None:
+    """Refuse configs and secrets that are empty or larger than Swarm takes."""
+    wrong = [
+        f"{kind} {key}: {size} bytes, {'at least 1' if not size else f'at most {largest}'}"
+        for kind, resources, largest in (
+            ("config", compose.configs, LARGEST_CONFIG),
+            ("secret", compose.secrets, LARGEST_SECRET),
+        )
+        for key, resource in resources.items()
+        if resource.file and not resource.external
+        for size in [(compose.directory / resource.file).stat().st_size]
+        if not 0 < size <= largest
+    ]
+    if wrong:
+        raise InvalidRecipeError(
+            f"Swarm refuses configs and secrets of this size: {'; '.join(wrong)}",
+            cause="a config may have 1000 KB at most, a secret 500 KB, and none may be empty",
+            hint="put the file into the image, or into a volume",
+        )
+
+
+def _refuse_clashing_ports(compose: Compose, *, alone: bool) -> None:
+    """Refuse two services, or one twice, that publish the same port.
+
+    Args:
+        compose: the compose files.
+        alone: whether the Swarm has one node: on several, `mode: host` may come true on two.
+    """
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    published = (
+        (service.name, port)
+        for service in compose.services.values()
+        for port in service.ports
+        if port.published not in ("", "0")
+    )
+    for service, port in published:
+        key = (port.published, port.protocol)
+        if key not in seen:
+            seen[key] = (service, port.mode)
+            continue
+        other, mode = seen[key]
+        if not alone and other != service and port.mode == mode == "host":
+            continue
+        raise InvalidRecipeError(
+            f"port {'/'.join(key)} is published twice: by {other} and by {service}",
+            cause="only one container of a node can listen on it",
+            hint="publish it once, or on another port",
+        )
+
+
+def _refuse_clashing_subnets(compose: Compose) -> None:
+    """Refuse two networks of the recipe with overlapping fixed subnets: one would not come up."""
+    fixed = [
+        (key, subnet)
+        for key, network in compose.networks.items()
+        if not network.external
+        for subnet in _subnets(network)
+    ]
+    for (name, subnet), (other, second) in itertools.combinations(fixed, 2):
+        if subnet.version == second.version and subnet.overlaps(second):
+            raise InvalidRecipeError(
+                f"the networks {name} and {other} overlap: {subnet} and {second}",
+                cause="Swarm makes both, and containers on them do not start",
+                hint="give each its own subnet, or leave `ipam` out",
+            )
+
+
+def _subnets(network: Resource) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    ipam = network.definition.get("ipam")
+    config = ipam.get("config") if isinstance(ipam, dict) else None
+    for one in config if isinstance(config, list) else ():
+        with suppress(ValueError):
+            if isinstance(one, dict) and one.get("subnet"):
+                yield ipaddress.ip_network(str(one["subnet"]), strict=False)
 
 
 def _refuse_shared(compose: Compose) -> None:

@@ -1,0 +1,81 @@
+"""What is refused before anything is created: sizes, ports and subnets that Swarm does not take."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.docker.nodes import Endpoint, Nodes
+from harness.errors import InvalidRecipeError
+from harness.platforms.base import Target
+from harness.platforms.refusals import LARGEST_CONFIG, LARGEST_SECRET, refuse
+from harness.recipes.compose import load
+from tests.unit.fake_engine import FakeEngine
+
+TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
+BASE = 'version: "3.8"\nservices:\n  app: {image: nginx:1, %s}\n  web: {image: nginx:1, %s}\n%s\n'
+
+
+def refused(
+    directory: Path, *, app: str = "", web: str = "", rest: str = "", others: int = 0
+) -> None:
+    """Refuse a recipe of two services with these keys, on a Swarm with that many more nodes."""
+    (directory / "compose.yml").write_text(BASE % (app, web, rest))
+    client: Any = FakeEngine().client
+    more = tuple(Endpoint(id=f"n{i}", name=f"n{i}", environ={}) for i in range(others))
+    other: Any = SimpleNamespace(api=SimpleNamespace(send=None))
+    nodes = Nodes(client=client, own="n", others=more, connect=lambda _: other)
+    refuse(client, load(directory, "compose.yml", {}), TARGET, nodes)
+
+
+@pytest.mark.parametrize(("kind", "largest"), [("config", LARGEST_CONFIG),
+                                               ("secret", LARGEST_SECRET)])  # fmt: skip
+def test_sizes_that_swarm_refuses_are_told_in_advance(
+    tmp_path: Path, kind: str, largest: int
+) -> None:
+    """Swarm's limits are met to the byte, and nothing is created for a file beyond them."""
+    app, rest = f"{kind}s: [geo]", f"{kind}s: {{geo: {{file: geo.db}}}}"
+    for size in (1, largest):
+        (tmp_path / "geo.db").write_bytes(b"x" * size)
+        refused(tmp_path, app=app, rest=rest)
+    for size in (0, largest + 1):
+        (tmp_path / "geo.db").write_bytes(b"x" * size)
+        with pytest.raises(InvalidRecipeError, match=f"{kind} geo: {size} bytes"):
+            refused(tmp_path, app=app, rest=rest)
+
+
+@pytest.mark.parametrize(
+    ("app", "web"),
+    [
+        ("['8080:80']", "['8080:8080']"),
+        ("['8080:80', '8080:81']", "[]"),
+        ("['8080-8082:80-82']", "[{target: 80, published: 8081}]"),
+        ("[{target: 80, published: 8080, mode: host}]", "['8080:8080']"),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_port_that_is_published_twice_is_told_in_advance(
+    tmp_path: Path, app: str, web: str, others: int
+) -> None:
+    """Swarm would make half of the stack, then refuse the rest."""
+    with pytest.raises(InvalidRecipeError, match="/tcp is published twice: by app and by"):
+        refused(tmp_path, app=f"ports: {app}", web=f"ports: {web}", others=others)
+
+
+def test_ports_that_do_not_clash_are_left_alone(tmp_path: Path) -> None:
+    """Another protocol, no number, or (docker/cli#6604) one port of each of several nodes."""
+    refused(tmp_path, app="ports: ['53:53/tcp', '80']", web="ports: ['53:53/udp', '80']")
+    host = "ports: [{target: 80, published: 9090, mode: host}]"
+    refused(tmp_path, app=host, web=host, others=1)
+    with pytest.raises(InvalidRecipeError, match="9090/tcp is published twice: by app and by web"):
+        refused(tmp_path, app=host, web=host)
+
+
+def test_subnets_that_overlap_are_told_in_advance(tmp_path: Path) -> None:
+    """The engine makes both networks, and refuses the containers, with words of the machine's."""
+    networks = "networks: {n: {ipam: {config: [{subnet: 10.9.0.0/24}]}}, m: {ipam: {config: [%s]}}}"
+    for subnet in ("{subnet: 10.9.1.0/24}", "{subnet: 'fd00::/64'}", "{}"):
+        refused(tmp_path, rest=networks % subnet)
+    with pytest.raises(InvalidRecipeError, match="the networks n and m overlap"):
+        refused(tmp_path, rest=networks % "{subnet: 10.9.0.128/25}")
