@@ -1,4 +1,4 @@
-"""Decide whose fault a refused deploy is, by the words of the Swarm: the recipe's, or the machine's.
+"""Decide by the words of the Swarm whose fault a refused deploy is: the recipe's or the machine's.
 
 The words come from swarmkit's `manager/controlapi` and from the docker command. A gRPC code alone
 decides only where the words are unknown: the same code stands for a mode change, which a recipe
@@ -105,6 +105,10 @@ def fault_of_machine(said: str, target: Target) -> TestBedError | None:
         return None
     if fault := fault_in(said):
         return fault.error(f"docker could not deploy {target.recipe}")
+    return _fault_of_swarm(said)
+
+
+def _fault_of_swarm(said: str) -> EngineError | None:
     if NO_INGRESS.search(said):
         return EngineError(
             "the Swarm has no ingress network, which a published port needs",
