@@ -25,7 +25,7 @@ nox.needs_version = ">=2026.8.10"  # the first one that knows `allow_parallel`
 nox.options.default_venv_backend = "none"
 
 CLEAN_UP_SECONDS = 300.0  # what a run may take to clean up after Ctrl-C before nox ends it
-CHECKED = ("harness", "tests", "benchmarks", "noxfile.py")
+CHECKED = ("harness", "tests", "benchmarks", "conftest.py", "noxfile.py")
 
 
 def _line() -> tuple[list[str], list[str]]:
@@ -142,7 +142,7 @@ def typecheck(session: nox.Session) -> None:
     # Recipes' folders are no packages, and their files have the same names: each is a world apart.
     alone = ("--no-explicit-package-bases", "--no-namespace-packages")
     tests = HERE / "tests"
-    packages = {tests / name for name in ("unit", "integration", "truth", "crash")}
+    packages = {tests / name for name in ("unit", "integration", "truth", "crash", "suite")}
     packages.add(tests / "integration" / "conformance")
     for folder in sorted({path.parent for path in tests.rglob("*.py")} - packages):
         files = [str(path) for path in sorted(folder.glob("*.py"))]

@@ -24,7 +24,7 @@ def directory(prefix: str) -> Iterator[Path]:
         prefix: begins its name, and says what it is for.
     """
     sweep(prefix)
-    path, handle = _made(prefix)
+    path, handle = make(prefix)
     try:
         yield path
     finally:
@@ -33,14 +33,20 @@ def directory(prefix: str) -> Iterator[Path]:
 
 
 def sweep(prefix: str) -> None:
-    """Remove the directories of that prefix that nobody holds any more."""
+    """Remove the directories of that prefix that no living process holds."""
+    for path in abandoned(prefix):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def abandoned(prefix: str) -> Iterator[Path]:
+    """Yield each directory of that prefix that no living process holds, held until the next one."""
     for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with _locked(path) as ours:
             if ours:
-                shutil.rmtree(path, ignore_errors=True)
+                yield path
 
 
-def _made(prefix: str) -> tuple[Path, int]:
+def make(prefix: str) -> tuple[Path, int]:
     """Return a new directory, and the handle whose lock says that its maker lives."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix))

@@ -187,11 +187,13 @@ def _launch(paths: Paths, environment: Mapping[str, str]) -> int:
 
 
 def _daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    # DOCKER_TLS_VERIFY would make dockerd look for certificates; NOTIFY_SOCKET is our caller's.
+    # DOCKER_TLS_VERIFY would make dockerd look for certificates; NOTIFY_SOCKET is our caller's. The
+    # engine outlives its caller, so it gets neither its marks nor its temporary directory.
+    ours = ("DOCKER_", "NOTIFY_", "LISTEN_", "CCCI_", "CC_CI_", "TMPDIR")
     kept = {
         key: value
         for key, value in environment.items()
-        if key == "DOCKER_RAMDISK" or not key.startswith(("DOCKER_", "NOTIFY_", "LISTEN_"))
+        if key == "DOCKER_RAMDISK" or not key.startswith(ours)
     }
     return {**kept, "PATH": install.search_path(environment)}
 

@@ -24,6 +24,7 @@ from tests.crash import accidents, matrix
 from tests.crash.matrix import Came
 from tests.integration.own_engine import own_engine
 from tests.integration.support import environment
+from tests.suite import leftovers
 
 KILLS = 100
 LOG_WIDTH = 160
@@ -110,10 +111,11 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         layers = Settings.load([], environment()).cache / "images"
-        came = crash(
-            layers, kills=given.kills, seed=given.seed, jobs=given.jobs,
-            happen=accidents.ACCIDENTS, say=say,
-        )  # fmt: skip
+        with leftovers.suite():
+            came = crash(
+                layers, kills=given.kills, seed=given.seed, jobs=given.jobs,
+                happen=accidents.ACCIDENTS, say=say,
+            )  # fmt: skip
     except HarnessError as error:
         console.print(Text(f"crash: {error}"), soft_wrap=True)
         return error.exit_code

@@ -1,7 +1,7 @@
 """The harness beside a test, which waits for a moment of it and then does something to it."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,13 +16,15 @@ PRINTED = "printed.txt"  # below a run's output: all that it printed
 
 
 @contextmanager
-def running(output: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    output: Path, *words: str, environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run the harness beside the test; it is ended with the block if it still runs."""
     output.mkdir(parents=True, exist_ok=True)
     with (output / PRINTED).open("wb") as printed:
         process = subprocess.Popen(  # noqa: S603  the harness itself
             command("run", *words, "--output", str(output)),
-            cwd=ROOT, env=environment(), stdout=printed, stderr=printed,
+            cwd=ROOT, env=environment(**(environ or {})), stdout=printed, stderr=printed,
         )  # fmt: skip
         try:
             yield process

@@ -26,6 +26,8 @@ from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.running import left, run_of, running
 
+pytestmark = pytest.mark.xdist_group("backup-bot")  # the engine has one bot
+
 RUN = "bot-test-1"
 TARGET = Target(recipe="bot-test", run=RUN, scope="bot-test", domain="bot-test.test")
 PRE_HOOK = "cat /data/live > /data/dump"

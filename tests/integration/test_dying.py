@@ -15,32 +15,36 @@ from tests.integration.support import ROOT, command, environment
 
 
 def test_a_run_killed_in_mid_upgrade_is_cleaned_up_by_the_next(
-    harness: Harness, tmp_path: Path, cache_dir: Path
+    apart: Harness, tmp_path: Path
 ) -> None:
     """SIGKILL: nothing of the dead run could clean up, so the next one has to, and is green."""
     output = tmp_path / "killed"
-    with running(output, "custom-html") as process:
+    with running(output, "custom-html", environ=apart.environ) as process:
         reaches(output, "redeploy: waiting until settled", process)
         process.kill()
-    dead = run_of(output)
-    assert left(harness.client, dead)
-    assert (cache_dir / "work" / dead).exists()
-    call = harness("custom-html")
+    dead, work = run_of(output), Path(apart.environ["CCCI_CACHE"]) / "work"
+    assert left(apart.client, dead)
+    assert (work / dead).exists()
+    call = apart("custom-html", "--stages", "install")
     assert call.code == 0, call.text
     assert f"left over  {dead}: removed" in call.text
-    assert left(harness.client, dead) == []
-    assert not (cache_dir / "work" / dead).exists()
+    assert left(apart.client, dead) == []
+    assert not (work / dead).exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    "words", ["deploy: waiting until settled", "upgrade: assertions", "custom-html: teardown"]
+    ("number", "words"),
+    [
+        (signal.SIGTERM, "deploy: waiting until settled"),
+        (signal.SIGINT, "install: assertions"),
+        (signal.SIGTERM, "custom-html: teardown"),
+    ],
 )
 def test_a_run_that_is_told_to_stop_cleans_up(
     number: signal.Signals, words: str, client: docker.DockerClient, tmp_path: Path
 ) -> None:
     """It is *aborted*, with its own exit code, and removes what it made."""
-    with running(tmp_path, "custom-html") as process:
+    with running(tmp_path, "custom-html", "--stages", "install") as process:
         reaches(tmp_path, words, process)
         process.send_signal(number)
         assert process.wait(120) == 130

@@ -31,6 +31,8 @@ from harness.errors import EngineError
 from harness.waiting import Deadline, wait_for
 from tests.integration.own_engine import Namespaces, namespaces
 
+pytestmark = pytest.mark.xdist_group("engine-private")
+
 RACERS = 6
 
 

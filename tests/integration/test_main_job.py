@@ -7,15 +7,15 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.model import LEFT_OUT, Stage
-from tests.integration.conftest import Harness
+from tests.integration.conftest import Harness, Usual
 from tests.integration.support import RecipeRepo, recipe_files
 from tests.unit.test_junit import against_schema
 
 
 @pytest.mark.parametrize("recipe", ["custom-html", "radicale"])
-def test_a_sample_recipe_passes_every_stage(recipe: str, harness: Harness) -> None:
+def test_a_sample_recipe_passes_every_stage(recipe: str, usual: Usual) -> None:
     """Installed at its last release, upgraded to its head, backed up, restored; then removed."""
-    call = harness(recipe)
+    call = usual(recipe)
     assert call.code == 0, call.text
     assert call.outcomes == dict.fromkeys(
         ["install", "upgrade", "backup", "restore", "custom"], "passed"

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from harness.embedded import images
-from harness.testbed import TestBed
 from tests.integration.own_registry import OwnRegistry, own_registry
 from tests.integration.own_sshd import own_sshd
 from tests.integration.own_swarm import REGISTRY, SUBNET, OwnSwarm, own_swarm
 from tests.integration.support import Call, RecipeRepo, meanwhile, recipe_files, said
+
+pytestmark = pytest.mark.xdist_group("engine-nodes")
 
 IMAGE = "nginx:1.27.4"
 WORKERS = ("worker1", "worker-2")
@@ -67,13 +68,9 @@ def test_data_live_on_both_nodes(app):
 
 
 @pytest.fixture(scope="module", name="swarm")
-def swarm_fixture(bed: TestBed, cache_dir: Path) -> Iterator[OwnSwarm]:
+def swarm_fixture(layers: Path) -> Iterator[OwnSwarm]:
     """A manager and two workers, with the images of the shared cache at hand."""
-    assert bed.toolbox
-    assert bed.images(IMAGE)
-    if len(list((cache_dir / "images").glob("*.tar"))) < 2:  # the engine may have them, too
-        pytest.skip(f"the stand-in images are not kept in {cache_dir}/images")
-    with own_swarm(cache_dir / "images", *WORKERS) as swarm:
+    with own_swarm(layers, *WORKERS) as swarm:
         yield swarm
 
 

@@ -16,6 +16,8 @@ from harness.site.__main__ import write
 from tests.integration.own_browser import Window, window
 from tests.unit.test_report_html import LOG, full
 
+pytestmark = pytest.mark.xdist_group("browser-window")
+
 PHONE, DESKTOP = 390, 1280
 LONG = "a-word-that-" + "never-ends-" * 30 + " and_one_without_any_" + "hyphen" * 40
 OPEN_ALL = "document.querySelectorAll('details').forEach(one => { one.open = true })"

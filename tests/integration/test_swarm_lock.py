@@ -26,6 +26,8 @@ from tests.integration.conftest import Harness
 from tests.integration.support import ROOT, command, environment
 from tests.integration.swarm_host import LEASE
 
+pytestmark = pytest.mark.xdist_group("swarm-locks")  # each reaps what hosts of the Swarm left
+
 ROUNDS = 200
 
 

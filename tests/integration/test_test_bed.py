@@ -22,6 +22,8 @@ from tests.integration.conftest import Harness
 from tests.integration.own_engine import OwnEngine, own_engine
 from tests.integration.support import Call, RecipeRepo, meanwhile, recipe_files, said
 
+harmed = pytest.mark.xdist_group("engine-harmed")
+
 IMAGE = "nginx:1.27.4"
 AT_ONCE = {"    deploy:\n": "    deploy:\n      restart_policy: {delay: 0s}\n"}
 PATIENT = "DEPLOY_TIMEOUT = 600\n"  # for runs whose time-outs are cut to a tenth
@@ -30,13 +32,9 @@ SOON = {"timeout=60": "timeout=40"}  # for those that wait for it
 
 
 @pytest.fixture(scope="module", name="own")
-def own_fixture(bed: TestBed, cache_dir: Path) -> Iterator[OwnEngine]:
+def own_fixture(layers: Path) -> Iterator[OwnEngine]:
     """An engine that may be harmed, with the images of the shared cache at hand."""
-    assert bed.toolbox
-    assert bed.images(IMAGE)
-    if len(list((cache_dir / "images").glob("*.tar"))) < 2:  # the engine may have them, too
-        pytest.skip(f"the stand-in images are not kept in {cache_dir}/images")
-    with own_engine(cache_dir / "images") as own:
+    with own_engine(layers) as own:
         yield own
 
 
@@ -100,6 +98,7 @@ def require_clean(own: OwnEngine, call: Call) -> None:
 # --- the engine's disk is full ---
 
 
+@harmed
 def test_no_room_to_begin_with(disk: OwnEngine, output: Path, tmp_path: Path) -> None:
     """Nothing is begun, and what is needed is said."""
     disk.fill_disk()
@@ -108,6 +107,7 @@ def test_no_room_to_begin_with(disk: OwnEngine, output: Path, tmp_path: Path) ->
     assert "2 GiB are needed" in cause
 
 
+@harmed
 def test_no_room_for_an_image(disk: OwnEngine, output: Path, tmp_path: Path) -> None:
     """The disk fills up after the look at it; the image does not fit any more."""
     disk.forget_images()
@@ -121,6 +121,7 @@ def test_no_room_for_an_image(disk: OwnEngine, output: Path, tmp_path: Path) -> 
     require_clean(disk, call)
 
 
+@harmed
 def test_no_room_for_a_container(disk: OwnEngine, output: Path, tmp_path: Path) -> None:
     """The images are there, and the engine cannot write a container's own files."""
     source = recipe(tmp_path)
@@ -136,6 +137,7 @@ def test_no_room_for_a_container(disk: OwnEngine, output: Path, tmp_path: Path) 
     require_clean(disk, call)
 
 
+@harmed
 def test_no_room_for_a_backup(disk: OwnEngine, output: Path, tmp_path: Path) -> None:
     """The disk fills up while the app runs, and the backup is what needs more of it."""
     source = recipe(tmp_path)
@@ -149,6 +151,7 @@ def test_no_room_for_a_backup(disk: OwnEngine, output: Path, tmp_path: Path) -> 
     require_clean(disk, call)
 
 
+@harmed
 def test_no_room_for_the_app(disk: OwnEngine, output: Path, tmp_path: Path) -> None:
     """The app fails in words of its own: an assertion is right, and still no verdict."""
     script = "while head -c 1M /dev/zero > /usr/share/nginx/html/data; do sleep 0.1; done; exit 9"
@@ -168,6 +171,7 @@ def test_no_room_for_the_app(disk: OwnEngine, output: Path, tmp_path: Path) -> N
 # --- the engine goes away ---
 
 
+@harmed
 def test_the_engine_dies_in_an_op(own: OwnEngine, output: Path, tmp_path: Path) -> None:
     """The run ends at once; what it could not remove is removed by the next one, or by hand."""
     source = recipe(tmp_path)
@@ -184,6 +188,7 @@ def test_the_engine_dies_in_an_op(own: OwnEngine, output: Path, tmp_path: Path) 
     assert own.left(call.results["run"]) == []
 
 
+@harmed
 def test_the_engine_dies_under_the_assertions(own: OwnEngine, output: Path, tmp_path: Path) -> None:
     """A command that was cut off is not one that failed."""
     options, begun = overlay(tmp_path, "app.exec_in_app('app', ['sleep', '50'], timeout=60)")
@@ -198,6 +203,7 @@ def test_the_engine_dies_under_the_assertions(own: OwnEngine, output: Path, tmp_
 # --- addresses ---
 
 
+@harmed
 def test_no_addresses_are_left(own: OwnEngine, output: Path, tmp_path: Path) -> None:
     """The tasks stay `new`, and Swarm says nothing: the network without addresses is named."""
     changes = SOON | {
@@ -215,6 +221,7 @@ def test_no_addresses_are_left(own: OwnEngine, output: Path, tmp_path: Path) -> 
 # --- images ---
 
 
+@harmed
 def test_an_image_that_vanishes(own: OwnEngine, output: Path, tmp_path: Path) -> None:
     """Something else on the machine removes it between the look for it and the deploy."""
     own.start()

@@ -1,16 +1,15 @@
 """One suite for every platform and backup driver: the same recipes, verdicts and reasons.
 
 The platform `swarm` with the driver `restic` is what the truth table is written for
-(`tests/integration/test_truth.py`); here the other ways come to the same. What depends on who
-deploys and who backs up is always run; `CONFORMANCE=all`, as `nox -s conformance` sets it, runs the
-whole table each way.
+(`tests/integration/test_truth.py`); here the other ways must get the same verdicts. By default each
+way runs the cases that its own code decides; `CONFORMANCE=all`, as `nox -s conformance` sets it,
+runs the whole table each way.
 """
 
-import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -18,21 +17,15 @@ import pytest
 
 from harness.recipes.catalogue import Catalogue
 from tests.integration.conformance.conftest import NAME
-from tests.integration.conftest import Harness
+from tests.integration.conftest import Harness, Usual
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.integration.support import ROOT, Call
 from tests.truth import cases, runner
 
-AT_ONCE = 4  # runs mostly wait
-# Rolled back, an old status, the same version, the head in the base's place, something over it, an
-# update that is over: these look at what a deploy did. The rest begins when it is done.
-OF_A_DEPLOY = {1, 2, 3, 4, 10, 11}
-# What a driver does itself: hooks and their ends, files, what a restore leaves. Labels are read by
-# the same assertions, whoever backs up.
-OF_A_BACKUP = {
-    *("empty-backup", "hook-fails-quietly", "hook-without-pipefail"),
-    *("no-op-restore", "restore-only-adds", "restore-hook-missing-program"),
-}
+# What the platform does itself: how an update ends, and which files and version it deploys.
+OF_A_DEPLOY = {"rolled-back", "stale-status", "base-never-worked", "masked-by-an-overlay"}
+# What the driver does itself: files, hooks and their ends, what a restore leaves.
+OF_A_BACKUP = {"empty-backup", "hook-without-pipefail", "restore-only-adds"}
 EVERYTHING = os.environ.get("CONFORMANCE") == "all"
 CASES = cases.load()
 CATALOGUE = Catalogue.load(ROOT / "recipes.txt")
@@ -51,19 +44,27 @@ class Way:
         """Return what it is called in a test's name."""
         return "-".join(word for word in (self.platform, self.driver, self.program) if word)
 
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """What makes a run go this way."""
-        return {"CCCI_PLATFORM": self.platform, "CCCI_BACKUP_DRIVER": self.driver}
+    def environ(self, folder: Path) -> Mapping[str, str]:
+        """Return what makes a run go this way, with abra on its PATH where that deploys."""
+        settings = {"CCCI_PLATFORM": self.platform, "CCCI_BACKUP_DRIVER": self.driver}
+        if not self.program:
+            return settings
+        return {**settings, "PATH": abra_on_path(self.program, folder / "bin")}
 
     def decides(self, case: cases.Case) -> bool:
-        """Whether what the case comes to depends on this way."""
-        by_platform = self.platform == "abra" and case.lie in OF_A_DEPLOY
+        """Whether the case's verdict depends on this way."""
+        by_platform = self.platform == "abra" and case.name in OF_A_DEPLOY
         by_driver = self.platform == "swarm" and case.name in OF_A_BACKUP
         return EVERYTHING or by_platform or by_driver
 
+    def params(self, *values: object) -> Any:  # noqa: ANN401  pytest names no such type
+        """Return parameters; runs that share the engine's only backup bot take turns."""
+        uses_the_bot = self.driver == "backupbot" and not EVERYTHING
+        marks = [pytest.mark.xdist_group("backup-bot")] if uses_the_bot else []
+        words = (getattr(one, "name", str(one)) for one in values)
+        return pytest.param(self, *values, marks=marks, id="-".join([str(self), *words]))
 
-USUAL = Way("swarm", "restic")
+
 WAYS = (
     Way("swarm", "backupbot"),
     *(Way("abra", "backupbot", program) for program in PROGRAMS),
@@ -71,77 +72,19 @@ WAYS = (
 )
 
 
-@pytest.fixture(scope="module", name="environ")
-def environ_fixture(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Way], Mapping[str, str]]:
-    """What makes a run go a way; with abra on its PATH where that deploys."""
-
-    def of(way: Way) -> Mapping[str, str]:
-        if not way.program:
-            return way.settings
-        path = abra_on_path(way.program, tmp_path_factory.mktemp("abra") / "bin")
-        return {**way.settings, "PATH": path}
-
-    return functools.cache(of)
-
-
-@pytest.fixture(scope="module", name="rows")
-def rows_fixture(
-    environ: Callable[[Way], Mapping[str, str]],
-    client: docker.DockerClient,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Way], Mapping[str, runner.Row]]:
-    """What came of the lying recipes each way, once; some run at a time."""
-
-    def of(way: Way) -> Mapping[str, runner.Row]:
-        came = runner.run_all(
-            [case for case in CASES if way.decides(case)],
-            client=client,
-            output=tmp_path_factory.mktemp("conformance"),
-            jobs=AT_ONCE,
-            finished=lambda _row: None,
-            environ=environ(way),
-        )
-        return {row.case.name: row for row in came}
-
-    return functools.cache(of)
-
-
-@pytest.fixture(scope="module", name="go")
-def go_fixture(
-    environ: Callable[[Way], Mapping[str, str]],
-    client: docker.DockerClient,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Way], Mapping[str, Call]]:
-    """What came of the samples each way, once; they run at the same time."""
-    output = tmp_path_factory.mktemp("samples")
-
-    def of(way: Way) -> Mapping[str, Call]:
-        settings = environ(way)
-
-        def run(sample: str) -> Call:
-            return Harness(client, output / str(way) / sample)(sample, **settings)
-
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return dict(zip(SAMPLES, pool.map(run, SAMPLES), strict=True))
-
-    return functools.cache(of)
-
-
 @pytest.mark.parametrize(
-    ("way", "case"),
-    [(way, case) for way in WAYS for case in CASES if way.decides(case)],
-    ids=lambda one: str(one) if isinstance(one, Way) else one.name,
+    ("way", "case"), [way.params(case) for way in WAYS for case in CASES if way.decides(case)]
 )
-def test_a_lie_is_seen_through_whoever_deploys_and_backs_up(
+def test_a_broken_recipe_gets_the_same_verdict(
     case: cases.Case,
     way: Way,
-    rows: Callable[[Way], Mapping[str, runner.Row]],
+    client: docker.DockerClient,
+    tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
     """Word, stage, exit code and reason are those of the truth table, and nothing is left."""
-    row = rows(way)[case.name]
+    environ = way.environ(tmp_path)
+    row = runner.run(case, client=client, output=tmp_path / case.name, environ=environ)
     record_property(NAME, (case.name, str(way), row.came.word))
     assert row.came.results["platform"] == way.platform
     assert row.ok, "\n".join([*row.problems, row.came.text])
@@ -157,19 +100,20 @@ def judged(call: Call) -> Sequence[tuple[str, str, str]]:
     ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize(("way", "sample"), [way.params(one) for way in WAYS for one in SAMPLES])
 def test_a_sample_is_judged_alike(
     sample: str,
     way: Way,
-    go: Callable[[Way], Mapping[str, Call]],
+    harness: Harness,
+    usual: Usual,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Not just green twice: the same assertions were made, and each came to the same."""
-    call, usual = go(way)[sample], go(USUAL)[sample]
-    assert (call.code, usual.code) == (0, 0), call.text + usual.text
+    """Both runs are green, make the same assertions, and each gets the same result."""
+    call = harness(sample, **way.environ(harness.output.parent))
+    assert call.code == 0, call.text
     record_property(NAME, (sample, str(way), call.results["verdict"]["outcome"]))
     assert call.results["platform"] == way.platform
     assert call.results["backup_driver"] == way.driver
-    assert call.outcomes == usual.outcomes
-    assert judged(call) == judged(usual)
+    as_usual = usual(sample)
+    assert call.outcomes == as_usual.outcomes
+    assert judged(call) == judged(as_usual)
