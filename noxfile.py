@@ -1,14 +1,21 @@
 """The sessions: `nox -l` lists them, `nox -s e2e -- custom-html` is the main one.
 
-Sessions only: what they do lives in the package `harness`. All of them share one environment, which
-is made on first use. Everything after `--` goes to the harness (or to pytest, for `tests`).
+Sessions only: what they do lives in the packages `harness` and `tests`. Words after `--` go to the
+session. Relative paths are as seen from the directory in which nox was called.
 """
 
 import logging
 import os
-import re
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036  nox may be another Python's
+    sys.stderr.write(
+        f"cc-ci: needs Python 3.11 or newer, but nox runs on {sys.version.split()[0]}\n"
+    )
+    sys.exit(3)
 
 import nox
 from nox.command import CommandFailed
@@ -16,224 +23,240 @@ from nox.command import CommandFailed
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from harness import settings, shared_environment  # noqa: E402  the path has to be set first
-from harness.errors import HarnessError  # noqa: E402  the same
-from harness.model import Stage  # noqa: E402  the same
-from harness.recipes.catalogue import Catalogue  # noqa: E402  the same
+from harness.errors import HarnessError  # noqa: E402  the path has to be set first
+from harness.sessions import listing  # noqa: E402  the same
+from harness.sessions.asked import Asked, Recipes, stages  # noqa: E402  the same
+from harness.sessions.listing import Group  # noqa: E402  the same
 
 nox.needs_version = ">=2026.8.10"  # the first one that knows `allow_parallel`
 nox.options.default_venv_backend = "none"
 
 CLEAN_UP_SECONDS = 300.0  # what a run may take to clean up after Ctrl-C before nox ends it
-CHECKED = ("harness", "tests", "benchmarks", "conftest.py", "noxfile.py")
+# What nox says although it does not matter here: -j is not ignored, it becomes --jobs.
+NOISE = ("uv binary not found", "No selected session allows parallel execution")
+TEST, SERVE, DEVELOP = ([str(group)] for group in Group)
+ASKED = Asked.parse(sys.argv[1:], os.environ)
 
 
-def _line() -> tuple[list[str], list[str]]:
-    """Return nox's own words on the command line, and those after `--`."""
-    line = [*sys.argv[1:], "--"]
-    return line[: line.index("--")], line[line.index("--") + 1 : -1]
+def _leave(error: HarnessError) -> None:
+    sys.stderr.write(f"cc-ci: {error}\n")
+    sys.exit(error.exit_code)
 
 
-def _recipes() -> tuple[tuple[str, ...], int]:
-    """Return the recipes to parametrize over, and how many of them to test at a time.
-
-    Those named after `--`, else those in RECIPE, else all of recipes.txt.
-    """
-    before, after = _line()
+def _prepare() -> Recipes:
+    """Quieten nox, make its `-j N` the harness's `--jobs N`, and return the recipes."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: not record.getMessage().startswith(NOISE))
+    if ASKED.all_of_e2e and ASKED.jobs:
+        os.environ["CCCI_JOBS"] = ASKED.jobs
     try:
-        if any(word.startswith(("e2e", "stage")) for word in before):
-            asked = settings.Settings.load(after, os.environ, directory=HERE)
-            if asked.selectors:
-                return asked.selectors, asked.jobs
-            return Catalogue.load(HERE / "recipes.txt").names, asked.jobs
-        return Catalogue.load(HERE / "recipes.txt").names, 1
+        return ASKED.recipes(HERE, os.environ)
     except HarnessError as error:
-        sys.stderr.write(f"cc-ci: {error}\n")
-        sys.exit(error.exit_code)
+        _leave(error)
+        raise
 
 
-def _hand_on_parallel() -> None:
-    """Make nox's own `-j N` the harness's `--jobs N`.
-
-    nox would start a process for each session, each with a hidden output and without a guard on
-    memory, and on Ctrl-C it would kill them after two seconds, in the middle of their clean-up.
-    """
-    words = _line()[0]
-    found = re.search(r"(?:^|\s)(?:-j\s*|--parallel[ =])(\d+|auto)(?=\s|$)", " ".join(words))
-    jobs = found[1] if found else os.environ.get("NOX_PARALLEL", "")
-    if ALL_OF_E2E and jobs:
-        os.environ["CCCI_JOBS"] = str(os.cpu_count() or 1) if jobs == "auto" else jobs
-        # It says that -j is ignored for e2e. It is not, and the harness says what it does.
-        ignored = "No selected session allows parallel execution"
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(lambda record: not record.getMessage().startswith(ignored))
+RECIPES = _prepare()
+TOGETHER = [" ".join(RECIPES.names)] if RECIPES.together else RECIPES.names
+# Stages are sessions of the recipes that are named, not of all.
+STAGES = stages(RECIPES.names) if ASKED.after or RECIPES.by_stage else []
 
 
-ALL_OF_E2E = "e2e" in _line()[0]  # and not one of its sessions, by its parameter
-_hand_on_parallel()
-RECIPES, JOBS = _recipes()
-TOGETHER = ALL_OF_E2E and JOBS > 1 and len(RECIPES) > 1
+def _run(session: nox.Session, *words: str, purpose: str = "dev") -> None:
+    """Run Python in an environment of ours, with time to clean up after Ctrl-C."""
+    from harness.sessions import environment  # noqa: PLC0415  a fast `nox -l`
 
-
-def _run(session: nox.Session, *words: str) -> None:
-    """Run a command in the shared environment, with time to clean up after Ctrl-C."""
+    chosen = environment.Purpose(purpose)
     session.run(
-        shared_environment.python(HERE, say=session.log), *words,
+        environment.python(HERE, chosen, say=session.log), *words,
         external=True, log=False,
         interrupt_timeout=CLEAN_UP_SECONDS, terminate_timeout=CLEAN_UP_SECONDS,
     )  # fmt: skip
 
 
-def _harness(session: nox.Session, *words: str, alone: bool = False) -> None:
-    """Run the harness. nox only knows 0 and 1, so a lone call's exit code is handed on here."""
+def _called(session: nox.Session, *words: str, alone: bool = True) -> None:
+    """Run a command of the harness where nox was called, so that relative paths are right.
+
+    nox only knows 0 and 1, so the exit code of a lone call is handed on here.
+    """
+    called = Path(session.invoked_from)
+    # That directory may be a recipe's: nothing in it may be imported by its name.
+    session.env["PYTHONSAFEPATH"] = "1"
     try:
-        _run(session, "-m", "harness", *words)
+        with session.chdir(called) if Path.cwd() != called else nullcontext():
+            _run(session, "-m", *words, purpose="run")
     except CommandFailed as error:
-        if alone or len(RECIPES) == 1 or TOGETHER:
+        if alone:
             sys.exit(error.return_code)
         raise
 
 
-def _options(session: nox.Session) -> tuple[str, ...]:
-    return settings.split(session.posargs)[1]
+def _recipe(session: nox.Session, *recipes: str, only: tuple[str, ...] = ()) -> None:
+    from harness.settings import split  # noqa: PLC0415  a fast `nox -l`
+
+    options = split(session.posargs)[1]
+    _called(session, "harness", "run", *recipes, *options, *only, alone=RECIPES.alone)
 
 
-@nox.session(default=False, allow_parallel=True)
-@nox.parametrize("stage", [str(stage) for stage in Stage])
-@nox.parametrize("recipe", RECIPES)
+@nox.session(default=False, allow_parallel=False, tags=TEST)
+@nox.parametrize("recipe", [nox.param(recipe, id=recipe) for recipe in TOGETHER])
+def e2e(session: nox.Session, recipe: str) -> None:
+    """Test each recipe, all stages on one real deployment: -- NAME|PATH|URL[#REF] [--option]."""
+    _recipe(session, *(RECIPES.names if RECIPES.together else (recipe,)))
+
+
+@nox.session(default=False, allow_parallel=True, tags=TEST)
+@nox.parametrize(("recipe", "stage"), [nox.param(*pair, id=", ".join(pair)) for pair in STAGES])
 def stage(session: nox.Session, recipe: str, stage: str) -> None:
     """Test one stage of a recipe, with the stages that it needs before it."""
-    _harness(session, "run", recipe, *_options(session), "--stages", stage)
+    _recipe(session, recipe, only=("--stages", stage))
 
 
-@nox.session(default=False, allow_parallel=False)
-@nox.parametrize("recipe", [" ".join(RECIPES)] if TOGETHER else RECIPES)
-def e2e(session: nox.Session, recipe: str) -> None:
-    """Test a recipe, all stages on one real deployment: -- NAME|PATH|URL[#REF] [--option]."""
-    recipes = RECIPES if TOGETHER else (recipe,)
-    _harness(session, "run", *recipes, *_options(session))
-
-
-@nox.session
+@nox.session(tags=TEST)
 def tests(session: nox.Session) -> None:
-    """Everything that has to be green: lint, types, unit and real-engine tests (-- for pytest)."""
-    lint(session)
-    typecheck(session)
-    _run(session, "-m", "pytest", *session.posargs)
+    """Test the harness: lint and types beside unit and real-engine tests: -- [for pytest]."""
+    _suite(session, "dev")
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=SERVE)
+def post(session: nox.Session) -> None:
+    """Write results to a pull request: -- RUN... --pr URL --token-file FILE."""
+    _called(session, "harness", "post", *session.posargs)
+
+
+@nox.session(name="recipe-lint", default=False, tags=SERVE)
+def recipe_lint(session: nox.Session) -> None:
+    """Check recipes by the rules of `abra recipe lint`, without an engine: -- RECIPE..."""
+    _called(session, "harness", "lint", *session.posargs)
+
+
+@nox.session(default=False, tags=SERVE)
+def engine(session: nox.Session) -> None:
+    """Manage the private engine: -- start|status|stop|purge."""
+    _called(session, "harness", "engine", *session.posargs)
+
+
+@nox.session(default=False, tags=SERVE)
+def reap(session: nox.Session) -> None:
+    """Remove what dead runs left behind: -- [--dry-run] [RUN...]."""
+    _called(session, "harness", "reap", *session.posargs)
+
+
+@nox.session(default=False, tags=SERVE)
+def site(session: nox.Session) -> None:
+    """Write one page for all recipes from their runs: -- [RUNS...] [--out DIR]."""
+    _called(session, "harness.site", *session.posargs)
+
+
+@nox.session(default=False, tags=SERVE)
+def matrix(session: nox.Session) -> None:
+    """Write a CI's jobs: -- --format NAME [--changed BASE...HEAD] [--shards N] [--plan FILE]."""
+    _called(session, "harness.matrix", *session.posargs)
+
+
+@nox.session(name="verify-matrix", default=False, tags=SERVE)
+def verify_matrix(session: nox.Session) -> None:
+    """Check that each planned recipe was reported exactly once: -- --plan FILE RUNS..."""
+    _called(session, "harness.matrix.verify", *session.posargs)
+
+
+@nox.session(name="abra-install", default=False, tags=SERVE)
+def abra_install(session: nox.Session) -> None:
+    """Build a fixed revision of abra with Go, into the cache: -- [REVISION]."""
+    _called(session, "harness", "abra", "install", *session.posargs)
+
+
+def _suite(session: nox.Session, purpose: str) -> None:
+    """Run the whole suite in an environment, and say what is installed there."""
+    from harness.sessions import environment  # noqa: PLC0415  a fast `nox -l`
+
+    began = time.monotonic()
+    chosen = environment.Purpose(purpose)
+    environment.python(HERE, chosen, say=session.log)
+    session.log(f"installed: {', '.join(environment.installed(HERE, chosen))}")
+    taken = f"{time.monotonic() - began:.1f}"
+    _run(session, "-m", "tests.suite", taken, *session.posargs, purpose=purpose)
+
+
+@nox.session(default=False, tags=DEVELOP)
 def unit(session: nox.Session) -> None:
-    """Only the tests that need no engine; they take seconds (-- for pytest)."""
+    """Run only the tests that need no engine, in seconds: -- [for pytest]."""
     _run(session, "-m", "pytest", "tests/unit", *session.posargs)
 
 
-@nox.session(default=False, allow_parallel=True)
+@nox.session(allow_parallel=True, default=False, tags=DEVELOP)
 def lint(session: nox.Session) -> None:
-    """Ruff: every rule that is not switched off with a reason, and the formatting."""
-    _run(session, "-m", "ruff", "check", *CHECKED)
-    _run(session, "-m", "ruff", "format", "--check", *CHECKED)
+    """Check style and formatting with Ruff."""
+    _run(session, "-m", "tests.suite.checks", "lint")
 
 
-@nox.session(default=False, allow_parallel=True)
+@nox.session(allow_parallel=True, default=False, tags=DEVELOP)
 def typecheck(session: nox.Session) -> None:
-    """Mypy, strict, over harness, tests and this file."""
-    _run(session, "-m", "mypy")
-    # Recipes' folders are no packages, and their files have the same names: each is a world apart.
-    alone = ("--no-explicit-package-bases", "--no-namespace-packages")
-    tests = HERE / "tests"
-    packages = {tests / name for name in ("unit", "integration", "truth", "crash", "suite")}
-    packages.add(tests / "integration" / "conformance")
-    for folder in sorted({path.parent for path in tests.rglob("*.py")} - packages):
-        files = [str(path) for path in sorted(folder.glob("*.py"))]
-        _run(session, "-m", "mypy", *alone, *files)
+    """Check types with mypy, strict, tests and this file included."""
+    _run(session, "-m", "tests.suite.checks", "types")
 
 
-@nox.session(default=False, allow_parallel=True)
+@nox.session(allow_parallel=True, default=False, tags=DEVELOP)
 def docs(session: nox.Session) -> None:
-    """Check that the documentation tells the truth: links, settings, exit codes, sessions."""
+    """Check that the documentation agrees with the code: links, settings, exit codes."""
     _run(session, "-m", "pytest", "-q", "tests/unit/test_docs.py")
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=DEVELOP)
 def truth(session: nox.Session) -> None:
-    """Recipes that lie, each in its own way, and the verdicts that they get: -- [NAME...]."""
+    """Run broken recipes and compare each verdict with the one it must get: -- [NAME...]."""
     _run(session, "-m", "tests.truth", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=DEVELOP)
 def conformance(session: nox.Session) -> None:
-    """The samples and all recipes that lie, by abra and by bots: the same verdicts, or red."""
+    """Run all broken recipes by abra and by backup bots: the verdicts must be the same."""
     session.env["CONFORMANCE"] = "all"
     _run(session, "-m", "pytest", "-q", "tests/integration/conformance", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=DEVELOP)
 def crash(session: nox.Session) -> None:
-    """Kill runs at every step and in between, and look what is left: -- [--kills N] [--seed S]."""
+    """Kill runs at every step and check what they leave: -- [--kills N] [--seed S]."""
     _run(session, "-m", "tests.crash", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=DEVELOP)
 def bench(session: nox.Session) -> None:
-    """A whole run beside its bare operations, as a ratio: -- [PAIRS]; or many at once: -- scale."""
-    if session.posargs == ["scale"]:
-        _run(session, "-m", "benchmarks.scale")
-    else:
-        _run(session, "benchmarks/overhead.py", *session.posargs)
+    """Compare a whole run with its bare operations: -- [PAIRS]; or many at once: -- scale."""
+    scale = session.posargs == ["scale"]
+    _run(session, *(["-m", "benchmarks.scale"] if scale else ["benchmarks/overhead.py"]),
+         *([] if scale else session.posargs))  # fmt: skip
 
 
-@nox.session(default=False)
-def engine(session: nox.Session) -> None:
-    """The private engine: -- start|status|stop|purge."""
-    _harness(session, "engine", *session.posargs)
+@nox.session(default=False, tags=DEVELOP)
+def nightly(session: nox.Session) -> None:
+    """Run what a change does not need each time, part by part: -- [PART...] [--list]."""
+    _run(session, "-m", "tests.suite.nightly", *session.posargs)
 
 
-@nox.session(default=False)
-def post(session: nox.Session) -> None:
-    """Write runs' results to a pull request: -- RUN... --pr URL --token-file FILE."""
-    _harness(session, "post", *session.posargs)
+@nox.session(default=False, tags=DEVELOP)
+def newest(session: nox.Session) -> None:
+    """Run the whole suite with the newest versions of all dependencies: -- [for pytest]."""
+    _suite(session, "newest")
 
 
-@nox.session(default=False)
-def reap(session: nox.Session) -> None:
-    """Remove what dead runs left behind: -- [--dry-run] [RUN...]."""
-    _harness(session, "reap", *session.posargs)
+@nox.session(venv_backend="virtualenv", default=False, tags=DEVELOP)
+def lock(session: nox.Session) -> None:
+    """Renew the exact versions and hashes of all dependencies, in `locks`."""
+    session.install("uv")
+    compiled = ("uv", "pip", "compile", "--quiet", "--native-tls", "--universal", "--upgrade",
+                "--generate-hashes", "--python-version", "3.11",
+                "--custom-compile-command", "nox -s lock")  # fmt: skip
+    for name, *words in (
+        ("run", "pyproject.toml"),
+        ("dev", "pyproject.toml", "--extra", "dev", "--constraint", "locks/run.txt"),
+        ("nox", "--group", "nox", "--constraint", "locks/dev.txt"),
+    ):
+        session.run(*compiled, "--output-file", f"locks/{name}.txt", *words)
 
 
-@nox.session(name="recipe-lint", default=False)
-def recipe_lint(session: nox.Session) -> None:
-    """Check recipes' files by the rules of `abra recipe lint`, no engine: -- RECIPE...."""
-    _harness(session, "lint", *session.posargs, alone=True)
-
-
-@nox.session(name="abra-install", default=False)
-def abra_install(session: nox.Session) -> None:
-    """Build abra from its source by Go, a fixed revision, into the cache: -- [REVISION]."""
-    _harness(session, "abra", "install", *session.posargs, alone=True)
-
-
-@nox.session(default=False)
-def site(session: nox.Session) -> None:
-    """One page for all recipes, of the runs that are there: -- [RUNS...] [--out DIR]."""
-    _run(session, "-m", "harness.site", *session.posargs)
-
-
-def _code(session: nox.Session, *words: str) -> None:
-    """Run a program whose exit codes say more than 0 and 1."""
-    try:
-        _run(session, *words)
-    except CommandFailed as error:
-        sys.exit(error.return_code)
-
-
-@nox.session(default=False)
-def matrix(session: nox.Session) -> None:
-    """A CI's jobs: -- --format NAME [--changed BASE...HEAD] [--shards N] [--plan FILE]."""
-    _code(session, "-m", "harness.matrix", *session.posargs)
-
-
-@nox.session(name="verify-matrix", default=False)
-def verify_matrix(session: nox.Session) -> None:
-    """Every planned recipe was reported, exactly once: -- --plan FILE RUNS...."""
-    _code(session, "-m", "harness.matrix.verify", *session.posargs)
+try:
+    listing.finish(ASKED, HERE, RECIPES.names, STAGES, nox.registry.get())
+except HarnessError as error:
+    _leave(error)

@@ -65,7 +65,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
     from harness.run import run_one  # noqa: PLC0415  the same
     from harness.settings import Settings  # noqa: PLC0415  the same
 
-    settings = Settings.load(argv, environ)
+    settings = Settings.of_run(argv, environ)
     catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
     if not settings.selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")

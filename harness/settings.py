@@ -11,20 +11,20 @@ import difflib
 import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.errors import UnknownNameError, UsageError
 from harness.model import Stage
 
+PROJECT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = "cc-ci.toml"
 PREFIX = "CCCI_"
 SKIP_GENERIC = "CCCI_SKIP_GENERIC"
 NODE = "CCCI_NODE_"  # and the name of a Swarm's node: how its engine is reached
 NODE_SCHEMES = ("ssh://", "unix://", "tcp://")
-# A file in the working directory may be anybody's; this one would say whose code is run.
-# The same goes for what decides where a token is sent.
+# What decides whose code is run, or where a token is sent, is said for each run.
 NOT_IN_A_FILE = frozenset({"overlays", "forge", "forge_api", "token_file"})
 
 
@@ -92,6 +92,12 @@ def _path(value: str) -> Path:
     return Path(value).expanduser().absolute()
 
 
+def _source(value: str) -> str:
+    """Return a path as an absolute one, and a URL or `sample:NAME` as it is."""
+    is_path = value and ":" not in value.partition("/")[0]
+    return str(_path(value)) if is_path else value
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in choices:
@@ -119,7 +125,7 @@ def parse_stages(value: str) -> tuple[Stage, ...]:
 OPTIONS = (
     Option(name="ref", env="REF", parse=_text, default="", metavar="REF",
            help="the commit, branch or tag under test (default: the default branch)"),
-    Option(name="src", env="SRC", parse=_text, default="", metavar="URL|PATH",
+    Option(name="src", env="SRC", parse=_source, default="", metavar="URL|PATH",
            help="take the recipe from there instead of the source in recipes.txt"),
     Option(name="pr", env="PR", parse=_text, default="", metavar="URL|N",
            help="test the head of that pull request: its address, or its number on the source's "
@@ -144,7 +150,7 @@ OPTIONS = (
     Option(name="jobs", env="CCCI_JOBS", parse=_count, default=1, metavar="N",
            help="how many recipes to test at a time, each in a process of its own (default: 1)"),
     Option(name="output", env="CCCI_OUTPUT", parse=_path, default=Path("runs"), metavar="DIR",
-           help="where each run makes its directory (default: runs)"),
+           help="where each run makes its directory (default: runs, beside recipes.txt)"),
     Option(name="platform", env="CCCI_PLATFORM", parse=_choice("auto", "swarm", "abra"),
            default="auto", metavar="NAME",
            help="swarm: deploy natively; abra: have abra deploy; auto: abra where it and a server "
@@ -224,15 +230,15 @@ class Settings:
         Args:
             argv: the command line after the program's (and the sub-command's) name.
             environ: the environment.
-            directory: where cc-ci.toml may lie; None means the working directory.
+            directory: where cc-ci.toml may lie; None means the project's, beside recipes.txt.
 
         Raises:
             UsageError: an unknown key, or a value that cannot be read.
         """
         _refuse_unknown_variables(environ)
         given = vars(build_parser().parse_intermixed_args(list(argv)))
-        selectors = tuple(given.pop("selectors")) or tuple(environ.get("RECIPE", "").split())
-        path = (directory or Path.cwd()) / SETTINGS_FILE
+        selectors = tuple(given.pop("selectors"))
+        path = (directory or PROJECT) / SETTINGS_FILE
         from_file = _read_file(path)
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -243,11 +249,27 @@ class Settings:
             values[option.name] = _parse(option, text, origin)
             origins[option.name] = origin
         values.setdefault("cache", default_cache(environ))
-        values.setdefault("output", Path("runs").absolute())
+        values.setdefault("output", PROJECT / "runs")
         skip = _skip_generic(environ)
         return cls(
             selectors=selectors, skip_generic=skip, nodes=_nodes(environ), origins=origins, **values
         )
+
+    @classmethod
+    def of_run(
+        cls, argv: Sequence[str], environ: Mapping[str, str], *, directory: Path | None = None
+    ) -> Settings:
+        """Read the settings as `load` does; RECIPE names the recipes if the command line does not.
+
+        Raises:
+            UsageError: an unknown key, or a value that cannot be read.
+        """
+        loaded = cls.load(argv, environ, directory=directory)
+        return loaded if loaded.selectors else replace(loaded, selectors=_recipes(environ))
+
+
+def _recipes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(environ.get("RECIPE", "").split())
 
 
 def default_cache(environ: Mapping[str, str]) -> Path:
@@ -373,7 +395,18 @@ def _read_file(path: Path) -> Mapping[str, str]:
             raise UnknownNameError(
                 f"there is no setting '{key}', which {path} sets", hint=_nearest(key, known)
             )
-    return {key: _as_text(value) for key, value in content.items()}
+    paths = {option.name for option in OPTIONS if option.parse in (_path, _source)}
+    return {
+        key: _from(path.parent, _as_text(value)) if key in paths else _as_text(value)
+        for key, value in content.items()
+    }
+
+
+def _from(directory: Path, value: str) -> str:
+    """Return a relative path of a file as seen from that file's directory."""
+    if not value or value.startswith("~") or ":" in value.partition("/")[0]:
+        return value
+    return str(directory / value)
 
 
 def _as_text(value: object) -> str:

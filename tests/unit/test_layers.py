@@ -26,7 +26,7 @@ ALLOWED = {
     "ledger": LEAVES,
     "signals": LEAVES,
     "swarm_lock": LEAVES | {"locks", "docker"},
-    "shared_environment": LEAVES | {"locks"},
+    "sessions": LEAVES | {"locks", "recipes", "sessions"},
     "recipes": LEAVES | {"recipes"},
     "docker": LEAVES | {"docker"},
     "embedded": LEAVES | {"locks", "docker", "recipes", "embedded"},

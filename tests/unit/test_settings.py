@@ -8,6 +8,7 @@ from harness.errors import UnknownNameError, UsageError
 from harness.model import Stage
 from harness.settings import OPTIONS, Settings, split
 
+ROOT = Path(__file__).resolve().parents[2]
 HOME = {"HOME": "/home/x"}
 
 
@@ -20,7 +21,7 @@ def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: 
     """And each value knows where it came from."""
     (tmp_path / "cc-ci.toml").write_text('ref = "file"\nversion = "file"\nsrc = "file"\n')
     got = load("--ref", "line", directory=tmp_path, REF="env", VERSION="env")
-    assert (got.ref, got.version, got.src, got.pr) == ("line", "env", "file", "")
+    assert (got.ref, got.version, got.src, got.pr) == ("line", "env", f"{tmp_path}/file", "")
     assert got.origins["ref"] == "--ref"
     assert got.origins["version"] == "VERSION in the environment"
     assert got.origins["src"].endswith("cc-ci.toml")
@@ -28,9 +29,47 @@ def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: 
 
 def test_recipes_come_from_the_line_or_from_RECIPE(tmp_path: Path) -> None:  # noqa: N802  its name
     """Options may stand between them."""
-    assert load("a", "--keep", "b", directory=tmp_path).selectors == ("a", "b")
-    assert load(directory=tmp_path, RECIPE="c d").selectors == ("c", "d")
-    assert load("a", directory=tmp_path, RECIPE="c").selectors == ("a",)
+
+    def of_run(*argv: str, **environ: str) -> tuple[str, ...]:
+        return Settings.of_run(argv, {**HOME, **environ}, directory=tmp_path).selectors
+
+    assert of_run("a", "--keep", "b") == ("a", "b")
+    assert of_run(RECIPE="c d") == ("c", "d")
+    assert of_run("a", RECIPE="c") == ("a",)
+
+
+def test_RECIPE_matters_to_runs_only(tmp_path: Path) -> None:  # noqa: N802  its name
+    """`abra install` would take it as a revision, and `reap` as a kept run to remove."""
+    assert load(directory=tmp_path, RECIPE="c").selectors == ()
+
+
+def test_relative_paths_are_as_seen_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the settings file are as seen from that file; the default is beside recipes.txt."""
+    here, project = tmp_path / "here", tmp_path / "project"
+    here.mkdir()
+    project.mkdir()
+    monkeypatch.chdir(here)
+    got = load("--output", "out", "--src", "../mine", directory=project, CCCI_OVERLAYS="over")
+    assert got.output == here / "out"
+    assert Path(got.src).resolve() == tmp_path / "mine"
+    assert got.overlays == here / "over"
+    (project / "cc-ci.toml").write_text('output = "out"\nsrc = "../mine"\n')
+    got = load(directory=project)
+    assert got.output == project / "out"
+    assert Path(got.src).resolve() == tmp_path / "mine"
+    assert load(directory=here).output == ROOT / "runs"
+
+
+@pytest.mark.parametrize(
+    "source", ["https://example.org/x.git", "git@example.org:x/y.git", "sample:custom-html", "/x"]
+)
+def test_a_source_that_is_no_relative_path_is_left_alone(source: str, tmp_path: Path) -> None:
+    """URLs, ssh addresses and samples, from the command line and from a file."""
+    assert load("--src", source, directory=tmp_path).src == source
+    (tmp_path / "cc-ci.toml").write_text(f'src = "{source}"\n')
+    assert load(directory=tmp_path).src == source
 
 
 def test_stages_are_put_in_their_order(tmp_path: Path) -> None:

@@ -1,0 +1,194 @@
+"""What the command line of nox asks for, as far as the sessions depend on it.
+
+The noxfile has to know which recipes are meant before nox tells it anything: each is a session.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import HarnessError, UnknownNameError, UsageError
+from harness.model import Stage
+from harness.recipes.catalogue import Catalogue
+
+RECIPES_FILE = "recipes.txt"
+E2E, STAGE = "e2e", "stage"
+_OF_RECIPES = re.compile(rf"(?:{E2E}|{STAGE})\b")
+_ONE = re.compile(rf"(?:{E2E}\((?P<recipe>[^,()]+)\)|{STAGE}\((?P<of>[^,()]+),\s*\w+\))")
+_SESSIONS = frozenset({"-s", "-e", "--session", "--sessions"})
+_LIST = frozenset({"-l", "--list", "--list-sessions"})
+# With one of these, nox chooses sessions or an output format, so it lists them itself.
+_OTHER_LIST = ("-k", "-t", "-p", "--keywords", "--tags", "--pythons", "--json")
+_JOBS = re.compile(r"(?:-j|--parallel=)(?P<jobs>\d+|auto)|(?P<alone>-j|--parallel)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipes:
+    """The recipes that are sessions.
+
+    Attributes:
+        names: their names, paths or URLs.
+        jobs: how many of them to test at a time.
+        by_stage: whether stages of them are asked for.
+        alone: whether one session is all that runs, so that its exit code can be that of nox.
+    """
+
+    names: tuple[str, ...] = ()
+    jobs: int = 1
+    by_stage: bool = False
+    alone: bool = False
+
+    @property
+    def together(self) -> bool:
+        """Whether one session tests them all, some at a time."""
+        return self.jobs > 1 and len(self.names) > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The command line of nox.
+
+    Attributes:
+        sessions: the sessions that it names, as typed.
+        after: the words after `--`.
+        listing: whether it only asks for the list of all sessions.
+        jobs: nox's own `-j N`, in digits; empty without one.
+    """
+
+    sessions: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    listing: bool = False
+    jobs: str = ""
+
+    @classmethod
+    def parse(cls, argv: Sequence[str], environ: Mapping[str, str]) -> Asked:
+        """Read the command line, without nox's own name, as nox reads it."""
+        words = [*argv, "--"]
+        cut = words.index("--")
+        before = words[:cut]
+        sessions = tuple(_named(before))
+        if not sessions:
+            sessions = tuple(filter(None, environ.get("NOXSESSION", "").split(",")))
+        chosen = sessions or any(word.startswith(_OTHER_LIST) for word in before)
+        jobs = _jobs(before) or environ.get("NOX_PARALLEL", "")
+        return cls(
+            sessions=sessions,
+            after=tuple(words[cut + 1 : -1]),
+            listing=not chosen and not _LIST.isdisjoint(before),
+            jobs=str(os.cpu_count() or 1) if jobs == "auto" else jobs,
+        )
+
+    @property
+    def all_of_e2e(self) -> bool:
+        """Whether it asks for the session `e2e`, and not for one of its recipes by `e2e(NAME)`."""
+        return E2E in self.sessions
+
+    def recipes(self, project: Path, environ: Mapping[str, str]) -> Recipes:
+        """Return the recipes that are sessions.
+
+        These are the ones in `e2e(NAME)`, else those after `--`, else those in RECIPE, else all of
+        recipes.txt. RECIPE and a broken recipes.txt only matter to the sessions that test recipes.
+
+        Raises:
+            UsageError: no recipe can be tested, or an option is wrong.
+        """
+        if not any(_OF_RECIPES.match(session) for session in self.sessions):
+            return self._to_list(project)
+        from harness.settings import Settings  # noqa: PLC0415  a fast `nox -l`
+
+        asked = Settings.of_run(self.after, environ)
+        inside = tuple(dict.fromkeys(filter(None, map(_recipe, self.sessions))))
+        names = inside or asked.selectors
+        if not names and STAGE in self.sessions:
+            raise UsageError("no recipe is named", hint=f"nox -s {STAGE} -- RECIPE")
+        found = Recipes(
+            names=names or self._all(project),
+            jobs=asked.jobs if self.all_of_e2e else 1,
+            by_stage=any(session.startswith(STAGE) for session in self.sessions),
+        )
+        one = len(self.sessions) == 1 and STAGE not in self.sessions
+        return replace(found, alone=one and (found.together or len(found.names) == 1))
+
+    def _to_list(self, project: Path) -> Recipes:
+        if self.listing and self.after:
+            from harness.settings import split  # noqa: PLC0415  a fast `nox -l`
+
+            return Recipes(names=split(self.after)[0])
+        try:
+            return Recipes(names=Catalogue.load(project / RECIPES_FILE).names)
+        except HarnessError:
+            if self.listing:
+                raise
+            return Recipes()
+
+    def _all(self, project: Path) -> tuple[str, ...]:
+        catalogue = Catalogue.load(project / RECIPES_FILE)
+        if not catalogue.names:
+            raise UsageError(
+                f"{catalogue.path} lists no recipe",
+                hint="add a line 'NAME SOURCE', or name a path or a git URL: "
+                "nox -s e2e -- ../my-recipe",
+            )
+        return catalogue.names
+
+    def check(self, known: Collection[str]) -> None:
+        """Make sure that there is each session that is named.
+
+        Args:
+            known: the names of all sessions, with parameters as nox shows them.
+
+        Raises:
+            UnknownNameError: a session does not exist; the hint names the nearest one.
+        """
+        spelled = {_compact(name) for name in known}
+        for session in self.sessions:
+            if _compact(session) not in spelled:
+                near = difflib.get_close_matches(session, known, n=2, cutoff=0.5)
+                raise UnknownNameError(
+                    f"there is no session '{session}'",
+                    hint=f"did you mean {' or '.join(near)}?" if near else "`nox -l` lists them",
+                )
+
+
+def stages(recipes: Iterable[str]) -> list[tuple[str, str]]:
+    """Return each recipe with each stage, in the order in which a run has them."""
+    return [(recipe, str(stage)) for recipe in recipes for stage in Stage]
+
+
+def _named(words: Sequence[str]) -> Iterable[str]:
+    """Yield what follows `-s` and its synonyms, up to the next option."""
+    taking = False
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if word.startswith("-"):
+            taking = word in _SESSIONS
+            if equals and flag in _SESSIONS:
+                yield value
+        elif taking:
+            yield word
+
+
+def _jobs(words: Sequence[str]) -> str:
+    jobs, value_follows = "", False
+    for word in words:
+        if value_follows:
+            jobs = word
+        found = _JOBS.fullmatch(word)
+        value_follows = bool(found and found["alone"])
+        if found and found["jobs"]:
+            jobs = found["jobs"]
+    return jobs if jobs.isdigit() or jobs == "auto" else ""
+
+
+def _recipe(session: str) -> str:
+    found = _ONE.fullmatch(session)
+    return (found["recipe"] or found["of"]) if found else ""
+
+
+def _compact(name: str) -> str:
+    return "".join(name.split())
