@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,7 +90,7 @@ def _yes(value: str) -> bool:
 
 
 def _path(value: str) -> Path:
-    return Path(value).expanduser().absolute()
+    return Path(os.path.abspath(Path(value).expanduser()))  # noqa: PTH100  it also takes `..` out
 
 
 def _source(value: str) -> str:
