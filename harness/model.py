@@ -61,6 +61,7 @@ class WarningCode(StrEnum):
     TEMPLATE_VARIABLE_MISSING = "template-variable-missing"
     ONLY_LABEL_CHANGED = "only-label-changed"
     NO_PAGE = "no-page"  # no page was asked for
+    PAGE_REFUSED = "page-refused"  # 401 or 403, without a login
     # what was asked for
     BASE_UNUSABLE = "base-unusable"
     NOT_A_RELEASE = "not-a-release"  # tags that are not releases

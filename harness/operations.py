@@ -16,17 +16,17 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from harness.assertions.app import App
-from harness.assertions.protocol import Facts, Health
+from harness.assertions.health import health_of, page_warning
+from harness.assertions.page import Page, Seen, ask, page_facts
+from harness.assertions.protocol import Facts
 from harness.backup_operations import BackupOperations
 from harness.context import Context
-from harness.docker.http import NOT_YET
 from harness.docker.readiness import Before, unsettled
 from harness.docker.snapshot import StackSnapshot
 from harness.errors import (
     ConvergenceError,
     HarnessError,
     InternalError,
-    InvalidRecipeError,
     RecipeError,
     WaitTimeoutError,
 )
@@ -38,6 +38,7 @@ from harness.seeding import SeedContext
 from harness.waiting import Deadline, wait_for
 
 ANSWER_SECONDS = 60.0
+GUESS_SECONDS = 5.0  # where nothing says that there is a page
 
 
 @dataclass(kw_only=True)
@@ -55,6 +56,7 @@ class Operations:
     so_far: Mapping[str, Any] = field(default_factory=dict)
     _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     _state: dict[str, Any] = field(default_factory=dict)
+    _pages: dict[Stage, Page] = field(default_factory=dict)  # after each stage's op
     _stage: Stage = Stage.INSTALL
     _revision: Revision | None = None
     _deployed: Deployed | None = None
@@ -99,6 +101,8 @@ class Operations:
             self.context.fence()
         self._seen[stage] = ops[stage]()
         self._hand_over(stage)
+        if stage in self._pages:
+            self._seen[stage] = {**self._seen[stage], "page": page_facts(self._pages[stage])}
         return self._seen[stage]
 
     def broken_since(self) -> str:
@@ -162,21 +166,38 @@ class Operations:
             raise ConvergenceError(broken)
 
     def _await_answer(self, stage: Stage) -> None:
-        """Wait, within bounds, until the app answers at all.
+        """Wait, within bounds, until the app answers at all, and remember what it shows.
 
         A container without a health check counts as up before its program listens. What the answer
         is, and that there is one, is for the assertions to judge: nothing is raised here.
         """
+        health = self.facts(stage).health
+        seconds = ANSWER_SECONDS if health.certain or health.answered else GUESS_SECONDS
         # The handle itself waits for a container that is new; here one look a time is wanted.
         app = replace(self.app(stage), facts=replace(self.facts(stage), handed_over=()))
+        seen: list[Page] = []
+
+        def look() -> Page:
+            seen[:] = [ask(app)]
+            return seen[0]
+
         with suppress(WaitTimeoutError, RecipeError), self.context.waiting():
             wait_for(
-                lambda: app.http_get().status,
+                look,
                 what="an answer of the app",
-                deadline=Deadline.after(ANSWER_SECONDS * self.context.factor),
-                ready=lambda status: status not in (0, *NOT_YET),
+                deadline=Deadline.after(seconds * self.context.factor),
+                ready=lambda page: page.answered or not health.service,
                 interval=0.2,
             )
+        if seen:
+            self._pages[stage] = seen[0]
+            if seen[0].seen is Seen.CHECK:
+                self.context.step(
+                    f"{stage}: {health.path} has no page; {health.check}, which its health check "
+                    "asks, has one"
+                )
+            if warning := page_warning(seen[0], health, self.context.meta):
+                self.context.warn(warning)
 
     def _install(self) -> dict[str, Any]:
         plan = self.context.plan
@@ -274,33 +295,21 @@ class Operations:
             head_version=str(plan.head.version or ""),
             head_release=plan.head.release,
             ledger=str(self.context.ledger.path),
-            health=self._health(deployed),
+            health=health_of(
+                self.context.meta, deployed.services, deployed.doors, answered=self._answered(stage)
+            ),
             handed_over=self.given.containers if self.given else (),
             seen=self._seen,
             state=self._state,
         )
 
-    def _health(self, deployed: Deployed) -> Health:
-        """Return how what is deployed now is asked whether it works: a head may listen elsewhere.
+    def _answered(self, stage: Stage) -> str:
+        """Return the stage before that one after which the app's page was there, or empty."""
+        earlier = list(Stage)[: list(Stage).index(stage)]
+        return next((one for one in reversed(earlier) if self._showed_page(one)), "")
 
-        Raises:
-            InvalidRecipeError: the service that the meta names is not there.
-        """
-        meta, services = self.context.meta, deployed.services
-        if meta.HEALTH_SERVICE and meta.HEALTH_SERVICE not in services:
-            raise InvalidRecipeError(
-                f"the recipe has no service '{meta.HEALTH_SERVICE}' to be asked for a page",
-                hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(services)}",
-            )
-        likely = [name for name in ("app", *deployed.ports) if name in services]
-        service = meta.HEALTH_SERVICE or next(iter(likely), services[0])
-        return Health(
-            service=service,
-            port=meta.HEALTH_PORT or deployed.ports.get(service, 80),
-            path=meta.HEALTH_PATH,
-            status=meta.HEALTH_STATUS,
-            marker=meta.MARKER,
-        )
+    def _showed_page(self, stage: Stage) -> bool:
+        return stage in self._pages and self._pages[stage].good
 
     def app(self, stage: Stage) -> App:
         """Return the handle to the app that is up."""

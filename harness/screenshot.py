@@ -196,9 +196,10 @@ def take(
     browser = Browser.find()
     if isinstance(browser, str):
         return replace(none, said=browser)
-    container = app.container(service)
+    container = app.container(service) if service else None
     if container is None:
-        return replace(none, said=f"no container of {service} is up")
+        up = f"no container of {service} is up" if service else "the app has no page"
+        return replace(none, said=up)
     try:
         proxy = _proxy(app, container, factor=factor)
         path, first = _page(proxy, app.facts.health.path)
@@ -222,10 +223,13 @@ def _proxy(app: App, container: str, *, factor: float) -> PageProxy:
     """Return the proxy that asks this container, from the tool container as assertions do."""
     tool = ExecTarget(client=app.client, name="the tool container", resolve=lambda: app.reader)
     prober = Prober(client=app.client, tool=tool, timeout=10.0 * factor, nodes=app.nodes)
-    address, port = prober.address(container), app.facts.health.port
+    address, health = prober.address(container), app.facts.health
 
     def fetch(request: Request) -> Response:
-        return prober.send_to(address, request, port=port, host=app.domain, container=container)
+        return prober.send_to(
+            address, request, port=health.port, host=app.domain, container=container,
+            scheme=health.scheme,
+        )  # fmt: skip
 
     return PageProxy(host=app.domain, fetch=fetch)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.assertions.health import said_of
 from harness.backups.labels import KNOWN, VOLUME, is_enabled, unknown_labels
 from harness.errors import UsageError
 from harness.model import Stage
@@ -20,6 +21,7 @@ from harness.recipes.approval import Approvals, Gate
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import Compose
 from harness.recipes.discovery import Discovery
+from harness.recipes.doors import find
 from harness.recipes.repo import Release, Repo
 from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
@@ -149,7 +151,13 @@ def study(
         asked=_stages(settings, entry),
         files={stage: files.resolve_op(stage) for stage in Stage},
         denied={stage: files.denied_in(stage) for stage in Stage},
-        notes=[*_notes(repo, about, local, change), *_older(declared, newest(older))],
+        notes=[
+            *_notes(repo, about, local, change),
+            *_older(declared, newest(older)),
+            said_of(
+                find(compose, domain=target.domain, stack=target.stack), about, (*compose.services,)
+            ),
+        ],
         left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
         repo_local=local.why,
     )

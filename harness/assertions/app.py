@@ -9,6 +9,7 @@ from pathlib import Path
 
 import docker
 
+from harness.assertions import page
 from harness.assertions.protocol import Facts
 from harness.backups.labels import BackupSpec
 from harness.backups.restic import Repository, snapshot_path
@@ -17,6 +18,7 @@ from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
 from harness.errors import RecipeError, UnknownNameError
+from harness.recipes.doors import Door
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,36 +160,44 @@ class App:
         """Send a request to the service's own container, past every proxy.
 
         One that was replaced, or has just come up, is waited for: see `PatientProber.send`, also
-        for what it raises.
+        for what it raises. No redirect is followed.
 
         Args:
             request: what to ask.
             service: empty means the recipe's health service.
             port: None means the recipe's health port.
+
+        Raises:
+            UnknownNameError: the recipe has no page, and no service was named.
         """
         health = self.facts.health
+        if not (service or health.service):
+            raise UnknownNameError(
+                f"the recipe {self.facts.recipe} has no page that could be asked for",
+                hint="name a service and a port, or set HEALTH_SERVICE in recipe_meta.py",
+            )
+        own = service in ("", health.service) and port in (None, health.port)
+        door = Door(
+            service=service or health.service,
+            port=port or health.port,
+            scheme=health.scheme if own else "http",
+        )
+        return self.ask(request, door)
+
+    def ask(self, request: Request, door: Door) -> Response:
+        """Send a request to the container behind a door, past every proxy; see `http`."""
         patient = PatientProber(
             prober=self._prober,
-            target=self.target(service or health.service),
+            target=self.target(door.service),
             handed_over=self.facts.handed_over,
         )
-        return patient.send(request, port=port or health.port, host=self.domain)
+        return patient.send(
+            request, port=door.port, host=door.host or self.domain, scheme=door.scheme
+        )
 
     def health_problem(self) -> str:
-        """Ask the health page, and return what is wrong with the answer; empty when nothing is.
-
-        The marker may stand in the body or in a header.
-        """
-        answer, health = self.http_get(), self.facts.health
-        if not health.accepts(answer.status):
-            said = answer.error or " ".join(answer.text.split())[:500]
-            wanted = health.status or "one below 400, 401 or 403"
-            return f"{answer.url}: status {answer.status} instead of {wanted}: {said}"
-        headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
-        if health.marker not in f"{headers}\n\n{answer.text}":
-            said = " ".join(answer.text.split())[:500]
-            return f"{answer.url}: the marker '{health.marker}' is not in it: {said}"
-        return ""
+        """Ask for the app's page, and return what is wrong with it; empty when nothing is."""
+        return page.ask(self).problem
 
     @cached_property
     def _prober(self) -> Prober:

@@ -14,26 +14,36 @@ from typing import Any
 
 from harness.docker.nodes import Endpoint
 from harness.model import AssertionResult, Origin, Outcome, Stage
+from harness.recipes.doors import Door
 
-LOGIN_STATUSES = (401, 403)
 END = {"event": "end"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How the app itself is asked whether it works, from the recipe's meta."""
+    """How the app itself is asked whether it works, from the recipe's meta and its own files."""
 
-    service: str = "app"
+    service: str = "app"  # empty: the app has no page
     port: int = 80
     path: str = "/"
-    status: int | None = None  # None means any below 400, or one that asks for a login
+    status: int | None = None  # None means any below 400
     marker: str = ""  # text that the body must hold; empty means none is known
+    scheme: str = "http"
+    check: str = ""  # the path that its health check asks on that port, or empty
+    certain: bool = True  # whether something says that there is a page
+    answered: str = ""  # the stage after which the page was there, or empty
+    doors: tuple[Door, ...] = ()  # every way to a page, for redirects that lead to another service
 
     def accepts(self, status: int) -> bool:
-        """Whether an answer with that status is the app's own word that it works."""
+        """Whether that status is the one of a page, or leads to one."""
         if self.status is not None:
             return status == self.status
-        return 200 <= status < 400 or status in LOGIN_STATUSES  # noqa: PLR2004  as HTTP has it
+        return 200 <= status < 400  # noqa: PLR2004  as HTTP has it
+
+    @classmethod
+    def load(cls, raw: dict[str, Any]) -> Health:
+        """Read what `asdict` made of it."""
+        return cls(**{**raw, "doors": tuple(Door(**door) for door in raw["doors"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +100,7 @@ class Order:
         """Read what `dump` wrote."""
         raw = json.loads(line)
         facts = raw["facts"]
-        facts["health"] = Health(**facts["health"])
+        facts["health"] = Health.load(facts["health"])
         facts["stage"] = Stage(facts["stage"])
         facts["services"] = tuple(facts["services"])
         facts["handed_over"] = tuple(facts["handed_over"])

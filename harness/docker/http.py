@@ -25,11 +25,13 @@ from harness.waiting import Deadline, retry
 
 # Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
 CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")
+SCHEMES = {"https": ("--insecure",), "h2c": ("--http2-prior-knowledge",)}
 INFORMATIONAL = re.compile(rb"HTTP/\S+ 1(?!01)\d\d\b")  # 101 is an answer
 NO_ANSWER = {
     6: "the name could not be looked up",
     7: "the connection was refused",
     28: "there was no answer in time",
+    35: "the TLS handshake failed",
     52: "the answer was empty",
     56: "the connection was cut",
 }
@@ -50,9 +52,13 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
 
-    def curl_config(self, url: str, host: str) -> bytes:
-        """Return the request as curl reads it from a config file (curl(1), `--config`)."""
+    def curl_config(self, url: str, host: str, *, resolve: str = "") -> bytes:
+        """Return the request as curl reads it from a config file (curl(1), `--config`).
+
+        `resolve` is `HOST:PORT:ADDRESS` where the URL has the host's name and not its address.
+        """
         lines = [("url", url), ("header", f"Host: {host}")]
+        lines += [("resolve", resolve)] if resolve else []
         lines += [] if self.method == "HEAD" else [("request", self.method)]
         lines += [("header", f"{name}: {value}") for name, value in self.headers.items()]
         if self.auth:
@@ -107,7 +113,9 @@ class Prober:
     timeout: float = field(default=10.0)
     nodes: Nodes | None = None
 
-    def send(self, container: str, request: Request, *, port: int, host: str) -> Response:
+    def send(
+        self, container: str, request: Request, *, port: int, host: str, scheme: str = "http"
+    ) -> Response:
         """Send a request to a container, once, and return its answer.
 
         Args:
@@ -115,25 +123,35 @@ class Prober:
             request: what to ask.
             port: the port that the app listens on inside its container.
             host: the value of the Host header.
+            scheme: `http`, `https`, or `h2c`.
 
         Raises:
             ContainerUnavailableError: there is no such container any more.
             RecipeError: the container is on no network that the tool container is on.
         """
         address = self.address(container)
-        return self.send_to(address, request, port=port, host=host, container=container)
+        return self.send_to(
+            address, request, port=port, host=host, container=container, scheme=scheme
+        )
 
     def send_to(
-        self, address: str, request: Request, *, port: int, host: str, container: str
-    ) -> Response:
-        """Send a request to a container's address, once, and return its answer."""
-        url = f"http://{address}:{port}/{request.path.lstrip('/')}"
+        self, address: str, request: Request, *, port: int, host: str, container: str,
+        scheme: str = "http",
+    ) -> Response:  # fmt: skip
+        """Send a request to a container's address, once, and return its answer.
+
+        Over TLS, the app's own certificate is not verified, as a proxy does not verify it either;
+        the host's name is in the handshake, as some servers want it.
+        """
+        secure = scheme == "https"
+        place = f"{host if secure else address}:{port}"
+        url = f"{'https' if secure else 'http'}://{place}/{request.path.lstrip('/')}"
         # The request goes in by standard input: passwords have no place in an argument list.
         done = self.tool.exec(
-            [*CURL, "-m", f"{self.timeout:g}", "-K", "-"],
+            [*CURL, *SCHEMES.get(scheme, ()), "-m", f"{self.timeout:g}", "-K", "-"],
             timeout=self.timeout + 5,
             check=False,
-            stdin=request.curl_config(url, host),
+            stdin=request.curl_config(url, host, resolve=f"{place}:{address}" if secure else ""),
         )
         if done.code == 0:
             return _parse(done.stdout, url, container)
@@ -191,7 +209,7 @@ class PatientProber:
     target: ExecTarget
     handed_over: tuple[str, ...] = ()
 
-    def send(self, request: Request, *, port: int, host: str) -> Response:
+    def send(self, request: Request, *, port: int, host: str, scheme: str = "http") -> Response:
         """Send a request to the container that serves, and return its answer.
 
         One whose method is not safe is sent again only if it was certainly not sent before.
@@ -200,13 +218,14 @@ class PatientProber:
             request: what to ask.
             port: the port that the app listens on inside its container.
             host: the value of the Host header.
+            scheme: `http`, `https`, or `h2c`.
 
         Raises:
             ContainerUnavailableError: no container came up in time, or it was replaced under a
                 request that must not be sent twice.
             RecipeError: the container is on no network that the tool container is on.
         """
-        question = _Question(prober=self, request=request, port=port, host=host)
+        question = _Question(prober=self, request=request, port=port, host=host, scheme=scheme)
         tries = 0
 
         def once(attempt: int) -> Response:
@@ -262,6 +281,7 @@ class _Question:
     request: Request
     port: int
     host: str
+    scheme: str = "http"
     seen: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -309,8 +329,9 @@ class _Question:
                 raise _AgainError(error.what) from error
             raise
         return prober.send_to(
-            address, self.request, port=self.port, host=self.host, container=container.id
-        )
+            address, self.request, port=self.port, host=self.host, container=container.id,
+            scheme=self.scheme,
+        )  # fmt: skip
 
 
 def _parse(raw: bytes, url: str, container: str) -> Response:
@@ -321,7 +342,10 @@ def _parse(raw: bytes, url: str, container: str) -> Response:
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
+        key, value = name.strip().lower(), value.strip()
+        # Each cookie has a line of its own; of other headers that occur twice, the last counts.
+        more = key == "set-cookie" and key in headers
+        headers[key] = f"{headers[key]}\n{value}" if more else value
     return Response(
         url=url, status=int(lines[0].split()[1]), headers=headers, body=body, container=container
     )

@@ -133,7 +133,7 @@ class AbraPlatform:
         self._write_settings(app, compose)
         self._app = app
         self._deploy(revision)
-        return deployed(compose, self.target.stack, (*notes, *adapted))
+        return deployed(compose, self.target, (*notes, *adapted))
 
     def undeploy(self) -> None:
         """Have abra take the app down and forget it, as an operator does.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model import Adaptation
+from harness.recipes.doors import Door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Deployed:
 
     version: str
     services: tuple[str, ...]
-    ports: Mapping[str, int]  # by service: where Traefik is told to reach it
+    doors: tuple[Door, ...]  # to the app's page, the best first; none where it has no page
     timeout: float
     adaptations: tuple[Adaptation, ...] = ()
 

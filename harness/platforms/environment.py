@@ -15,11 +15,11 @@ from harness.model import Adaptation
 from harness.platforms.base import Deployed, Target
 from harness.recipes import envfile, secrets
 from harness.recipes.compose import Compose, load
+from harness.recipes.doors import find
 from harness.recipes.versions import Version
 
 ENV_SAMPLE = ".env.sample"
 COMPOSE_FILE = "compose.yml"
-PORT_LABEL = ".loadbalancer.server.port"
 DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
 LONGEST_TIMEOUT = 3600.0  # seconds; a recipe cannot make a run wait for ever
 
@@ -117,16 +117,6 @@ def label(compose: Compose, name: str) -> str:
     return next((value for value in values if value), "")
 
 
-def traefik_ports(compose: Compose) -> dict[str, int]:
-    """Return the port that each service's Traefik label names, for those that have one."""
-    return {
-        name: int(value)
-        for name, service in compose.services.items()
-        for key, value in service.labels.items()
-        if key.endswith(PORT_LABEL) and value.isdigit()
-    }
-
-
 def version_label(compose: Compose, stack: str) -> str:
     """Return the version that the compose files declare, or empty."""
     return label(compose, f"coop-cloud.{stack}.version")
@@ -146,12 +136,12 @@ def timeout_label(compose: Compose, stack: str) -> float:
     return seconds if 0 < seconds <= LONGEST_TIMEOUT else DEFAULT_TIMEOUT
 
 
-def deployed(compose: Compose, stack: str, adaptations: Iterable[Adaptation]) -> Deployed:
+def deployed(compose: Compose, target: Target, adaptations: Iterable[Adaptation]) -> Deployed:
     """Return what a deploy of these compose files comes to."""
     return Deployed(
-        version=version_label(compose, stack),
+        version=version_label(compose, target.stack),
         services=tuple(compose.services),
-        ports=traefik_ports(compose),
-        timeout=timeout_label(compose, stack),
+        doors=find(compose, domain=target.domain, stack=target.stack),
+        timeout=timeout_label(compose, target.stack),
         adaptations=tuple(adaptations),
     )

@@ -87,7 +87,7 @@ class SwarmPlatform:
         path = self.work / f"override.{revision.commit[:8]}.json"
         path.write_text(json.dumps(override, indent=2))
         self._stack_deploy(compose, path, env, revision)
-        return deployed(compose, self.target.stack, (*notes, *adapted))
+        return deployed(compose, self.target, (*notes, *adapted))
 
     @property
     def secret_values(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class Service:
         ports: what it publishes.
         endpoint_mode: `vip` or `dnsrr`.
         healthcheck: whether the compose file defines one; the image may bring its own.
+        check: the words of its test, `CMD` or `CMD-SHELL` in front; empty without one.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Service:
     ports: tuple[Port, ...]
     endpoint_mode: str
     healthcheck: bool
+    check: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +214,7 @@ def _service(name: str, part: ServicePart, files: tuple[str, ...]) -> Service:
         ports=part.ports,
         endpoint_mode=part.endpoint_mode or "vip",
         healthcheck=bool(part.healthcheck),
+        check=part.check or (),
     )
 
 

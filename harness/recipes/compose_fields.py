@@ -44,6 +44,7 @@ class ServicePart:
     image: str | None
     endpoint_mode: str | None
     healthcheck: bool | None
+    check: tuple[str, ...] | None
     labels: Mapping[str, str]
     container_labels: Mapping[str, str]
     mounts: Mapping[str, Mount]
@@ -70,6 +71,7 @@ class ServicePart:
             image=_optional(service.get("image")),
             endpoint_mode=_optional(deploy.get("endpoint_mode")),
             healthcheck=None if check is None else _has_check(check, f"{where}.healthcheck"),
+            check=_test(check, f"{where}.healthcheck"),
             labels=labels(deploy.get("labels"), f"{where}.deploy.labels"),
             container_labels=labels(service.get("labels"), f"{where}.labels"),
             mounts=_mounts(service.get("volumes"), f"{where}.volumes"),
@@ -85,6 +87,7 @@ class ServicePart:
             image=self.image if later.image is None else later.image,
             endpoint_mode=later.endpoint_mode or self.endpoint_mode,
             healthcheck=self.healthcheck if later.healthcheck is None else later.healthcheck,
+            check=self.check if later.check is None else later.check,
             labels={**self.labels, **later.labels},
             container_labels={**self.container_labels, **later.container_labels},
             mounts={**self.mounts, **later.mounts},
@@ -266,3 +269,14 @@ def _has_check(raw: object, where: str) -> bool:
     test = check.get("test")
     switched_off = test == ["NONE"] or truth(check.get("disable"), f"{where}.disable")
     return not switched_off
+
+
+def _test(raw: object, where: str) -> tuple[str, ...] | None:
+    """Return the words of a health check's test, `CMD` or `CMD-SHELL` in front; None without."""
+    check = mapping(raw, where)
+    if truth(check.get("disable"), f"{where}.disable"):
+        return ("NONE",)
+    test = check.get("test")
+    if isinstance(test, list):
+        return tuple(text(word) for word in test)
+    return None if test is None else ("CMD-SHELL", text(test))

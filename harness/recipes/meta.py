@@ -33,11 +33,14 @@ class RecipeMeta:
 
     Attributes:
         SKIP_GENERIC: True, or the names of the stages whose generic assertions are left out.
-        HEALTH_PATH: the path that is asked for over HTTP.
-        HEALTH_STATUS: the status it has to answer with; None means any below 400, or 401 or 403.
-        HEALTH_SERVICE: the service that answers, as named in the compose file; empty means `app`,
-            else the one that Traefik leads to, else the first.
-        HEALTH_PORT: its port in the container; None means the one its Traefik label names.
+        HEALTH_PATH: the path that is asked for over HTTP; empty means the one that its router
+            names, else `/`, and where that has no page, the one that its health check asks.
+        HEALTH_STATUS: the status it has to answer with, before any redirect is followed; None means
+            any below 400 in the end, or a login.
+        HEALTH_SERVICE: the service that answers, as named in the compose file; empty means the one
+            that an HTTP router of Traefik leads to, else one whose health check asks by HTTP. None
+            says that the app has no page.
+        HEALTH_PORT: its port in the container; None means the one that its router leads to.
         MARKER: a text that the body must hold, which proves that it is this app that answers.
         DEPLOY_TIMEOUT: seconds to wait for a deployment; None means what the recipe's label says.
         EXTRA_ENV: variables that go over the recipe's `.env.sample`.
@@ -57,9 +60,9 @@ class RecipeMeta:
     """
 
     SKIP_GENERIC: bool | tuple[str, ...] = False
-    HEALTH_PATH: str = "/"
+    HEALTH_PATH: str = ""
     HEALTH_STATUS: int | None = None
-    HEALTH_SERVICE: str = ""
+    HEALTH_SERVICE: str | None = ""
     HEALTH_PORT: int | None = None
     MARKER: str = ""
     DEPLOY_TIMEOUT: int | None = None
@@ -80,6 +83,11 @@ class RecipeMeta:
             for one in fields(self)
             if (value := getattr(self, one.name)) != getattr(default, one.name)
         }
+
+    def asks_for_a_page(self) -> bool:
+        """Whether the file says something of a page that the app must have."""
+        page = (self.HEALTH_SERVICE, self.HEALTH_PORT, self.HEALTH_PATH, self.HEALTH_STATUS)
+        return any(page) or bool(self.MARKER)
 
     def skip_generic(self) -> frozenset[Stage]:
         """Return the stages whose generic assertions are left out."""
@@ -190,7 +198,10 @@ _KINDS = {
         fits=lambda value: isinstance(value, str) and value.startswith("/"),
     ),
     "HEALTH_STATUS": _NUMBER_OR_NONE,
-    "HEALTH_SERVICE": _TEXT,
+    "HEALTH_SERVICE": _Kind(
+        expected="a text, or None for an app without a page",
+        fits=lambda value: value is None or isinstance(value, str),
+    ),
     "HEALTH_PORT": _NUMBER_OR_NONE,
     "MARKER": _TEXT,
     "DEPLOY_TIMEOUT": _NUMBER_OR_NONE,

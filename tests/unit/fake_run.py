@@ -16,15 +16,25 @@ from harness.backups.restic import Snapshot
 from harness.backups.witness import NAME
 from harness.context import Context
 from harness.docker.exec import ExecTarget
+from harness.docker.http import Response
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.execute import Execution
 from harness.ledger import Ledger, Op
-from harness.model import Adaptation, AssertionResult, Origin, Outcome, Stage, StageResult
+from harness.model import (
+    Adaptation,
+    AssertionResult,
+    Origin,
+    Outcome,
+    RunWarning,
+    Stage,
+    StageResult,
+)
 from harness.operations import Operations
 from harness.plan.planner import Head, Plan, PlannedStage
 from harness.platforms.base import Deployed, Revision, Target
+from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Release
 from harness.recipes.versions import Version
@@ -83,7 +93,7 @@ class Bench:
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
     volumes: Mapping[str, str] = field(default_factory=lambda: {"data": "/data"})
     services: tuple[str, ...] = ("app",)
-    ports: Mapping[str, int] = field(default_factory=dict)
+    doors: tuple[Door, ...] = (Door(service="app", why="its health check"),)
     dirty_tree: bool = False
     answers: list[int] = field(default_factory=list)  # before it answers 200
     stack: StackSnapshot = field(default_factory=look)
@@ -104,6 +114,7 @@ class Bench:
     written: list[bytes] = field(default_factory=list)
     steps_said: list[str] = field(default_factory=list)
     finished: list[StageResult] = field(default_factory=list)
+    warned: list[RunWarning] = field(default_factory=list)
     tasks_made: int = 0
     # what the fakes are asked for by those that know them by another name
     name: str = "fake"
@@ -189,7 +200,7 @@ class Bench:
         self.stack = look(app, tasks=(self._task(app),))
         self.happen(f"deploy {revision.commit[0]} {'chaos' if revision.chaos else 'pinned'}")
         return Deployed(
-            version="1.0.0+1", timeout=90, services=self.services, ports=self.ports,
+            version="1.0.0+1", timeout=90, services=self.services, doors=self.doors,
             adaptations=(NOTE,),
         )  # fmt: skip
 
@@ -268,12 +279,12 @@ class Bench:
         assert (nodes.own, stack) == (NODE, STACK)
         return self.stack
 
-    def answer(self, app: App) -> Any:  # noqa: ANN401  a response
-        """Answer a request for the health page, on a handle that waits for no container."""
+    def answer(self, app: App) -> Response:
+        """Answer a request for the app's page, on a handle that waits for no container."""
         assert (app.reader, app.facts.handed_over) == ("reader1", ())
         status = self.answers.pop(0) if self.answers else 200
         self.happen("answer")
-        return SimpleNamespace(status=status)
+        return Response(url="u", status=status, headers={}, body=b"", container="c")
 
     # the children that assert
 
@@ -318,6 +329,7 @@ class Bench:
                 nodes=Nodes(client=fake, own=NODE), plan=plan or full(), target=TARGET,
                 platform=fake, repo=fake, tools=fake, seeds=seeds, steps=steps,
                 ledger=self.ledger, meta=self.meta, factor=factor, step=self.steps_said.append,
+                warn=self.warned.append,
             )
         )  # fmt: skip
 
@@ -377,6 +389,6 @@ def set_up(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr("harness.context.read_stack", made.read)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)
-    monkeypatch.setattr(App, "http_get", lambda app: made.answer(app))  # noqa: PLW0108  or no app
+    monkeypatch.setattr(App, "ask", lambda app, *_: made.answer(app))
     stop_the_clock(monkeypatch)
     return made

@@ -26,7 +26,7 @@ def made(handed_over: tuple[str, ...] = (), **options: Any) -> App:  # noqa: ANN
         run="r", recipe="made", stack="s", domain="d.test", stage=Stage.INSTALL, deployed="",
         deployed_version="", chaos=False, base_commit="", base_version="", head_commit="",
         head_version="", services=("app",), ledger="", handed_over=handed_over,
-        health=Health(service="web", port=8080, path="/healthz"),
+        health=Health(service="web", port=8080, path="/healthz", scheme="https"),
     )  # fmt: skip
     client: Any = SimpleNamespace()
     return App(nodes=Nodes(client=client, own="n"), facts=facts, reader="tools", **options)
@@ -128,8 +128,11 @@ def test_a_request_knows_what_was_handed_over_and_for_how_long_to_ask(
     assert first.handed_over == ("c1", "c2")
     assert (first.target.name, first.target.patience) == ("web", 60.0)
     assert first.prober.timeout == 20.0
-    assert (health.path, options) == ("/healthz", {"port": 8080, "host": "d.test"})
-    assert (second.target.name, others["port"]) == ("other", 1)
+    assert (health.path, options) == (
+        "/healthz",
+        {"port": 8080, "host": "d.test", "scheme": "https"},
+    )
+    assert (second.target.name, others["port"], others["scheme"]) == ("other", 1, "http")
 
 
 @pytest.mark.parametrize(

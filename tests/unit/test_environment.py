@@ -10,7 +10,6 @@ from harness.platforms.environment import (
     AppEnvironment,
     declared_version,
     label,
-    traefik_ports,
     version_label,
 )
 
@@ -175,13 +174,3 @@ def test_abra_sh_in_another_encoding_is_read_as_far_as_it_goes(recipe: Path) -> 
     """A comment in Latin-1 is no reason to fail a recipe."""
     (recipe / "abra.sh").write_bytes(b"# caf\xe9\nexport APP_TAG=v2\n")
     assert AppEnvironment.of(recipe, TARGET).at(recipe)["APP_TAG"] == "v2"
-
-
-def test_ports_are_those_that_traefik_is_led_to(recipe: Path) -> None:
-    """By service; what is no number leads nowhere."""
-    labels = "traefik.http.services.x.loadbalancer.server.port"
-    (recipe / "compose.extra.yml").write_text(
-        EXTRA.replace('"empty": ""', f'"{labels}": "8080"')
-        + f'  odd: {{image: "o", deploy: {{labels: {{"{labels}": "http"}}}}}}\n'
-    )
-    assert traefik_ports(AppEnvironment.of(recipe, TARGET).compose(recipe)) == {"db": 8080}

@@ -391,3 +391,28 @@ def test_containers_that_come_and_go_for_ever_are_no_verdict_on_the_recipe() -> 
         world.ask(SAFE, "c1", patience=20.0)
     assert world.asked == []
     assert 20.0 <= world.clock.now < 21.0
+
+
+def test_over_tls_the_hosts_name_is_in_the_handshake_and_the_certificate_is_not_verified() -> None:
+    """A proxy asks `scheme=https` so; the app's certificate is its own."""
+    tool = FakeTool()
+    found = prober(tool).send("c1", Request(path="/x"), port=8443, host="a.test", scheme="https")
+    assert found.url == "https://a.test:8443/x"
+    assert "--insecure" in tool.argv
+    assert 'resolve = "a.test:8443:10.0.1.7"' in tool.given.decode()
+
+
+def test_http_2_without_tls_is_spoken_where_a_label_says_so() -> None:
+    """`scheme=h2c`; else nothing but HTTP/1.1, and a certificate is not asked for."""
+    tool = FakeTool(stdout=b"HTTP/2 200 \r\n\r\n")
+    found = prober(tool).send("c1", Request(), port=1, host="a.test", scheme="h2c")
+    assert (found.status, found.url) == (200, "http://10.0.1.7:1/")
+    assert "--http2-prior-knowledge" in tool.argv
+    ask(tool)
+    assert not {"--http2-prior-knowledge", "--insecure"} & set(tool.argv)
+
+
+def test_every_cookie_of_an_answer_is_kept() -> None:
+    """Each has a line of its own."""
+    answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-A: 1\r\nset-cookie: b=2\r\nX-A: 2\r\n\r\n"
+    assert ask(FakeTool(stdout=answer)).headers == {"set-cookie": "a=1\nb=2", "x-a": "2"}

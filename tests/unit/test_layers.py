@@ -36,7 +36,7 @@ ALLOWED = {
     "plan": LEAVES | {"recipes", "plan"},
     "platforms": LEAVES | {"recipes", "docker", "abra", "platforms"},
     "backups": LEAVES | {"docker", "backups"},
-    "assertions": LEAVES | {"ledger", "docker", "backups", "assertions"},
+    "assertions": LEAVES | {"ledger", "recipes", "docker", "backups", "assertions"},
     "report": LEAVES | {"report"},
     "abra": LEAVES | {"abra"},
     "lint": LEAVES | {"recipes", "platforms", "lint"},

@@ -70,7 +70,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
 
 def test_setting_a_default_changes_nothing(load: Load) -> None:
     """Only what differs is shown as changed."""
-    assert load("HEALTH_PATH = '/'\nHEALTH_PORT = None\nMARKER = 'x'\n").changed() == {
+    assert load("HEALTH_SERVICE = ''\nHEALTH_PORT = None\nMARKER = 'x'\n").changed() == {
         "MARKER": "x"
     }
 
@@ -162,7 +162,7 @@ def test_no_requirement_goes_untested() -> None:
         ("HEALTH_PATH = None", "begins with '/'"),
         ("HEALTH_STATUS = True", "a number above 0"),
         ("HEALTH_STATUS = '200'", "a number above 0"),
-        ("HEALTH_SERVICE = 1", "a text"),
+        ("HEALTH_SERVICE = 1", "a text, or None"),
         ("HEALTH_PORT = 0", "a number above 0, or None"),
         ("MARKER = b'x'", "a text"),
         ("DEPLOY_TIMEOUT = 1.5", "a number above 0, or None"),

@@ -3,10 +3,8 @@
 What keeps an app's data (backup, restore, witnesses) has a file of its own.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +18,8 @@ from harness.errors import (
     RecipeError,
 )
 from harness.ledger import Op
-from harness.model import Stage
+from harness.model import Stage, WarningCode
+from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_run import BASE, HEAD, LABELS, NOTE, Bench, full, previous, set_up
 from tests.unit.fake_stack import ended, look, service, task
@@ -352,28 +351,44 @@ def test_every_wait_is_as_long_as_the_recipe_and_the_host_need(
     assert bench.waits == [deploy, other, other, deploy, *[other] * 5]
 
 
-@pytest.mark.parametrize(
-    ("services", "ports", "meta", "expected"),
-    [
-        (("db", "app"), {}, {}, ("app", 80)),
-        (("db", "app"), {"db": 1, "app": 8080}, {}, ("app", 8080)),
-        (("db", "web"), {"web": 3000}, {}, ("web", 3000)),
-        (("db", "web"), {}, {}, ("db", 80)),
-        (("app", "web"), {"web": 3000}, {"HEALTH_SERVICE": "web"}, ("web", 3000)),
-        (("app",), {"app": 3000}, {"HEALTH_PORT": 81}, ("app", 81)),
-    ],
-)
-def test_who_is_asked_for_a_page(
-    bench: Bench,
-    services: tuple[str, ...],
-    ports: Mapping[str, int],
-    meta: Mapping[str, Any],
-    expected: tuple[str, int],
-) -> None:
-    """What is deployed now decides, unless the recipe's meta does: `app`, or where Traefik goes."""
-    bench.services, bench.ports, bench.meta = services, ports, RecipeMeta(**meta)
-    health = bench.until(Stage.INSTALL).facts(Stage.INSTALL).health
-    assert (health.service, health.port) == expected
+def test_the_page_that_is_asked_is_that_of_what_is_deployed_now(bench: Bench) -> None:
+    """A head may listen elsewhere."""
+    made = bench.until(Stage.INSTALL)
+    bench.services = ("app", "web")
+    bench.doors = (Door(service="web", port=3000, why="a router"),)
+    made.perform(Stage.UPGRADE)
+    health = made.facts(Stage.UPGRADE).health
+    assert (health.service, health.port) == ("web", 3000)
+
+
+def test_a_page_that_was_there_is_remembered_for_later_stages(bench: Bench) -> None:
+    """A later 403 is a failure only then; what a stage itself showed is not held against it."""
+    bench.answers = [403]
+    made = bench.until(Stage.UPGRADE)
+    assert [made.facts(stage).health.answered for stage in Stage] == [
+        "", "", "upgrade", "upgrade", "upgrade",
+    ]  # fmt: skip
+    assert made.facts(Stage.UPGRADE).seen["upgrade"]["page"]["status"] == 200
+
+
+def test_a_recipe_without_a_page_is_asked_for_none_and_that_is_said(bench: Bench) -> None:
+    """A worker, a mail relay: its health is what the Swarm says of it."""
+    bench.doors = ()
+    bench.performed()
+    assert "answer" not in bench.events
+    (warning,) = set(bench.warned)  # one, however many stages say it
+    assert warning.code is WarningCode.NO_PAGE
+
+
+def test_a_page_that_nothing_names_is_only_tried(bench: Bench) -> None:
+    """Where nothing listens there is no page; where something answers, it has to go on so."""
+    bench.doors = (Door(service="app"),)
+    bench.answers = [0] * 10_000
+    made = bench.until(Stage.INSTALL)
+    assert [warning.code for warning in bench.warned] == [WarningCode.NO_PAGE]
+    bench.answers = []
+    made.perform(Stage.UPGRADE)
+    assert made.facts(Stage.BACKUP).health.answered == "upgrade"
 
 
 def test_how_the_page_is_judged_is_the_metas(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import pytest
 from harness.assertions.protocol import END, Facts, Health, Order, append, read_results
 from harness.docker.nodes import Endpoint
 from harness.model import AssertionResult, Origin, Outcome, Stage
+from harness.recipes.doors import Door
 
 ENTRY = {
     "nodeid": "t.py::t[\u20ac]", "origin": "overlay", "outcome": "failed", "seconds": 0.25,
@@ -27,7 +28,10 @@ def order() -> Order:
         deployed="a" * 40, deployed_version="1.0.0+1", chaos=True, base_commit="b" * 40,
         base_version="0.9.0+1", head_commit="a" * 40, head_version="", head_release="1.0.0+1",
         services=("app", "db"), ledger="/l",
-        health=Health(service="web", port=8080, path="/x", status=204, marker="it\nis"),
+        health=Health(
+            service="web", port=8080, path="/x", status=204, marker="it\nis", scheme="https",
+            check="/ok", certain=False, answered="install", doors=(Door(service="web", port=8080),),
+        ),
         handed_over=("0a1b", "2c3d"),
         seen={"backup": {"snapshot": "0a", "volumes": ["v"]}},
         state={"note": "\u20ac\u2028\n", "number": 1.5, "deep": {"none": None}},
@@ -57,7 +61,7 @@ def test_the_order_above_has_something_in_every_field() -> None:
     for made in (order(), order().facts, order().facts.health):
         for one in fields(made):
             assert getattr(made, one.name) != one.default, one.name
-            assert getattr(made, one.name) or one.name == "head_version", one.name
+            assert getattr(made, one.name) or one.name in ("head_version", "certain"), one.name
 
 
 def test_an_order_is_one_line() -> None:

@@ -127,7 +127,7 @@ def test_the_docker_command_is_exactly_this_one(bench: SwarmBench) -> None:
     ]  # fmt: skip
     assert run["cwd"] == bench.recipe
     assert (deployed.version, deployed.timeout) == ("1.0.0+1", 90.0)
-    assert (deployed.services, deployed.ports) == (("app", "db"), {})
+    assert (deployed.services, deployed.doors) == (("app", "db"), ())
 
 
 def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: SwarmBench) -> None:

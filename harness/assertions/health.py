@@ -1,0 +1,90 @@
+"""Which page of an app shows that it works: by the recipe's meta, else by its own files. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.assertions.page import Page, Seen
+from harness.assertions.protocol import Health
+from harness.errors import InvalidRecipeError
+from harness.model import RunWarning, WarningCode
+from harness.recipes.doors import HTTP_PORT, Door
+from harness.recipes.meta import RecipeMeta
+
+
+def health_of(
+    meta: RecipeMeta, services: Sequence[str], doors: Sequence[Door], *, answered: str = ""
+) -> Health:
+    """Return how what is deployed now is asked whether it works: a head may listen elsewhere.
+
+    Args:
+        meta: the recipe's meta; whatever it says goes before the recipe's files.
+        services: those that are deployed.
+        doors: the ways to a page, the best first.
+        answered: the stage after which its page was there, or empty.
+
+    Raises:
+        InvalidRecipeError: the service that the meta names is not there.
+    """
+    if meta.HEALTH_SERVICE is None:
+        return Health(service="", doors=tuple(doors))
+    if meta.HEALTH_SERVICE and meta.HEALTH_SERVICE not in services:
+        raise InvalidRecipeError(
+            f"the recipe has no service '{meta.HEALTH_SERVICE}', which is to be asked for a page",
+            hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(services)}",
+        )
+    fitting = [door for door in doors if door.service == (meta.HEALTH_SERVICE or door.service)]
+    door = next((one for one in fitting if one.port == meta.HEALTH_PORT), next(iter(fitting), None))
+    if door is None:
+        if not meta.asks_for_a_page():
+            return Health(service="")
+        likely = "app" if "app" in services else services[0]
+        door = Door(service=meta.HEALTH_SERVICE or likely)
+    port = meta.HEALTH_PORT or door.port or HTTP_PORT
+    same = port == door.port
+    return Health(
+        service=door.service,
+        port=port,
+        scheme=door.scheme if same else "http",
+        path=meta.HEALTH_PATH or door.path,
+        status=meta.HEALTH_STATUS,
+        marker=meta.MARKER,
+        check="" if meta.HEALTH_PATH or not same else door.check,
+        certain=door.certain or meta.asks_for_a_page(),
+        answered=answered,
+        doors=tuple(doors),
+    )
+
+
+def page_warning(page: Page, health: Health, meta: RecipeMeta) -> RunWarning | None:
+    """Return what has to stand beside the verdict about an app's page, or None."""
+    if page.seen is Seen.NOTHING:
+        declared = meta.HEALTH_SERVICE is None and not any(door.certain for door in health.doors)
+        return RunWarning(
+            code=WarningCode.NO_PAGE,
+            text="no page of the app was asked for: no service has an HTTP router of Traefik or an "
+            "HTTP health check" + (", and nothing listens on port 80" if health.service else ""),
+            next="if it has a page, set HEALTH_SERVICE and HEALTH_PORT in recipe_meta.py; "
+            "HEALTH_SERVICE = None says that it has none",
+            accepted="HEALTH_SERVICE = None in recipe_meta.py" if declared else "",
+        )
+    if page.seen is Seen.REFUSED:
+        return RunWarning(
+            code=WarningCode.PAGE_REFUSED,
+            text=f"service {health.service} answers {health.path} with status {page.status} and "
+            "asks for no login, so no page of the app was seen",
+            next="set HEALTH_PATH in recipe_meta.py to a page that anybody may see, or "
+            f"HEALTH_STATUS = {page.status} if that is right",
+        )
+    return None
+
+
+def said_of(doors: Sequence[Door], meta: RecipeMeta, services: Sequence[str]) -> str:
+    """Return the plan's line about the page that will be asked for."""
+    health = health_of(meta, services, doors)
+    if not health.service:
+        return "no page is asked for"
+    by = next((d.why for d in doors if d.service == health.service and d.why), "")
+    by = "recipe_meta.py" if meta.asks_for_a_page() else by or "a guess: nothing names a page"
+    other = f", else {health.check} as its health check asks" if health.check else ""
+    return f"page: {health.scheme}://{health.service}:{health.port}{health.path}{other} ({by})"

@@ -1,0 +1,277 @@
+"""Asking an app for its page as its proxy would, and judging the answer.
+
+Redirects are followed inside the app: to its own host names, over http and https alike, and to the
+service whose router takes the new path. One that leads to another host is an answer in itself, for
+many apps send a visitor to a login elsewhere. A path without a page (404 and the like) is no fault
+where the recipe's own health check asks another path of that port, and that one answers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from harness.assertions.protocol import Facts, Health
+from harness.docker.http import NOT_YET, Request, Response
+from harness.recipes.doors import Door
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_HOPS = 10
+SHOWN = 500  # characters of a page in a message
+UNAUTHORISED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+LOGIN_FORM = re.compile(r"<input[^>]+type\s*=\s*[\"']?password", re.IGNORECASE)
+
+
+class Seen(StrEnum):
+    """What an app's answer shows."""
+
+    PAGE = "page"
+    CHECK = "health check"  # there is a page where the recipe's own health check asks
+    LOGIN = "login"
+    REFUSED = "refused"  # 401 or 403, and nothing that asks for a login
+    NOTHING = "nothing"  # no page, and nothing says that there is one
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What came of asking an app for its page.
+
+    Attributes:
+        seen: what the answer shows.
+        url: what was asked last.
+        status: the last status; 0 for no answer at all.
+        problem: what is wrong with it, for people; empty when nothing is.
+    """
+
+    seen: Seen
+    url: str
+    status: int
+    problem: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the app answers; a server whose other half is missing does not yet."""
+        return self.status not in (0, *NOT_YET)
+
+    @property
+    def good(self) -> bool:
+        """Whether the path that its users open shows a page."""
+        return self.seen is Seen.PAGE
+
+
+class Asked(Protocol):
+    """The part of an app's handle that is needed here."""
+
+    @property
+    def facts(self) -> Facts:
+        """What the run knows."""
+
+    @property
+    def domain(self) -> str:
+        """The app's domain."""
+
+    def ask(self, request: Request, door: Door) -> Response:
+        """Send a request to the container behind a door."""
+
+
+def ask(app: Asked) -> Page:
+    """Ask the app for its page, and judge what it answers. See `Page`."""
+    health = app.facts.health
+    if not health.service:
+        return Page(seen=Seen.NOTHING, url="", status=0)
+    visit = Visit(app=app)
+    last = visit.to(health.path)
+    if not (problem := _problem(visit.answers, health, visit.circle)):
+        return Page(seen=Seen.PAGE, url=last.url, status=last.status)
+    if not last.status and not health.certain and not health.answered:
+        return Page(seen=Seen.NOTHING, url=last.url, status=0)
+    if health.status is None and last.status and not health.answered and not visit.circle:
+        if page := _at_check(app, last):
+            return page
+        if refused := _refused(last):
+            return Page(seen=refused, url=last.url, status=last.status)
+    problem = _explained(problem, last, app.facts)
+    return Page(seen=Seen.PROBLEM, url=last.url, status=last.status, problem=problem)
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """One way through the app, from a path to where its redirects end; `answers` has each hop."""
+
+    app: Asked
+    answers: list[Response] = field(default_factory=list)
+    circle: bool = False
+    _cookies: dict[str, str] = field(default_factory=dict)
+
+    def to(self, path: str) -> Response:
+        """Ask for a path, follow redirects inside the app, and return the last answer."""
+        door = door_of(self.app.facts.health)
+        host = door.host or self.app.domain
+        at, asked, seen = urlsplit(f"http://{host}{path}"), path, set[tuple[str, str]]()
+        while True:
+            answer = self.app.ask(self._request(asked, at), door)
+            self.answers.append(answer)
+            self._remember(answer)
+            seen.add((at.geturl(), door.service))
+            led = self._led(answer, at)
+            if led is None:
+                return answer
+            door = self._door(led, door)
+            if (led.geturl(), door.service) in seen or len(self.answers) > MOST_HOPS:
+                # A server that trusts no proxy sends each visitor to https again: that is its word.
+                self.circle = led.scheme != "https" or led.geturl() != at.geturl()
+                return answer
+            at, asked = led, _inside(door, led)
+
+    def _request(self, path: str, at: SplitResult) -> Request:
+        headers = {"Cookie": "; ".join(self._cookies.values())} if self._cookies else {}
+        if at.scheme == "https":  # as a proxy says it that has ended TLS itself
+            headers |= {"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
+            headers["X-Forwarded-Host"] = at.hostname or self.app.domain
+        return Request(path=path, headers=headers)
+
+    def _remember(self, answer: Response) -> None:
+        for line in answer.headers.get("set-cookie", "").split("\n"):
+            pair = line.partition(";")[0].strip()
+            if "=" in pair:
+                self._cookies[pair.partition("=")[0]] = pair
+
+    def _led(self, answer: Response, at: SplitResult) -> SplitResult | None:
+        """Return where an answer leads inside the app; None where it leads nowhere, or away."""
+        where = answer.headers.get("location", "")
+        if answer.status not in REDIRECTS or not where:
+            return None
+        try:
+            led = urlsplit(urljoin(at.geturl(), where))
+            ours = (led.hostname or "") in self._own_hosts() and led.port in (*_PORTS, at.port)
+        except ValueError:  # an address that no browser understands
+            return None
+        if led.scheme not in ("http", "https") or not ours:
+            return None
+        return led._replace(fragment="", path=led.path or "/")
+
+    def _own_hosts(self) -> set[str]:
+        doors = self.app.facts.health.doors
+        return {self.app.domain, *(door.host for door in doors if door.host)}
+
+    def _door(self, led: SplitResult, current: Door) -> Door:
+        """Return the door whose router takes that address: the longest path wins, as in Traefik."""
+        host = led.hostname or ""
+        fitting = [d for d in self.app.facts.health.doors if d.serves(host, led.path)]
+        if not fitting or (current in fitting and len(fitting) == 1):
+            return current
+        longest = max(len(door.prefix) for door in fitting)
+        best = [door for door in fitting if len(door.prefix) == longest]
+        return current if current in best else best[0]
+
+
+_PORTS = (None, 80, 443)
+
+
+def door_of(health: Health) -> Door:
+    """Return the door that is asked first."""
+    for door in health.doors:
+        if (door.service, door.port, door.scheme) == (health.service, health.port, health.scheme):
+            return door
+    return Door(service=health.service, port=health.port, scheme=health.scheme)
+
+
+def _inside(door: Door, led: SplitResult) -> str:
+    """Return the path that the container is asked for: middlewares may take a prefix away."""
+    path = led.path
+    if door.prefix and door.path != door.prefix and path.startswith(door.prefix):
+        path = f"{door.path.rstrip('/')}/{path.removeprefix(door.prefix).lstrip('/')}"
+    return f"{path}?{led.query}" if led.query else path
+
+
+def _problem(answers: list[Response], health: Health, circle: bool) -> str:  # noqa: FBT001  a fact
+    first, last = answers[0], answers[-1]
+    judged = first if health.status is not None else last
+    if circle:
+        return f"{last.url}: it redirects in a circle, to {last.headers.get('location')}"
+    if not health.accepts(judged.status):
+        wanted = health.status or "one below 400"
+        return f"{judged.url}: status {judged.status} instead of {wanted}"
+    if not any(health.marker in _whole(answer) for answer in answers):
+        return f"{last.url}: the marker '{health.marker}' is not in it"
+    return ""
+
+
+def _whole(answer: Response) -> str:
+    headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
+    return f"{headers}\n\n{answer.text}"
+
+
+def _at_check(app: Asked, last: Response) -> Page | None:
+    """Return the page that the recipe's own health check asks, where the path has none."""
+    health = app.facts.health
+    client_error = 400 <= last.status < 500  # noqa: PLR2004  as HTTP has it
+    if not client_error or not health.check or health.check == health.path or _login(last):
+        return None
+    visit = Visit(app=app)
+    found = visit.to(health.check)
+    if _problem(visit.answers, health, visit.circle):
+        return None
+    return Page(seen=Seen.CHECK, url=found.url, status=found.status)
+
+
+def _login(answer: Response) -> bool:
+    """Whether an answer asks for a login: by HTTP, or by a form."""
+    refused = answer.status in (UNAUTHORISED, FORBIDDEN)
+    asks = "www-authenticate" in answer.headers or LOGIN_FORM.search(answer.text)
+    return refused and bool(asks)
+
+
+def _refused(answer: Response) -> Seen | None:
+    if _login(answer):
+        return Seen.LOGIN
+    return Seen.REFUSED if answer.status in (UNAUTHORISED, FORBIDDEN) else None
+
+
+def _explained(problem: str, last: Response, facts: Facts) -> str:
+    """Add the likely cause, what to type, and what was said, all on the one line that is shown."""
+    said = last.error or " ".join(last.text.split())[:SHOWN]
+    parts = [problem, *_advice(last, facts), f"the answer: {said}" if said else ""]
+    return "; ".join(part for part in parts if part)
+
+
+def _advice(last: Response, facts: Facts) -> tuple[str, ...]:
+    health, meta = facts.health, f"tests/{facts.recipe}/recipe_meta.py"
+    if health.answered and last.status in (UNAUTHORISED, FORBIDDEN, NOT_FOUND):
+        return (
+            (
+                f"the page was there after {health.answered}, and its files are gone, belong to "
+                "another user, or were moved"
+            ),
+            f'next: if the head moved it, set HEALTH_PATH = "/its/new/path" in {meta}',
+        )
+    if last.status == NOT_FOUND:
+        return (
+            f"the app has no page at {health.path}",
+            f'next: name a page that answers, such as HEALTH_PATH = "/api/health", in {meta}',
+        )
+    if not last.status:
+        why = door_of(health).why or "nothing in the recipe names another"
+        return (
+            (
+                f"nothing answers by {health.scheme} on port {health.port} of service {health.service}"
+                f" ({why})"
+            ),
+            (
+                f"next: correct the port label of its router, or set HEALTH_SERVICE and "
+                f"HEALTH_PORT in {meta} (HEALTH_SERVICE = None: the app has no page)"
+            ),
+        )
+    return ()
+
+
+def page_facts(page: Page) -> Mapping[str, object]:
+    """Return what is written down of it in a stage's facts."""
+    return {"seen": str(page.seen), "url": page.url, "status": page.status}

@@ -1,0 +1,294 @@
+"""Where a recipe's page is: which service, scheme, port and path its own files name."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.assertions.health import health_of, said_of
+from harness.errors import InvalidRecipeError
+from harness.recipes.checks import Check
+from harness.recipes.compose import load
+from harness.recipes.doors import Door, find
+from harness.recipes.meta import RecipeMeta
+
+DOMAIN, STACK = "a.test", "a_test"
+HTTP = "traefik.http.services.a.loadbalancer.server"
+
+
+def doors(tmp_path: Path, services: str, networks: str = "{proxy: {external: true}}") -> list[Door]:
+    """Return the doors of a recipe with those services, in YAML."""
+    (tmp_path / "compose.yml").write_text(f"services:\n{services}networks: {networks}\n")
+    return list(find(load(tmp_path, "", {"DOMAIN": DOMAIN}), domain=DOMAIN, stack=STACK))
+
+
+def service(name: str, *labels: str, check: str = "", networks: str = "[proxy]") -> str:
+    """Return a service in YAML."""
+    listed = "".join(f"        - {label!r}\n" for label in labels)
+    return (
+        f"  {name}:\n    image: x\n    networks: {networks}\n"
+        + (f"    healthcheck: {{test: {check}}}\n" if check else "")
+        + (f"    deploy:\n      labels:\n{listed}" if labels else "")
+    )
+
+
+def first(found: list[Door]) -> tuple[str, str, int, str]:
+    """Return what is asked first."""
+    return found[0].service, found[0].scheme, found[0].port, found[0].path
+
+
+@pytest.mark.parametrize(
+    ("services", "expected"),
+    [
+        # php-fpm: the web server has the router, and `app` serves no pages
+        (
+            service("app", check='["CMD", "php-fpm-healthcheck"]')
+            + service("web", "traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=8080"),
+            ("web", "http", 8080, "/"),
+        ),
+        # a TCP router and its port lead to no page, in whatever order they stand
+        (
+            service(
+                "app", f"{HTTP}.port=80", "traefik.tcp.routers.x.rule=HostSNI(`*`)",
+                "traefik.tcp.services.x.loadbalancer.server.port=8008",
+            ),
+            ("app", "http", 80, "/"),
+        ),
+        (
+            service(
+                "app", "traefik.udp.services.x.loadbalancer.server.port=1", f"{HTTP}.port=3000",
+                "traefik.http.routers.a.rule=Host(`a.test`)",
+            ),
+            ("app", "http", 3000, "/"),
+        ),
+        # the router's own service, of several
+        (
+            service(
+                "app", "traefik.http.services.b.loadbalancer.server.port=9000",
+                "traefik.http.services.c.loadbalancer.server.port=9001",
+                "traefik.http.routers.x.rule=Host(`a.test`)", "traefik.http.routers.x.service=c",
+            ),
+            ("app", "http", 9001, "/"),
+        ),
+        (
+            service(
+                "app", "traefik.http.routers.x.rule=Host(`a.test`)",
+                "traefik.http.routers.x.service=c@swarm",
+            )
+            + service("back", "traefik.http.services.c.loadbalancer.server.port=9001"),
+            ("back", "http", 9001, "/"),
+        ),
+        (
+            service(
+                "app", f"{HTTP}.port=8443", f"{HTTP}.scheme=https",
+                "traefik.http.routers.a.rule=Host(`a.test`)",
+            ),
+            ("app", "https", 8443, "/"),
+        ),
+        # the app's own host name goes before others, and the whole host before a part of it
+        (
+            service("app", "traefik.http.routers.a.rule=Host(`api.a.test`)", f"{HTTP}.port=1")
+            + service(
+                "web", "traefik.http.routers.b.rule=Host(`www.a.test`, `a.test`)",
+                "traefik.http.services.b.loadbalancer.server.port=2",
+            ),
+            ("web", "http", 2, "/"),
+        ),
+        (
+            service(
+                "app", "traefik.http.routers.a.rule=Host(`a.test`) && PathPrefix(`/api`)",
+                f"{HTTP}.port=1",
+            )
+            + service(
+                "web", "traefik.http.routers.b.rule=Host(`a.test`)",
+                "traefik.http.services.b.loadbalancer.server.port=2",
+            ),
+            ("web", "http", 2, "/"),
+        ),
+        (
+            service(
+                "app", "traefik.http.routers.a.rule=Host(`a.test`) && PathPrefix(`/api`)",
+                f"{HTTP}.port=1",
+            ),
+            ("app", "http", 1, "/api"),
+        ),
+        # a prefix that the proxy takes away, and one that it adds
+        (
+            service(
+                "app", "traefik.http.routers.a.rule=Host(`a.test`) && PathPrefix(`/api`)",
+                "traefik.http.routers.a.middlewares=gzip@file,s@swarm", f"{HTTP}.port=1",
+                "traefik.http.middlewares.s.stripprefix.prefixes=/api",
+            ),
+            ("app", "http", 1, "/"),
+        ),
+        (
+            service(
+                "app", "traefik.http.routers.a.rule=Host(`a.test`)",
+                "traefik.http.routers.a.middlewares=c", f"{HTTP}.port=1",
+                "traefik.http.middlewares.c.chain.middlewares=s",
+                "traefik.http.middlewares.s.addprefix.prefix=/web",
+            ),
+            ("app", "http", 1, "/web/"),
+        ),
+        # keys in capitals are the same to Traefik, and a rule may say `or`
+        (
+            service(
+                "app", "traefik.HTTP.Services.a.LoadBalancer.server.port=7",
+                "traefik.http.routers.a.rule=Host(`x.test`) || (Host(`a.test`) && !Path(`/no`))",
+            ),
+            ("app", "http", 7, "/"),
+        ),
+        # a router that only redirects is asked last
+        (
+            service(
+                "app", "traefik.http.routers.r.rule=Host(`a.test`)",
+                "traefik.http.routers.r.middlewares=m", "traefik.http.routers.r.service=b",
+                "traefik.http.middlewares.m.redirectscheme.scheme=https",
+                "traefik.http.services.b.loadbalancer.server.port=1",
+                "traefik.http.routers.s.rule=Host(`a.test`)", "traefik.http.routers.s.service=c",
+                "traefik.http.services.c.loadbalancer.server.port=2",
+            ),
+            ("app", "http", 2, "/"),
+        ),
+        # a service that is switched off is none, and what Traefik serves itself is no page of it
+        (
+            service("app", "traefik.enable=false", f"{HTTP}.port=1")
+            + service("web", "traefik.http.services.b.loadbalancer.server.port=2"),
+            ("web", "http", 2, "/"),
+        ),
+        (
+            service(
+                "app", "traefik.http.routers.d.rule=Host(`d.a.test`)",
+                "traefik.http.routers.d.service=api@internal",
+                "traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=5",
+            ),
+            ("app", "http", 5, "/"),
+        ),
+        # without a router: the health check, which must ask by HTTP
+        (
+            service("db", check='["CMD", "pg_isready"]')
+            + service("app", check="curl -fs http://localhost:3000/health || exit 1"),
+            ("app", "http", 3000, "/"),
+        ),
+        # and a router without a port leads where the health check asks
+        (
+            service("app", "traefik.enable=true", check='["CMD", "wget", "-q", "127.0.0.1:8080"]'),
+            ("app", "http", 8080, "/"),
+        ),
+        (
+            service("db") + service("app", "traefik.http.routers.a.rule=Host(`a.test`)"),
+            ("app", "http", 80, "/"),
+        ),
+    ],
+)  # fmt: skip
+def test_the_page_is_where_the_recipe_says(
+    tmp_path: Path, services: str, expected: tuple[str, str, int, str]
+) -> None:
+    """As Traefik reads the labels, else as the health check asks."""
+    found = doors(tmp_path, services)
+    assert first(found) == expected
+    assert found[0].certain
+
+
+def test_labels_may_be_a_mapping(tmp_path: Path) -> None:
+    """And a port there a number."""
+    labels = f'{{"{HTTP}.port": 8080, "traefik.enable": true}}'
+    found = doors(tmp_path, f"  web: {{image: x, deploy: {{labels: {labels}}}}}\n")
+    assert first(found) == ("web", "http", 8080, "/")
+
+
+def test_labels_outside_deploy_are_not_read(tmp_path: Path) -> None:
+    """Traefik reads those of Swarm services, and so do we."""
+    found = doors(tmp_path, f'  app: {{image: x, labels: {{"{HTTP}.port": 8080}}}}\n')
+    assert found == []
+
+
+def test_a_service_that_the_proxy_reaches_may_serve_a_page_although_nothing_says_so(
+    tmp_path: Path,
+) -> None:
+    """It is only tried; one that the proxy does not reach is not even tried."""
+    (door,) = doors(tmp_path, service("db", networks="[default]") + service("web"))
+    assert (door.service, door.port, door.certain) == ("web", 80, False)
+    assert doors(tmp_path, service("app", networks="[default]")) == []
+    tcp = "traefik.tcp.routers.x.rule=HostSNI(`*`)"
+    (door,) = doors(tmp_path, service("app", "traefik.enable=true", tcp))
+    assert not door.certain
+
+
+def test_a_proxy_network_under_another_key_is_the_proxy_network(tmp_path: Path) -> None:
+    """Its name counts, not the key."""
+    networks = "{web: {external: true, name: proxy}}"
+    assert doors(tmp_path, service("app", networks="[web]"), networks)
+    assert not doors(tmp_path, service("app", networks="[web]"), "{web: {}}")
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        (("CMD", "curl", "-f", "http://localhost/api/health"), ("http", None, "/api/health")),
+        (("CMD-SHELL", "curl -fk https://127.0.0.1:8443/x || exit 1"), ("https", 8443, "/x")),
+        (("CMD-SHELL", "wget --spider -q localhost:8080/ping"), ("http", 8080, "/ping")),
+        (("CMD-SHELL", "wget -qO- 'http://[::1]:80/a?b=1&c=2'"), ("http", 80, "/a?b=1&c=2")),
+        (("CMD-SHELL", "curl http://0.0.0.0:1/a&&true"), ("http", 1, "/a")),
+        (("CMD", "node", "-e", "fetch('http://localhost:3000/ok')"), ("http", 3000, "/ok")),
+        (("CMD-SHELL", "curl -s http://user:pw@localhost:9/x"), ("http", 9, "/x")),
+        (("CMD", "pg_isready", "-h", "localhost"), None),
+        (("CMD-SHELL", "redis-cli -h localhost ping"), None),
+        (("CMD-SHELL", "nc -z localhost 25"), None),
+        (("CMD", "curl", "--unix-socket", "/run/s", "http://localhost/x"), None),
+        (("CMD-SHELL", "curl http://localhost.example.org/"), None),
+        (("CMD-SHELL", "curl http://db:3000/"), None),
+        (("CMD-SHELL", "curl http://localhost:$PORT/x"), None),
+        (("NONE",), None),
+        ((), None),
+    ],
+)
+def test_what_a_health_check_asks_for(
+    test: tuple[str, ...], expected: tuple[str, int | None, str] | None
+) -> None:
+    """By HTTP, and of its own container; anything else says nothing about a page."""
+    found = Check.parse(test)
+    assert (found and (found.scheme, found.port, found.path)) == expected
+
+
+def test_the_path_of_a_health_check_counts_only_on_the_port_of_the_page(tmp_path: Path) -> None:
+    """Another port may be that of the metrics."""
+    labels = ("traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=80")
+    (same,) = doors(tmp_path, service("app", *labels, check="curl -f localhost/api"))
+    (other,) = doors(tmp_path, service("app", *labels, check="curl -f localhost:9090/metrics"))
+    assert (same.check, other.check) == ("/api", "")
+
+
+ROUTED = (Door(service="web", port=3000, path="/x", check="/ok", why="the HTTP router a"),)
+
+
+@pytest.mark.parametrize(
+    ("doors_", "meta", "expected"),
+    [
+        (ROUTED, {}, ("web", 3000, "/x", "/ok", True)),
+        (ROUTED, {"HEALTH_PATH": "/"}, ("web", 3000, "/", "", True)),
+        (ROUTED, {"HEALTH_PORT": 81}, ("web", 81, "/x", "", True)),
+        (ROUTED, {"HEALTH_SERVICE": "app"}, ("app", 80, "/", "", True)),
+        (ROUTED, {"HEALTH_SERVICE": None}, ("", 80, "/", "", True)),
+        ((), {}, ("", 80, "/", "", True)),
+        ((), {"HEALTH_PORT": 81}, ("app", 81, "/", "", True)),
+        ((), {"MARKER": "it"}, ("app", 80, "/", "", True)),
+        ((Door(service="app"),), {}, ("app", 80, "/", "", False)),
+        ((Door(service="app"),), {"HEALTH_STATUS": 401}, ("app", 80, "/", "", True)),
+    ],
+)
+def test_the_meta_goes_before_the_recipes_files(
+    doors_: tuple[Door, ...], meta: dict[str, object], expected: tuple[str, int, str, str, bool]
+) -> None:
+    """And whatever it says of a page means that there must be one."""
+    made = RecipeMeta(**meta)  # type: ignore[arg-type]  # fields of several types
+    health = health_of(made, ("app", "web"), doors_)
+    found = (health.service, health.port, health.path, health.check, health.certain)
+    assert found == expected
+    assert said_of(doors_, made, ("app", "web")).startswith("page:" if expected[0] else "no page")
+
+
+def test_a_service_that_is_not_deployed_cannot_be_asked() -> None:
+    """The head dropped it, or the meta is wrong; the message names those that there are."""
+    with pytest.raises(InvalidRecipeError, match="no service 'web'") as caught:
+        health_of(RecipeMeta(HEALTH_SERVICE="web"), ("app",), ())
+    assert "one of app" in caught.value.hint
