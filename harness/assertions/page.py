@@ -261,8 +261,8 @@ def _advice(last: Response, facts: Facts) -> tuple[str, ...]:
         why = door_of(health).why or "nothing in the recipe names another"
         return (
             (
-                f"nothing answers by {health.scheme} on port {health.port} of service {health.service}"
-                f" ({why})"
+                f"nothing answers by {health.scheme} on port {health.port} of service "
+                f"{health.service} ({why})"
             ),
             (
                 f"next: correct the port label of its router, or set HEALTH_SERVICE and "
