@@ -77,9 +77,15 @@ def commits(origin: tuple[Path, dict[str, str]]) -> dict[str, str]:
     return origin[1]
 
 
+@pytest.fixture(scope="module")
+def cloned(origin: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """A clone of it that no test checks anything out in."""
+    return clone(str(origin[0]), tmp_path_factory.mktemp("cloned") / "clone", timeout=20)
+
+
 @pytest.fixture
-def cloned(origin: tuple[Path, dict[str, str]], tmp_path: Path) -> Repo:
-    """A fresh clone of it."""
+def fresh(origin: tuple[Path, dict[str, str]], tmp_path: Path) -> Repo:
+    """A clone of it for one test."""
     return clone(str(origin[0]), tmp_path / "clone", timeout=20)
 
 
@@ -138,11 +144,11 @@ def test_refs_resolve(cloned: Repo, commits: dict[str, str], ref: str, meant: st
     assert cloned.resolve(ref) == commits[meant]
 
 
-def test_commits_resolve(cloned: Repo, commits: dict[str, str]) -> None:
+def test_commits_resolve(fresh: Repo, commits: dict[str, str]) -> None:
     """A commit is found by its digits, also one that only a request has, given in full."""
-    assert cloned.resolve(commits["feature"]) == commits["feature"]
-    assert cloned.resolve(commits["feature"][:9]) == commits["feature"]
-    assert cloned.resolve(commits["request"]) == commits["request"]
+    assert fresh.resolve(commits["feature"]) == commits["feature"]
+    assert fresh.resolve(commits["feature"][:9]) == commits["feature"]
+    assert fresh.resolve(commits["request"]) == commits["request"]
 
 
 @pytest.mark.parametrize(
@@ -174,38 +180,38 @@ def test_what_can_be_no_ref_never_reaches_git(
         cloned.resolve(ref)
 
 
-def test_a_checkout_is_exactly_the_commit(cloned: Repo, commits: dict[str, str]) -> None:
+def test_a_checkout_is_exactly_the_commit(fresh: Repo, commits: dict[str, str]) -> None:
     """Nothing survives a checkout: no edit, no untracked or ignored file, no nested repository."""
-    cloned.checkout(commits["first"])
-    assert sorted(path.name for path in cloned.path.iterdir()) == [".git", "compose", "gone"]
-    (cloned.path / "compose").write_text("edited")
-    (cloned.path / ".gitignore").write_text("ignored\n")
-    (cloned.path / "ignored").write_text("x")
-    (cloned.path / "nested").mkdir()
-    git(cloned.path / "nested", "init", "--quiet")
-    cloned.checkout(commits["second"])
-    assert sorted(path.name for path in cloned.path.iterdir()) == [".git", "compose"]
-    assert (cloned.path / "compose").read_text() == "two"
-    assert (cloned.path / ".git/HEAD").read_text().strip() == commits["second"]
+    fresh.checkout(commits["first"])
+    assert sorted(path.name for path in fresh.path.iterdir()) == [".git", "compose", "gone"]
+    (fresh.path / "compose").write_text("edited")
+    (fresh.path / ".gitignore").write_text("ignored\n")
+    (fresh.path / "ignored").write_text("x")
+    (fresh.path / "nested").mkdir()
+    git(fresh.path / "nested", "init", "--quiet")
+    fresh.checkout(commits["second"])
+    assert sorted(path.name for path in fresh.path.iterdir()) == [".git", "compose"]
+    assert (fresh.path / "compose").read_text() == "two"
+    assert (fresh.path / ".git/HEAD").read_text().strip() == commits["second"]
 
 
-def test_dirty_sees_edits_and_untracked_files(cloned: Repo, commits: dict[str, str]) -> None:
+def test_dirty_sees_edits_and_untracked_files(fresh: Repo, commits: dict[str, str]) -> None:
     """A tree is dirty by an edit or by a file that git does not know."""
-    cloned.checkout(commits["second"])
-    assert not cloned.dirty()
-    (cloned.path / "new").write_text("x")
-    assert cloned.dirty()
-    (cloned.path / "new").unlink()
-    assert not cloned.dirty()
-    (cloned.path / "compose").write_text("x")
-    assert cloned.dirty()
+    fresh.checkout(commits["second"])
+    assert not fresh.dirty()
+    (fresh.path / "new").write_text("x")
+    assert fresh.dirty()
+    (fresh.path / "new").unlink()
+    assert not fresh.dirty()
+    (fresh.path / "compose").write_text("x")
+    assert fresh.dirty()
 
 
-def test_checkout_takes_commits_only(cloned: Repo) -> None:
+def test_checkout_takes_commits_only(fresh: Repo) -> None:
     """A checkout of what is no commit of the clone is a source error."""
     for bad in ("main", "--force", "", "f" * 40):
         with pytest.raises(SourceError):
-            cloned.checkout(bad)
+            fresh.checkout(bad)
 
 
 def test_the_original_is_left_alone(tmp_path: Path) -> None:
