@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,8 @@ from harness.recipes.catalogue import Catalogue, Entry
 SCHEMA = "cc-ci/matrix/1"
 RECIPES_FILE = "recipes.txt"
 # What a change of any of these can change is every recipe's result.
-EVERYTHING = ("harness/", "tests/_generic/", "bin/", "noxfile.py", "pyproject.toml")
+EVERYTHING = ("harness/", "tests/_generic/", "bin/", "locks/", "noxfile.py", "pyproject.toml")
 GIT_SECONDS = 60.0
-_RANGE = re.compile(r"([\w./][\w./-]*)\.\.\.([\w./][\w./-]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +56,14 @@ def changed(root: Path, catalogue: Catalogue, asked: str) -> tuple[str, ...]:
     Args:
         root: the project's clone.
         catalogue: the recipes at HEAD.
-        asked: `BASE...HEAD`: what HEAD has since it left BASE.
+        asked: `BASE...HEAD`, any two revisions of git: what HEAD has since it left BASE.
 
     Raises:
-        UsageError: it is no range, or git does not know its ends.
+        UsageError: it is not a range, or git does not know an end of it.
     """
-    found = _RANGE.fullmatch(asked)
-    if found is None:
-        raise UsageError(f"'{asked}' is no range", hint="--changed BASE...HEAD, two commits")
-    fork = _git(root, "merge-base", "--end-of-options", found[1], found[2]).strip()
-    listed = _git(root, "diff", "--name-only", "--no-renames", "-z", fork, found[2], "--")
+    base, head = (_commit(root, asked, end) for end in _ends(asked))
+    fork = _git(root, "merge-base", base, head).strip()
+    listed = _git(root, "diff", "--name-only", "--no-renames", "-z", fork, head, "--")
     paths = [path for path in listed.split("\0") if path]
     if any(_is_everybodys(path) for path in paths):
         return catalogue.names
@@ -75,6 +71,31 @@ def changed(root: Path, catalogue: Catalogue, asked: str) -> tuple[str, ...]:
     if RECIPES_FILE in paths:
         touched |= _other_lines(root, catalogue, fork)
     return tuple(name for name in catalogue.names if name in touched)
+
+
+def _ends(asked: str) -> tuple[str, str]:
+    """Return both revisions of `BASE...HEAD`, as they were written."""
+    base, dots, head = asked.rpartition("...")
+    if not dots or not base or not head:
+        raise UsageError(
+            f"'{asked}' is not a commit range",
+            hint="--changed BASE...HEAD, two revisions as git takes them: HEAD~1...HEAD",
+        )
+    return base, head
+
+
+def _commit(root: Path, asked: str, revision: str) -> str:
+    """Return the hash of the commit that a revision names, in any way that git understands."""
+    argv = ("git", "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options")
+    done = proc.run((*argv, f"{revision}^{{commit}}"), timeout=GIT_SECONDS, check=False)
+    if done.code:
+        raise UsageError(
+            f"'{revision}' in --changed {asked} is not a commit of this clone",
+            cause="the revision is mistyped, or the clone is shallow and does not have it",
+            hint="git rev-parse --verify REVISION; clone the whole history (fetch-depth: 0, "
+            "GIT_DEPTH: 0)",
+        )
+    return done.stdout.strip()
 
 
 def _is_everybodys(path: str) -> bool:

@@ -100,6 +100,7 @@ def test_shards_are_balanced_by_time() -> None:
         ({"pyproject.toml": ""}, ("one", "two")),
         ({"noxfile.py": ""}, ("one", "two")),
         ({"bin/nox": ""}, ("one", "two")),
+        ({"locks/run.txt": ""}, ("one", "two")),
     ],
 )
 def test_only_what_a_change_touches(
@@ -122,8 +123,22 @@ def test_what_the_base_changed_is_not_the_heads(project: Path) -> None:
     assert selection.changed(project, catalogue, f"{base}...{head}") == ("one",)
 
 
-@pytest.mark.parametrize("asked", ["HEAD", "--all...HEAD", "HEAD...", "nothing...HEAD"])
-def test_a_range_that_is_none_is_refused(project: Path, asked: str) -> None:
+@pytest.mark.parametrize(
+    "base",
+    ["HEAD~1", "HEAD^", "@~1^{commit}", "old", "refs/tags/old", "HEAD@{1}", "HEAD^{/touch two}"],
+)
+def test_a_range_has_any_revisions_that_git_takes(project: Path, base: str) -> None:
+    """Relative ones, tags, the reflog, a message."""
+    commit(project, {"tests/two/test_install.py": ""})
+    git(project, "commit", "--amend", "--quiet", "--message", "touch two")
+    git(project, "tag", "-am", "old", "old")
+    commit(project, {"tests/one/test_install.py": ""})
+    catalogue = Catalogue.load(project / "recipes.txt")
+    assert selection.changed(project, catalogue, f"{base}...HEAD") == ("one",)
+
+
+@pytest.mark.parametrize("asked", ["HEAD", "--all...HEAD", "HEAD...", "nothing...HEAD", "..."])
+def test_what_is_not_a_range_is_refused(project: Path, asked: str) -> None:
     """A shallow clone must not look like "nothing changed"."""
     with pytest.raises(UsageError):
         selection.changed(project, Catalogue.load(project / "recipes.txt"), asked)
