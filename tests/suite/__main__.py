@@ -5,21 +5,18 @@ exit code is 0 only if all of it passed.
 """
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from harness import testbed
-from harness.errors import HarnessError
+from harness.errors import EXIT_ABORTED, EXIT_FAILED, EXIT_PASSED, HarnessError
 from harness.settings import Settings
-from harness.with_parent import with_parent
 from tests.suite.checks import CHECKS, ROOT
-from tests.suite.parts import Part, table, timed
+from tests.suite.parts import Part, Result, failed, table, timed
+from tests.suite.running import run
 
 NEEDS_ENGINE = "integration"
-STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def say(text: str) -> None:
@@ -54,24 +51,6 @@ def engine() -> int:
     return 0
 
 
-def pytest(words: Sequence[str]) -> int:
-    """Run pytest with its output shown as it comes, and hand on what stops it."""
-    argv = [sys.executable, "-m", "pytest", *words]
-    with subprocess.Popen(with_parent(argv), cwd=ROOT) as process:  # noqa: S603  our own words
-
-        def hand_on(number: int, _: object) -> None:
-            process.send_signal(number)
-
-        before = {
-            number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            return process.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 def needs_engine(words: Sequence[str]) -> bool:
     """Return whether those words of pytest can select a test that needs an engine."""
     paths = [word for word in words if (ROOT / word.partition("::")[0]).exists()]
@@ -80,19 +59,23 @@ def needs_engine(words: Sequence[str]) -> bool:
 
 def main(argv: Sequence[str]) -> int:
     """Run everything, show it one after another, and return the exit code."""
-    parts = [Part(name="environment", code=0, seconds=float(argv[0]))]
+    parts = [Part(name="environment", result=Result.PASSED, seconds=float(argv[0]))]
+    words = [sys.executable, "-m", "pytest", *argv[1:]]
     with ThreadPoolExecutor() as beside:
         begun: list[Future[tuple[Part, str]]] = [beside.submit(checked, name) for name in CHECKS]
         if needs_engine(argv[1:]):
             parts.append(timed("engine", engine))
-        tests = timed("pytest", lambda: pytest(argv[1:]))
+        try:
+            tests = timed("pytest", lambda: run(words))
+        except KeyboardInterrupt:
+            return EXIT_ABORTED
         for one in begun:
             part, said = one.result()
             say(f"\n{part.name}: {part.result}\n{said.rstrip()}")
             parts.append(part)
     parts.append(tests)
     say(f"\n{table(parts)}")
-    return int(any(part.code for part in parts))
+    return EXIT_FAILED if failed(parts) else EXIT_PASSED
 
 
 if __name__ == "__main__":

@@ -1,118 +1,221 @@
-"""How the project's own tests are distributed, and what is left of a suite that is killed."""
+"""The suite's own parts: what runs beside pytest, and what runs each night."""
 
+import json
 import os
-import subprocess
+import shlex
+import signal
 import sys
-import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from harness.waiting import Deadline, wait_for
-from tests.suite import leftovers, plugin, scheduling
+from tests.suite import checks, nightly
+from tests.suite.__main__ import needs_engine
+from tests.suite.nightly import Job, jobs, perform
+from tests.suite.parts import Part, Result, failed, table, timed, write
+from tests.suite.running import run
 
-WAITING = {"engine-a": 200.0, "long": 60.0, "short": 1.0}
+ROOT = Path(__file__).resolve().parents[2]
+JUNIT = '<testsuites><testsuite tests="{tests}" skipped="{skipped}"/></testsuites>'
+
+
+def test_a_part_is_what_its_exit_code_says() -> None:
+    """Any code but 0 is a failure."""
+    assert timed("x", lambda: 0).result is Result.PASSED
+    assert timed("x", lambda: 3).result is Result.FAILED
+
+
+def test_the_table_shows_each_part_and_how_to_run_a_failed_one_again() -> None:
+    """In the order in which they ran."""
+    parts = [
+        Part(name="a", result=Result.PASSED, seconds=1.26, command="nox -s a"),
+        Part(name="longer", result=Result.FAILED, seconds=100, command="nox -s longer"),
+        Part(name="c", result=Result.SKIPPED, seconds=0, note="0 tests, 2 skipped"),
+    ]
+    assert table(parts).splitlines() == [
+        "part    result   seconds",
+        "a       passed       1.3",
+        "longer  failed     100.0",
+        "c       skipped      0.0  0 tests, 2 skipped",
+        "longer failed; next: nox -s longer",
+    ]
+    assert failed(parts)
+    assert not failed([parts[0], parts[2]])
+
+
+def test_the_record_has_every_part(tmp_path: Path) -> None:
+    """For a program that watches the nights."""
+    path = tmp_path / "new" / "record.json"
+    write(path, [Part(name="a", result=Result.PASSED, seconds=1.5, command="x")], revision="abc")
+    record = json.loads(path.read_text())
+    assert record.pop("written")
+    assert record == {
+        "schema": "cc-ci/parts/1", "revision": "abc", "result": "passed",
+        "parts": [
+            {"name": "a", "result": "passed", "seconds": 1.5, "note": "", "command": "x"},
+        ],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("nodeid", "scope"),
+    ("code", "tests", "skipped", "result"),
     [
-        ("tests/unit/test_a.py::test_b[x@y]", "tests/unit/test_a.py"),
-        ("tests/integration/test_a.py::test_b[c]", "tests/integration/test_a.py::test_b[c]"),
-        ("tests/integration/test_a.py::test_b[c]@engine-d", "engine-d"),
-        ("tests/integration/test_a.py::test_b[x@y]", "tests/integration/test_a.py::test_b[x@y]"),
+        (0, 5, 2, Result.PASSED),
+        (0, 2, 2, Result.SKIPPED),
+        (1, 5, 2, Result.FAILED),
+        (5, 0, 0, Result.FAILED),
     ],
 )
-def test_what_stays_together(nodeid: str, scope: str) -> None:
-    """Groups, and modules of unit tests."""
-    assert scheduling.scope_of(nodeid) == scope
-
-
-@pytest.mark.parametrize(
-    ("busy", "engines", "chosen"),
-    [
-        (0.0, 0, "engine-a"),
-        (0.0, scheduling.ENGINES_AT_ONCE, "long"),
-        (90.0, scheduling.ENGINES_AT_ONCE, "short"),
-        (500.0, 0, "short"),
-    ],
-)
-def test_the_longest_begins_first_and_waits_behind_nothing(
-    busy: float, engines: int, chosen: str
+def test_a_part_whose_tests_were_all_skipped_has_not_passed(
+    code: int, tests: int, skipped: int, result: Result
 ) -> None:
-    """A worker with much to do gets the shortest; engines of their own are limited."""
-    assert scheduling.choose(WAITING, busy=busy, engines=engines) == chosen
+    """No runner of a CI, nothing shown."""
+
+    def call(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+        assert environ == {"X": "1"}
+        (junit,) = (word.partition("=")[2] for word in argv if word.startswith("--junitxml="))
+        Path(junit).write_text(JUNIT.format(tests=tests, skipped=skipped))
+        return code
+
+    job = Job(name="a", about="b", pytest=("tests/unit/test_x.py",), environ={"X": "1"})
+    part = perform(job, call=call)
+    assert part.result is result
+    assert part.note == f"{tests - skipped} tests, {skipped} skipped"
+    assert part.command == "X=1 .nox/dev/bin/python -m pytest tests/unit/test_x.py"
 
 
-def test_a_recorded_duration_counts_without_the_group() -> None:
-    """Without a record a unit test counts as short, and any other as long."""
-    test = "tests/integration/test_a.py::test_b"
-    assert scheduling.seconds_of(f"{test}@engine-d", {test: 5.0}) == 5.0
-    assert scheduling.seconds_of(test, {}) == scheduling.OTHER_SECONDS
-    assert scheduling.seconds_of("tests/unit/a.py::test_b", {}) == scheduling.UNIT_SECONDS
+def test_a_nights_counts_are_the_promised_ones() -> None:
+    """And they can be scaled down, to try the night out; never to nothing."""
+    commands = "\n".join(job.command for job in jobs())
+    for words in ("--kills 60", "--perturb 60", "--reproduce 50", "CC_CI_LOCK_ROUNDS=200"):
+        assert words in commands
+    little = "\n".join(job.command for job in jobs(0.001))
+    for words in ("--kills 1", "--perturb 1", "--reproduce 1", "CC_CI_LOCK_ROUNDS=1 "):
+        assert words in little
 
 
-@pytest.mark.parametrize(
-    ("arguments", "workers"),
-    [
-        (["tests/unit", "tests/integration"], plugin.WORKERS),
-        (["tests/integration"], plugin.WORKERS),
-        (["tests/unit"], 2),
-        (["tests/integration/test_a.py::test_b", "tests/unit/test_c.py"], 0),
-    ],
-)
-def test_how_many_workers_start(arguments: list[str], workers: int) -> None:
-    """None for single files, where starting them takes longer than it saves."""
-    assert plugin.workers(arguments, 2) == workers
+def test_what_a_night_calls_is_there() -> None:
+    """Sessions in the noxfile, files in the tests, variables in the tests that read them."""
+    noxfile = (ROOT / "noxfile.py").read_text()
+    for job in jobs():
+        if job.nox:
+            assert f"\ndef {job.nox[1]}(" in noxfile
+        for path in job.pytest:
+            text = (ROOT / path).read_text()
+            assert all(f'"{variable}"' in text for variable in job.environ)
 
 
-SUITE = """\
-import subprocess, sys
-from tests.suite.leftovers import Suite
-suite = Suite(watched=sys.argv[1] == "watched")
-(suite.directory / "file").touch()
-child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-print(child.pid, suite.directory, flush=True)
-input()
-"""
+def test_a_failing_part_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of them run, the record grows with each, and the exit code is that of all."""
+    codes = iter((0, 1, 0))
+    monkeypatch.setattr(nightly, "RECORDS", tmp_path)
+    monkeypatch.setattr(nightly, "perform", lambda job: timed(job.name, lambda: next(codes)))
+    assert nightly.main(["locks", "runners", "bench"]) == 1
+    (record,) = tmp_path.iterdir()
+    ended = json.loads(record.read_text())
+    assert ended["result"] == "failed"
+    assert [part["result"] for part in ended["parts"]] == ["passed", "failed", "passed"]
+    assert "=== 3 of 3: bench" in capsys.readouterr().out
 
 
-def killed_suite(tmp_path: Path, watched: str) -> tuple[int, Path]:
-    """Kill a process that holds a suite; return what it had started, and its directory."""
-    environ = {key: value for key, value in os.environ.items() if key != leftovers.MARK}
-    with subprocess.Popen(  # noqa: S603  a script of this file
-        [sys.executable, "-c", SUITE, watched], cwd=leftovers.ROOT, text=True,
-        env={**environ, "TMPDIR": str(tmp_path)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as holder:  # fmt: skip
-        assert holder.stdout is not None
-        child, directory = holder.stdout.readline().split()
-        holder.kill()
-    return int(child), Path(directory)
-
-
-def test_a_watcher_removes_what_a_killed_suite_left(tmp_path: Path) -> None:
-    """Its processes and its directory, without another suite."""
-    child, directory = killed_suite(tmp_path, "watched")
-    wait_for(
-        lambda: Path(f"/proc/{child}").exists() or directory.exists(), what="the watcher",
-        deadline=Deadline.after(30), ready=lambda left: not left,
-    )  # fmt: skip
-
-
-def test_the_next_suite_removes_what_a_killed_one_left(
+def test_a_night_that_is_stopped_keeps_its_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And spares what a living one has."""
-    child, directory = killed_suite(tmp_path, "alone")
-    assert directory.exists()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in (leftovers.MARK, "TMPDIR"):
-        monkeypatch.setenv(name, os.environ[name])  # to be restored
-    with leftovers.suite() as living:
-        assert not directory.exists()
-        wait_for(
-            Path(f"/proc/{child}").exists, what="its end", deadline=Deadline.after(30),
-            ready=lambda there: not there,
-        )  # fmt: skip
-        leftovers.sweep()
-        assert living.directory.exists()
+    """With what had ended until then; nothing more is begun."""
+
+    def performed(job: Job) -> Part:
+        if job.name == "runners":
+            raise KeyboardInterrupt
+        assert job.name == "locks"
+        return timed(job.name, lambda: 0)
+
+    monkeypatch.setattr(nightly, "RECORDS", tmp_path)
+    monkeypatch.setattr(nightly, "perform", performed)
+    assert nightly.main(["locks", "runners", "bench"]) == 130
+    (record,) = tmp_path.iterdir()
+    assert [part["name"] for part in json.loads(record.read_text())["parts"]] == ["locks"]
+
+
+def test_parts_are_chosen_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped one is a usage error: a night of no parts would be green."""
+    assert nightly.main(["--list", "locks", "crash", "--without", "crash"]) == 0
+    said = capsys.readouterr().out
+    assert "locks" in said
+    assert "crash" not in said
+    assert nightly.main(["lock"]) == 2
+    assert "locks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        ((), True),
+        (("-k", "green"), True),
+        (("tests/unit",), False),
+        (("tests/unit/test_suite.py::test_x", "-x"), False),
+        (("tests/unit", "tests/integration/test_green.py"), True),
+        (("tests",), True),
+    ],
+)
+def test_the_engine_is_made_ready_only_for_tests_that_use_it(
+    words: tuple[str, ...], *, needed: bool
+) -> None:
+    """A check of unit tests starts no daemon."""
+    assert needs_engine(words) is needed
+
+
+def test_every_folder_of_recipes_files_has_a_link_that_is_a_package(tmp_path: Path) -> None:
+    """So that one mypy sees them all; links of folders that are gone are removed."""
+    links = tmp_path / "overlays"
+    links.mkdir()
+    (links / "gone").symlink_to(tmp_path / "nothing")
+    laid_out = dict(checks.lay_out(links))
+    assert {link.name for link in laid_out} == {path.name for path in links.iterdir()}
+    assert all(link.name.isidentifier() for link in laid_out)
+    seen = {path.resolve() for link in laid_out for path in link.glob("*.py")}
+    own = [ROOT / name for name in checks.MYPY["files"]]
+    assert seen == {
+        path
+        for path in (ROOT / "tests").rglob("*.py")
+        if not any(path.is_relative_to(package) for package in own)
+    }
+    assert dict(checks.lay_out(links)) == laid_out
+
+
+@pytest.fixture(name="handlers")
+def handlers_fixture() -> Iterator[None]:
+    """Check that no handler of a signal is left behind."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_program_gets_the_signal_that_stops_the_suite_and_may_end_in_peace(
+    tmp_path: Path,
+) -> None:
+    """A run of the harness removes its stack then."""
+    done = tmp_path / "done"
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "def stop(*_):\n"
+        f"    pathlib.Path({str(done)!r}).touch()\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "os.kill(int(sys.argv[1]), signal.SIGTERM)\n"
+        "signal.pause()\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", code, str(os.getpid())])
+    assert done.exists()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_program_runs_in_the_project_with_what_is_added_to_its_environment() -> None:
+    """And its exit code is returned."""
+    code = f"import os, sys; sys.exit(7 if os.getcwd() == {str(ROOT)!r} else 1)"
+    assert run([sys.executable, "-c", code]) == 7
+    assert run(shlex.split("sh -c 'exit $ADDED'"), {"ADDED": "5"}) == 5
