@@ -6,24 +6,26 @@ that is asked next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.backups import witness
 from harness.backups.driver import HookRun, Job
 from harness.backups.labels import BackupSpec, VolumePart, short_name
-from harness.backups.placing import places, require_in_place
+from harness.backups.placing import located, places, require_in_place
 from harness.backups.restic import Repository
-from harness.backups.witness import Witnesses
 from harness.context import Context
 from harness.docker.exec import ExecTarget
 from harness.docker.readiness import Before
 from harness.docker.snapshot import StackSnapshot
 from harness.errors import BackupError
 from harness.ledger import Op
-from harness.model import Adaptation
+from harness.model import Adaptation, Stage
+from harness.volumes.census import Census, losses
+from harness.volumes.mounts import Upgrade
+from harness.volumes.watch import Visit, VolumeWatch, witness_problems
 
 SHOWN = 2000  # characters of what a hook printed that are kept
 
@@ -31,9 +33,6 @@ SHOWN = 2000  # characters of what a hook printed that are kept
 @dataclass(kw_only=True)
 class BackupOperations:
     """The backup, the restore and the witnesses of one run.
-
-    `vaults` are the repositories as seen from the containers that have the app's volumes, by their
-    node's id, once there are any. Volumes that lie on several nodes have one on each.
 
     Args:
         context: what all ops of the run share.
@@ -44,14 +43,23 @@ class BackupOperations:
     context: Context
     target: Callable[[str], ExecTarget]
     adaptations: dict[Adaptation, None] = field(default_factory=dict)
-    vaults: dict[str, Repository] = field(default_factory=dict)
     _snapshots: Mapping[str, str] = field(default_factory=dict)  # by node
     _parts: tuple[VolumePart, ...] = ()
     _places: Mapping[str, str] = field(default_factory=dict)  # volume to node
     _witnesses: Mapping[str, str] = field(default_factory=dict)
+    _census: Census = field(default_factory=Census)  # of before the last upgrade or backup
+
+    @property
+    def _watch(self) -> VolumeWatch:
+        return VolumeWatch(
+            nodes=self.context.nodes,
+            vault=self.context.tools.vault,
+            stack=self.context.target.stack,
+            factor=self.context.factor,
+        )
 
     def before_upgrade(self, look: StackSnapshot) -> dict[str, Any]:
-        """Put a witness into each volume that the base backs up whole, and return the facts.
+        """Count all volumes, put witnesses into those that the base backs up whole; return facts.
 
         Labels of the base that make no sense are not the head's fault: then there is no witness.
         """
@@ -59,15 +67,69 @@ class BackupOperations:
         with suppress(BackupError):
             spec = self._spec(look)
         stack, exempt = self.context.target.stack, self.context.meta.NO_WITNESS
+        self._witnesses = self._sow(spec, look)
         return {
-            "witnesses": self._sow(spec, look),
+            "witnesses": self._witnesses,
             "places": dict(self._places),
             "backed_up_before": {
                 volume: paths
                 for volume, paths in spec.by_volume().items()
                 if short_name(volume, stack) not in exempt
             },
-            "mounts_before": {s.name: dict(s.volumes) for s in look.services},
+        }
+
+    def after_upgrade(
+        self, before: StackSnapshot, after: StackSnapshot, declared: Mapping[str, Collection[str]]
+    ) -> dict[str, Any]:
+        """Look at all volumes again, and return as facts what became of them.
+
+        Args:
+            before: the base's services.
+            after: the head's, without those that it dropped.
+            declared: by service, the places that the head's images declare as volumes.
+        """
+        spec = BackupSpec(parts=(), excluded=(), hooks=())
+        with suppress(BackupError):
+            spec = self._spec(before)
+        visit = self._watch.visit(
+            after, places=self._all_places(before), read=self._witnesses, since=self._census
+        )
+        upgrade = Upgrade(
+            stack=self.context.target.stack,
+            before=before.services,
+            after=after.services,
+            held=self._census,
+            holds=visit.census,
+            backed_up=spec.by_volume(),
+            exempt=self.context.meta.NO_WITNESS,
+            declared=declared,
+        )
+        changes = upgrade.changes()
+        for change in changes:
+            if not change.fails:
+                self.context.warn(change.warning())
+        return {
+            "mounts_lost": [change.failure() for change in changes if change.fails],
+            **self._compared(Stage.UPGRADE, visit),
+        }
+
+    def _all_places(self, look: StackSnapshot) -> Mapping[str, str]:
+        return {**located(look), **self._places}
+
+    def _compared(
+        self, stage: Stage, visit: Visit, *, later: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return as facts what was lost since the last census, and warn of what may have been."""
+        stack = self.context.target.stack
+        found = losses(self._census, visit.census, stack=stack, most=self.context.meta.MAX_LOSS)
+        for loss in found:
+            if not loss.fails:
+                self.context.warn(loss.warning(stack, stage))
+        return {
+            "files_lost": [loss.sentence(stack) for loss in found if loss.fails],
+            "witness_problems": witness_problems(
+                visit, self._census, self._witnesses, stack=stack, later=later
+            ),
         }
 
     def backup(self) -> dict[str, Any]:
@@ -84,14 +146,18 @@ class BackupOperations:
                 cause="no service has the label backupbot.backup=true, or all volumes are left out",
                 hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
             )
-        self._open(spec, look)
+        self._locate(spec, look)
         self._witnesses = self._sow(spec, look)
         self.context.ledger.begin(Op.BACKUP)
         made = self.context.backups.back_up(self._job(spec))
         self._snapshots = made.snapshots
         self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
-        self._settle_again(look)
+        after = self._settle_again(look)
+        visit = self._watch.visit(
+            after, places=self._places, read=self._witnesses, since=self._census
+        )
         return {
+            **self._compared(Stage.BACKUP, visit),
             "snapshot": self._snapshot,
             "snapshots": dict(self._snapshots),
             "files": made.files,
@@ -111,13 +177,18 @@ class BackupOperations:
         """
         look = self.context.look()
         spec = self._spec(look)
-        self._open(spec, look)
-        changed = self._write(tuple(self._witnesses))
+        self._locate(spec, look)
+        visit = self._watch.visit(look, places=self._places, write=self._witnesses)
+        changed = visit.written
         self.context.ledger.begin(Op.RESTORE, snapshot=self._snapshot)
         hooks = self.context.backups.restore(self._job(spec), self._snapshots)
         self.context.ledger.end(Op.RESTORE, snapshot=self._snapshot)
-        self._settle_again(look)
+        after = self._settle_again(look)
+        visit = self._watch.visit(
+            after, places=self._places, read=self._witnesses, since=self._census
+        )
         return {
+            **self._compared(Stage.RESTORE, visit, later=changed),
             "snapshot": self._snapshot,
             "witnesses": self._witnesses,
             "changed_witnesses": changed,
@@ -131,7 +202,7 @@ class BackupOperations:
             stack=self.context.target.stack,
             spec=spec,
             parts=self._by_node(spec),
-            vaults=self.vaults,
+            vault=self._vault,
             own_files=len(self._witnesses),
             target=self.target,
             adapted=self.adaptations.setdefault,
@@ -155,8 +226,8 @@ class BackupOperations:
         """The id of the snapshot; the first one's where there are several."""
         return next(iter(self._snapshots.values()), "")
 
-    def _open(self, spec: BackupSpec, look: StackSnapshot) -> None:
-        """Start what has the volumes mounted, on each node that some of them lie on.
+    def _locate(self, spec: BackupSpec, look: StackSnapshot) -> None:
+        """Find out on which node each volume lies that is backed up.
 
         Raises:
             TestBedError: a volume lies on several nodes, or its service was moved to another one.
@@ -164,10 +235,12 @@ class BackupOperations:
         now = places(look, spec.parts, name=self.context.nodes.name)
         require_in_place(self._places, now, name=self.context.nodes.name)
         self._parts, self._places = spec.parts, {**self._places, **now}
-        for node, parts in self._by_node(spec).items():
-            volumes = tuple(sorted({part.volume for part in parts}))
-            other = "" if node == self.context.nodes.own else node
-            self.vaults[node] = self.context.tools.vault(volumes, node=other)
+
+    def _vault(self, node: str) -> AbstractContextManager[Repository]:
+        """Give the repository of a node, beside the volumes there that are backed up."""
+        here = {part.volume for part in self._parts if self._places[part.volume] == node}
+        other = "" if node == self.context.nodes.own else node
+        return self.context.tools.vault(tuple(sorted(here)), node=other)
 
     def _by_node(self, spec: BackupSpec) -> Mapping[str, tuple[VolumePart, ...]]:
         """Return what is backed up of each node, in order."""
@@ -178,25 +251,18 @@ class BackupOperations:
         return found
 
     def _sow(self, spec: BackupSpec, look: StackSnapshot) -> Mapping[str, str]:
-        """Put a fresh witness into each volume that gets one, and return the texts by volume."""
+        """Count all volumes; put a fresh witness into each that gets one, and return the texts."""
         left_out = self.context.meta.NO_WITNESS
         volumes = witness.volumes_for(spec, self.context.target.stack, left_out)
-        if not volumes:
-            return {}
-        self._open(spec, look)
-        return self._write(volumes)
+        if volumes:
+            self._locate(spec, look)
+        visit = self._watch.visit(look, places=self._places, write=volumes)
+        self._census = visit.census
+        return visit.written
 
-    def _write(self, volumes: tuple[str, ...]) -> Mapping[str, str]:
-        stack = self.context.target.stack
-        texts: dict[str, str] = {}
-        for node in dict.fromkeys(self._places[volume] for volume in volumes):
-            there = [volume for volume in volumes if self._places[volume] == node]
-            texts |= Witnesses(vault=self.vaults[node].target, stack=stack).write(there)
-        return texts
-
-    def _settle_again(self, before: StackSnapshot) -> None:
+    def _settle_again(self, before: StackSnapshot) -> StackSnapshot:
         self.context.step("waiting until settled")
-        self.context.settle(Before.of(before))
+        return self.context.settle(Before.of(before))
 
 
 def _told(hooks: tuple[HookRun, ...]) -> list[dict[str, str]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,13 +32,29 @@ SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how
 class Tools(Protocol):
     """The harness's own containers beside the app."""
 
+    @property
+    def readers(self) -> Mapping[str, str]:
+        """The ids of the containers on other nodes that have a repository, by the node's id."""
+
     def start_reader(self) -> str:
-        """Start the container that asks apps for pages, make the repository, return its id."""
+        """Start the container that asks apps for pages, create the repository, return its id."""
 
-    def vault(self, volumes: tuple[str, ...], *, node: str) -> Repository:
-        """Return the repository as seen from a container on a node with those volumes mounted.
+    def join(self) -> None:
+        """Put the reader on the network that apps are on."""
 
-        The node is the other one that they lie on, by its id; empty for the manager's.
+    def leave(self) -> None:
+        """Take the reader off that network, before the app's containers may be replaced."""
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Keep the reader on that network for the length of a block."""
+
+    def vault(
+        self, volumes: tuple[str, ...], *, node: str = ""
+    ) -> AbstractContextManager[Repository]:
+        """Give the repository as seen from a container on a node with those volumes mounted.
+
+        The container is removed at the end of the block. The node is the other one that the volumes
+        lie on, by its id; empty for the manager's.
         """
 
 

@@ -213,7 +213,7 @@ class Execution:
             node_id=self._nodes.own,
             others=self._nodes.others,
             reader=self.operations.reader,
-            vaults=self.operations.vaults,
+            readers=self.operations.context.tools.readers,
             patience=CONTAINER_SECONDS,
             timeout_factor=self.factor,
         )

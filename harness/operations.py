@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from harness.assertions.app import App
@@ -22,7 +22,7 @@ from harness.assertions.protocol import Facts
 from harness.backup_operations import BackupOperations
 from harness.context import Context
 from harness.docker.readiness import Before, unsettled
-from harness.docker.snapshot import StackSnapshot
+from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.errors import (
     ConvergenceError,
     HarnessError,
@@ -70,12 +70,6 @@ class Operations:
             adaptations=self.adaptations,
         )
 
-    @property
-    def vaults(self) -> Mapping[str, str]:
-        """The ids of the containers that have the app's volumes mounted, by their node's id."""
-        found = self._backups.vaults
-        return {node: str(vault.target.resolve()) for node, vault in found.items()}
-
     def perform(self, stage: Stage) -> Mapping[str, Any]:
         """Run the stage's seed hook and its op, wait until the app has settled, return the facts.
 
@@ -91,11 +85,10 @@ class Operations:
         }
         self._stage, self.so_far = stage, {}
         if stage is not Stage.INSTALL:
+            self.context.tools.leave()
             self._require_settled(stage)
             self.context.fence()
-            if self.context.seeds.has(stage):
-                self.context.step(f"{stage}: seed hook")
-            self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
+            self._seed(stage)
         if stage is not Stage.CUSTOM:
             self.context.step(f"{stage}: op")
             self.context.fence()
@@ -104,6 +97,13 @@ class Operations:
         if stage in self._pages:
             self._seen[stage] = {**self._seen[stage], "page": page_facts(self._pages[stage])}
         return self._seen[stage]
+
+    def _seed(self, stage: Stage) -> None:
+        """Run the stage's seed hooks, which may ask the app."""
+        if self.context.seeds.has(stage):
+            self.context.step(f"{stage}: seed hook")
+            with self.context.tools.asking():
+                self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
 
     def broken_since(self) -> str:
         """Return what broke by itself since the last hand-over, once; empty if nothing did."""
@@ -135,7 +135,8 @@ class Operations:
         look = self.context.settle(Before.of(given.look))
         self._refuse_broken(given, look)
         if look.containers.keys() != given.look.containers.keys():
-            self._await_answer(stage)
+            with self.context.tools.asking():
+                self._await_answer(stage)
 
     def _hand_over(self, stage: Stage) -> None:
         """Wait until the app answers, and remember what the assertions are given.
@@ -145,13 +146,16 @@ class Operations:
             InternalError: it is not settled after all; an assertion could meet anything.
         """
         settled = self.context.look()
+        self.context.tools.join()
         self._await_answer(stage)
         look = self.context.look()
         given = HandOver(stage=stage, look=settled, ops=self.context.ledger.counts())
         self._refuse_broken(given, look)
         if unsettled(look, Before()):  # something was replaced while it was asked for an answer
+            self.context.tools.leave()
             look = self.context.settle(Before.of(look))
             self._refuse_broken(given, look)
+            self.context.tools.join()
         if reasons := unsettled(look, Before()):
             raise InternalError(
                 f"the {stage} would be handed over before it has settled: {'; '.join(reasons)}",
@@ -229,7 +233,23 @@ class Operations:
             raise
         after = self.context.look()
         self._backups.require_in_place(after)
-        return {**facts, **kept, **self._compared(before, after)}
+        compared = self._compared(before, after)
+        # A service that the head dropped runs on with its volumes, and counts no more.
+        assert self._deployed is not None  # noqa: S101  the upgrade has been deployed
+        services = tuple(s for s in after.services if s.name in self._deployed.services)
+        kept |= self._backups.after_upgrade(
+            before, replace(after, services=services), self._declared_volumes(services)
+        )
+        return {**facts, **kept, **compared}
+
+    def _declared_volumes(self, services: tuple[ServiceState, ...]) -> dict[str, tuple[str, ...]]:
+        """Return by service the places that its image declares as volumes."""
+        found = {}
+        for service in services:
+            with suppress(ImageNotFound):  # it is on another node only
+                config = self.context.client.images.get(service.image).attrs["Config"]
+                found[service.name] = tuple(config.get("Volumes") or ())
+        return found
 
     def _last_look(self, before: StackSnapshot) -> StackSnapshot:
         """Return the stack as an op that went wrong left it; the one before, if that is unknown."""
@@ -317,7 +337,7 @@ class Operations:
             nodes=self.context.nodes,
             facts=self.facts(stage),
             reader=self.reader,
-            vaults=self.vaults,
+            readers=self.context.tools.readers,
             factor=self.context.factor,
             note=self.context.ledger.note,
         )

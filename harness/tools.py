@@ -1,11 +1,12 @@
-"""The harness's own containers beside an app: one reads, one has the app's volumes.
+"""The harness's own containers beside an app: readers have the repository, vaults the volumes.
 
-The *reader* is on the network that apps are on, and asks them for pages; the backup repository is
-made in it while the app comes up, so that no stage waits for that. The *vault* is started for the
-backup, once the app's volumes exist: mounting a volume that does not exist yet would make it.
+The *reader* asks the app for pages and reads the backup repository. It joins the network that apps
+are on to ask, and leaves it before anything may replace the app's containers. A *vault* has the
+app's volumes mounted for the length of a block and is removed at its end: a volume that stays
+mounted keeps data alive that the app's own restart would lose (docs/decisions/0031-observer.md).
 
-Volumes are local to a node. Where some lie on other nodes, each of these has a vault and a
-repository of its own.
+Volumes are local to a node. Where some lie on other nodes, each of these has a repository of its
+own, and a reader that is on no network.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import io
 import re
 import secrets
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
-from docker.errors import APIError
-from docker.models.containers import Container
+from docker.errors import APIError, NotFound
 from docker.types import Mount
 
 from harness.backups.restic import (
@@ -53,7 +54,7 @@ ATTACH_SECONDS = 30.0
 
 @dataclass(kw_only=True)
 class ToolContainers:
-    """Starts the two containers of one run; both carry the run's labels and are swept with it.
+    """Starts the containers of one run; all carry the run's labels and are swept with it.
 
     Args:
         client: a client of the engine that runs the app's containers.
@@ -61,8 +62,9 @@ class ToolContainers:
         stack: the stack's name, from which the containers' and the volume's names are made.
         labels: the run's labels.
         network: the network that apps are on.
-        note: is told of every start that had to be tried again.
+        note: is told of every attempt that had to be repeated.
         nodes: where there are other nodes: their engines.
+        readers: the ids of the readers on other nodes, by the node's id; it grows.
     """
 
     client: docker.DockerClient
@@ -72,48 +74,72 @@ class ToolContainers:
     network: str = "proxy"
     note: Callable[[str], None] = field(default=lambda _: None)
     nodes: Nodes | None = None
-    _vaults: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    readers: dict[str, str] = field(default_factory=dict)
     _reader: str = ""
-    _others: set[str] = field(default_factory=set)  # the other nodes that have a repository
+    _joined: bool = False
+    _vaults: int = 0  # started so far, for their names
     _password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     def start_reader(self) -> str:
-        """Start the reader, make the repository in it, and return the container's id."""
-        self.client.volumes.create(self._volume, labels=dict(self.labels))
-        mounts = [self._repository_mount()]
-        self._reader = self._start("reader", mounts, network=self.network, client=self.client)
-        self._repository(self._reader, self.client).init()
+        """Start the reader, create the repository in it, and return the container's id."""
+        self._reader = self._start_reader("reader", self.client)
+        # Docker puts a container on the network `none` on no other network beside it.
+        self.client.networks.get("none").disconnect(self._reader)
         return self._reader
 
-    def vault(self, volumes: tuple[str, ...], *, node: str = "") -> Repository:
-        """Return the repository as seen from a container that has those volumes mounted.
+    def join(self) -> None:
+        """Put the reader on the network that apps are on, unless it is there already.
 
-        One that was started before and has them all is used again.
+        Raises:
+            EngineError: the network cannot be joined.
+        """
+        if not self._joined:
+            self._patiently("joining the network", self._connect)
+            self._joined = True
+
+    def leave(self) -> None:
+        """Take the reader off the network, so that nothing of ours is there under a name."""
+        if self._joined:
+            self._joined = False
+            try:
+                self.client.networks.get(self.network).disconnect(self._reader, force=True)
+            except NotFound:
+                self.note(f"the network {self.network} is gone already")
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Keep the reader on the network for the length of the block."""
+        self.join()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    @contextmanager
+    def vault(self, volumes: tuple[str, ...], *, node: str = "") -> Iterator[Repository]:
+        """Give the repository as seen from a container that has those volumes mounted.
 
         Args:
             volumes: their full names.
             node: the id of the other node that they lie on; empty means the manager's.
         """
         client = self.nodes.client_of(node) if self.nodes and node else self.client
-        for identity, (place, mounted) in self._vaults.items():
-            if place == node and mounted >= set(volumes):
-                return self._repository(identity, client)
-        role = f"vault-{len(self._vaults) + 1}"
+        if node and node not in self.readers:
+            self.readers[node] = self._start_reader("reader", client)
         # A volume that no task has needed yet is made here, and must be found by the clean-up too.
         mounts = [
             Mount(f"{VOLUMES}/{name}", name, type="volume", no_copy=True, labels=dict(self.labels))
             for name in volumes
         ]
-        mounts = [self._repository_mount(), *mounts]
-        if node and node not in self._others:
-            client.volumes.create(self._volume, labels=dict(self.labels))
-        identity = self._start(role, mounts, network="none", client=client)
-        repository = self._repository(identity, client)
-        if node and node not in self._others:
-            repository.init()
-            self._others.add(node)
-        self._vaults[identity] = (node, frozenset(volumes))
-        return repository
+        self._vaults += 1
+        container = self._start(
+            f"vault-{self._vaults}", [self._repository_mount(), *mounts], client=client
+        )
+        try:
+            yield self._repository(container, client)
+        finally:
+            with suppress(NotFound):
+                client.containers.get(container).remove(force=True)
 
     def unpack(self, snapshot: str, archive: Path) -> None:
         """Put the volumes of a bot's snapshot where assertions look for that snapshot.
@@ -150,56 +176,62 @@ class ToolContainers:
         target = ExecTarget(client=client, name="the tool container", resolve=lambda: identity)
         return Repository(target=target)
 
-    def _start(
-        self, role: str, mounts: list[Mount], *, network: str, client: docker.DockerClient
-    ) -> str:
-        """Start a container, and return its id.
+    def _start_reader(self, role: str, client: docker.DockerClient) -> str:
+        """Start a container that has the repository's volume alone, and create the repository."""
+        client.volumes.create(self._volume, labels=dict(self.labels))
+        identity = self._start(role, [self._repository_mount()], client=client)
+        self._repository(identity, client).init()
+        return identity
 
-        When the last container leaves an overlay network, its node forgets the network, and a
-        container that joins in that moment is told that there is none. Nothing has been started
-        then, so it is safe to try again.
-        """
-
-        def once(_attempt: int) -> str:
-            container = self._create(role, mounts, network, client)
-            try:
-                container.put_archive("/", _password_archive(self._password))
-                container.start()
-            except APIError as error:
-                container.remove(force=True)
-                if NETWORK_FORGOTTEN.search(str(error.explanation)):
-                    raise _NetworkForgottenError(str(error.explanation)) from error
-                raise
-            return str(container.id)
-
-        try:
-            return retry(
-                once,
-                on=_NetworkForgottenError,
-                attempts=ATTEMPTS,
-                deadline=Deadline.after(ATTACH_SECONDS),
-                note=lambda attempt, error: self.note(f"starting the {role}, {attempt}: {error}"),
-            )
-        except _NetworkForgottenError as error:
-            raise EngineError(
-                f"no container can join the network {network}: {error}",
-                hint="docker network inspect it; the engine's log says more",
-            ) from error
-
-    def _create(
-        self, role: str, mounts: list[Mount], network: str, client: docker.DockerClient
-    ) -> Container:
-        return client.containers.create(
+    def _start(self, role: str, mounts: list[Mount], *, client: docker.DockerClient) -> str:
+        """Start a container on no network, and return its id."""
+        container = client.containers.create(
             self.image,
             list(IDLE),
             name=f"{self.stack}_ccci-{role}",
             labels={**self.labels, "ccci.role": role},
             environment=ENVIRONMENT,
             mounts=mounts,
-            network=network,
+            network="none",
             init=True,
             use_config_proxy=False,
         )
+        try:
+            container.put_archive("/", _password_archive(self._password))
+            container.start()
+        except APIError:
+            container.remove(force=True)
+            raise
+        return str(container.id)
+
+    def _connect(self, _attempt: int) -> None:
+        """Join the network once.
+
+        When the last container leaves an overlay network, its node forgets the network, and a
+        container that joins in that moment is told that there is none.
+        """
+        try:
+            self.client.networks.get(self.network).connect(self._reader)
+        except APIError as error:
+            if NETWORK_FORGOTTEN.search(str(error.explanation)):
+                raise _NetworkForgottenError(str(error.explanation)) from error
+            raise
+
+    def _patiently(self, what: str, once: Callable[[int], None]) -> None:
+        """Try until the node knows the network again: nothing has happened until then."""
+        try:
+            retry(
+                once,
+                on=_NetworkForgottenError,
+                attempts=ATTEMPTS,
+                deadline=Deadline.after(ATTACH_SECONDS),
+                note=lambda attempt, error: self.note(f"{what}, {attempt}: {error}"),
+            )
+        except _NetworkForgottenError as error:
+            raise EngineError(
+                f"no container can join the network {self.network}: {error}",
+                hint="docker network inspect it; the engine's log says more",
+            ) from error
 
 
 class _NetworkForgottenError(Exception):

@@ -29,7 +29,8 @@ class App:
         nodes: the engines of the Swarm's nodes.
         facts: what the run knows about itself.
         reader: the tool container's id.
-        vaults: the ids of the tool containers with the app's volumes, by their node's id.
+        readers: the ids of the tool containers on other nodes, which have a backup repository of
+            their node's volumes, by the node's id.
         patience: seconds to wait for a container that is being replaced.
         note: is told of every exec and every request that had to be tried again.
         factor: multiplies every time-out.
@@ -40,7 +41,7 @@ class App:
     reader: str
     patience: float = 60.0
     factor: float = 1.0
-    vaults: Mapping[str, str] = field(default_factory=dict)
+    readers: Mapping[str, str] = field(default_factory=dict)
     note: Callable[[str], None] = field(default=lambda _: None)
 
     @property
@@ -214,23 +215,16 @@ class App:
     def _reader_id(self) -> str:
         return self.reader
 
-    def vault_on(self, node: str) -> ExecTarget:
-        """Return where commands beside the app's volumes of a node are run.
-
-        Args:
-            node: the node's id; empty means the manager's.
-        """
-        place = node or self.nodes.own
-        return ExecTarget(
-            client=self.nodes.client_of(place),
-            name="the tool container",
-            resolve=lambda: self.vaults[place],
-        )
-
     def repository_on(self, node: str) -> Repository:
         """Return the backup repository of a node: the reader has that of the manager's."""
-        own = node == self.nodes.own
-        return Repository(target=self._tool if own else self.vault_on(node))
+        if node == self.nodes.own:
+            return Repository(target=self._tool)
+        target = ExecTarget(
+            client=self.nodes.client_of(node),
+            name="the tool container",
+            resolve=lambda: self.readers[node],
+        )
+        return Repository(target=target)
 
     @cached_property
     def backup(self) -> BackupView:

@@ -53,7 +53,7 @@ class StagePlugin:
             nodes=nodes,
             facts=order.facts,
             reader=order.reader,
-            vaults=order.vaults,
+            readers=order.readers,
             patience=order.patience,
             factor=order.timeout_factor,
             note=self._ledger.note,
@@ -88,7 +88,7 @@ class StagePlugin:
     @pytest.fixture(scope="session", name="witnesses")
     def witnesses_fixture(self) -> WitnessView:
         """The harness's own witness files in the app's volumes."""
-        return WitnessView(vaults=self._app.vault_on, facts=self._order.facts)
+        return WitnessView(facts=self._order.facts)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Remember how many tests there are."""

@@ -86,7 +86,7 @@ class Order:
     engine: Mapping[str, str]  # the environment variables that lead to the engine
     node_id: str
     reader: str  # the tool container that asks apps for pages and reads the backup repository
-    vaults: Mapping[str, str]  # the tool containers with the app's volumes, by their node's id
+    readers: Mapping[str, str]  # the tool containers with a repository, by their node's id
     patience: float  # seconds to wait for a container
     timeout_factor: float
     others: tuple[Endpoint, ...] = ()  # how the engines of other nodes are reached

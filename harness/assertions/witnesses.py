@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.assertions.protocol import Facts
-from harness.backups.witness import Witnesses
-from harness.docker.exec import ExecTarget
 
 
 @dataclass(frozen=True, kw_only=True)
 class WitnessView:
-    """The witnesses of one run.
+    """The witnesses of one run, as they were when the stage's op had settled.
 
     Args:
-        vaults: returns the container that has the app's volumes of a node mounted.
         facts: what the run knows about itself.
     """
 
-    vaults: Callable[[str], ExecTarget]
     facts: Facts
 
     def expected(self) -> Mapping[str, str]:
@@ -28,12 +24,4 @@ class WitnessView:
 
     def problems(self) -> list[str]:
         """Return what is wrong with which witness, a sentence each; empty when all are intact."""
-        later = self.facts.seen[self.facts.stage].get("changed_witnesses", {})
-        places = self.facts.seen[self.facts.stage].get("places", {})
-        found = (
-            Witnesses(vault=self.vaults(places.get(volume, "")), stack=self.facts.stack).problem(
-                volume, expected=text, later=str(later.get(volume, ""))
-            )
-            for volume, text in self.expected().items()
-        )
-        return [problem for problem in found if problem]
+        return list(self.facts.seen[self.facts.stage].get("witness_problems", ()))

@@ -271,7 +271,8 @@ def _require_paths(job: Job) -> None:
         BackupError: they do.
     """
     for node, parts in job.parts.items():
-        job.vaults[node].require(parts)
+        with job.vault(node) as repository:
+            repository.require(parts)
 
 
 def _before(bot: Bot) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,7 +31,8 @@ class Job:
         stack: its stack's name.
         spec: what its labels ask for.
         parts: the same by the id of the node that the volumes lie on.
-        vaults: by node, the repository as seen from a container that has the volumes mounted.
+        vault: gives the repository of a node, for the length of a block, as seen from a container
+            that has the volumes mounted; no hook may run meanwhile.
         own_files: how many files on them are the harness's own, and no data of the app.
         target: returns where commands for a service are run.
         adapted: is told what stands in for what a server has, as soon as it does.
@@ -41,7 +43,7 @@ class Job:
     stack: str
     spec: BackupSpec
     parts: Mapping[str, tuple[VolumePart, ...]]
-    vaults: Mapping[str, Repository]
+    vault: Callable[[str], AbstractContextManager[Repository]]
     own_files: int
     target: Callable[[str], ExecTarget]
     adapted: Callable[[Adaptation], object] = lambda _: None

@@ -21,12 +21,12 @@ class ResticDriver:
         """See `Driver.back_up`."""
         several = len(job.parts) > 1
         hooks = _hooks(job, "backup.pre-hook")
-        made = {
-            node: job.vaults[node].backup(
-                parts, host=job.stack, own_files=None if several else job.own_files
-            )
-            for node, parts in job.parts.items()
-        }
+        made = {}
+        for node, parts in job.parts.items():
+            with job.vault(node) as repository:
+                made[node] = repository.backup(
+                    parts, host=job.stack, own_files=None if several else job.own_files
+                )
         files = sum(snapshot.files for snapshot in made.values())
         if several:  # that one of them is empty may be as it should
             require_data(files - job.own_files, job.spec.parts)
@@ -42,7 +42,8 @@ class ResticDriver:
         """See `Driver.restore`."""
         hooks = _hooks(job, "restore.pre-hook")
         for node, parts in job.parts.items():
-            job.vaults[node].restore(snapshots[node], parts)
+            with job.vault(node) as repository:
+                repository.restore(snapshots[node], parts)
         return hooks + _hooks(job, "restore.post-hook")
 
 

@@ -41,6 +41,22 @@ def places(
     return {volume: next(iter(nodes), look.node_id) for volume, nodes in found.items()}
 
 
+def located(look: StackSnapshot) -> Mapping[str, str]:
+    """Return the node of every volume that the stack mounts; those on several nodes are left out.
+
+    Each node has another volume of such a name, so there is no one volume to compare.
+    """
+    found: dict[str, set[str]] = {}
+    for service in look.services:
+        for volume in service.volumes:
+            found.setdefault(volume, set()).update(_nodes_of(look, service.name))
+    return {
+        volume: next(iter(nodes), look.node_id)
+        for volume, nodes in found.items()
+        if len(nodes) <= 1
+    }
+
+
 def _nodes_of(look: StackSnapshot, service: str) -> set[str]:
     """Return the nodes of a service's running tasks; of its last one when none runs."""
     state = look.service(service)

@@ -95,22 +95,23 @@ class Witnesses:
             )
         return found.text
 
-    def problem(self, volume: str, *, expected: str, later: str = "") -> str:
-        """Return what is wrong with a volume's witness, in a sentence; empty when it is intact.
 
-        Args:
-            volume: the volume's full name.
-            expected: what it has to hold.
-            later: what was written after the backup, which a restore has to undo.
-        """
-        found = self.read(volume)
-        if found == expected:
-            return ""
-        if found is None:
-            return f"the witness file is gone from the volume {volume}"
-        if later and found == later:
-            return (
-                f"the witness file in the volume {volume} still holds what was written after the "
-                "backup: nothing was restored, or something put the newer data back"
-            )
-        return f"the witness file in the volume {volume} holds something else: {found[:100]!r}"
+def problem(volume: str, found: str | None, *, expected: str, later: str = "") -> str:
+    """Return what is wrong with a volume's witness, in a sentence; empty when it is intact.
+
+    Args:
+        volume: the volume's full name.
+        found: what it holds; None when there is none.
+        expected: what it has to hold.
+        later: what was written after the backup, which a restore has to undo.
+    """
+    if found == expected:
+        return ""
+    if found is None:
+        return f"the witness file is gone from the volume {volume}"
+    if later and found == later:
+        return (
+            f"the witness file in the volume {volume} still holds what was written after the "
+            "backup: nothing was restored, or something put the newer data back"
+        )
+    return f"the witness file in the volume {volume} holds something else: {found[:100]!r}"

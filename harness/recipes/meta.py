@@ -49,6 +49,8 @@ class RecipeMeta:
             such a label fails the backup; False skips it.
         NO_WITNESS: volumes, by short name, in which no witness file is put and which the head may
             drop or leave out of the backup, each with the reason.
+        MAX_LOSS: volumes by short name, or folders in them as `VOLUME/FOLDER`, each with the share
+            (0 to 1) of their files that an upgrade or a restore may lose; 1 turns the check off.
         KNOWN_LEAKS: secrets, by the compose file's name, that the app shows on purpose, each with
             the reason: they are masked and listed, and do not fail the run.
         EXPECTED_SKIPS: stages that cannot run for this recipe, each with the reason. None means
@@ -70,6 +72,7 @@ class RecipeMeta:
     UPGRADE_BASE: str = ""
     BACKUP_CAPABLE: bool | None = None
     NO_WITNESS: Mapping[str, str] = field(default_factory=dict)
+    MAX_LOSS: Mapping[str, float] = field(default_factory=dict)
     KNOWN_LEAKS: Mapping[str, str] = field(default_factory=dict)
     EXPECTED_SKIPS: Mapping[str, str] | None = None
     REQUIREMENTS: Mapping[str, Any] = field(default_factory=dict)
@@ -171,6 +174,12 @@ def _is_growth(pair: tuple[object, object]) -> bool:
     return known and isinstance(factor, int | float) and not isinstance(factor, bool) and factor > 1
 
 
+def _is_share(pair: tuple[object, object]) -> bool:
+    name, share = pair
+    number = isinstance(share, int | float) and not isinstance(share, bool)
+    return isinstance(name, str) and number and 0 <= share <= 1  # type: ignore[operator]  # a number
+
+
 def _is_requirements(value: object) -> bool:
     return isinstance(value, Mapping) and all(
         name in REQUIREMENTS
@@ -211,6 +220,10 @@ _KINDS = {
         expected="True, False or None", fits=lambda value: value is None or isinstance(value, bool)
     ),
     "NO_WITNESS": _Kind(expected="a dict of volumes to reasons", fits=_is_reasons),
+    "MAX_LOSS": _Kind(
+        expected="a dict of volumes, or VOLUME/FOLDER, to shares from 0 to 1",
+        fits=lambda value: isinstance(value, Mapping) and all(map(_is_share, value.items())),
+    ),
     "KNOWN_LEAKS": _Kind(expected="a dict of secrets to reasons", fits=_is_reasons),
     "EXPECTED_SKIPS": _Kind(
         expected=f"None, or a dict of stages ({_STAGE_NAMES}) to reasons",

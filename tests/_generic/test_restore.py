@@ -12,6 +12,11 @@ def test_the_snapshot_that_was_made_is_the_one_restored(facts: Facts) -> None:
     assert facts.seen["restore"]["snapshot"] == facts.seen["backup"]["snapshot"]
 
 
+def test_no_volume_holds_less_than_before_the_backup(facts: Facts) -> None:
+    """Every volume is counted, also those that the labels leave out."""
+    assert not (lost := facts.seen["restore"]["files_lost"]), "; ".join(lost)
+
+
 def test_the_restore_happened_on_the_same_deployment(ledger: Ledger) -> None:
     """The app was neither deployed anew nor redeployed by it."""
     assert (ledger.count(Op.DEPLOY), ledger.count(Op.RESTORE)) == (1, 1)

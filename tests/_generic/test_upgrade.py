@@ -57,29 +57,18 @@ def test_the_data_in_every_volume_survived(witnesses: WitnessView) -> None:
     assert not (lost := witnesses.problems()), "; ".join(lost)
 
 
-def test_no_volume_that_was_backed_up_was_dropped(app: App, facts: Facts) -> None:
-    """What the base keeps in a volume is lost to its users when the head does not mount it.
+def test_the_head_mounts_every_volume_that_holds_data(facts: Facts) -> None:
+    """What the base keeps in a volume is lost to its users when the head does not mount it there.
 
-    A service that the head dropped runs on with its volumes, and counts no more.
+    Whether or not it is backed up. At another place the program finds an empty folder, and writes
+    where nothing is kept.
     """
-    services = [s for s in app.snapshot().services if s.name in facts.services]
-    mounted = {volume for service in services for volume in service.volumes}
-    dropped = sorted(set(facts.seen["upgrade"]["backed_up_before"]) - mounted)
-    assert not dropped, f"the base backs up a volume that the head does not mount: {dropped}"
+    assert not (lost := facts.seen["upgrade"]["mounts_lost"]), "; ".join(lost)
 
 
-def test_no_volume_that_was_backed_up_is_mounted_elsewhere(app: App, facts: Facts) -> None:
-    """At another place the program finds an empty folder, and writes where nothing is kept."""
-    upgrade = facts.seen["upgrade"]
-    moved = [
-        f"the head mounts volume {volume} of service {service.name} at {service.volumes[volume]}, "
-        f"and the base at {target}"
-        for service in app.snapshot().services
-        for volume, target in upgrade["mounts_before"].get(service.name, {}).items()
-        if volume in upgrade["backed_up_before"]
-        if service.volumes.get(volume, target) != target
-    ]
-    assert not moved, "; ".join(moved)
+def test_no_volume_lost_its_files(facts: Facts) -> None:
+    """A volume or folder that held many files and holds almost none was emptied by the upgrade."""
+    assert not (lost := facts.seen["upgrade"]["files_lost"]), "; ".join(lost)
 
 
 def test_the_app_itself_answers(app: App) -> None:

@@ -50,6 +50,27 @@ class FakeContainer:
         """Remove it."""
         assert force
         self.engine.removed.append(self.id)
+        self.engine.running.pop(self.id, None)
+
+
+@dataclass
+class FakeNetwork:
+    """A network of the engine, with the ids of the containers that are on it."""
+
+    engine: "FakeEngine"
+    on_it: list[str] = field(default_factory=list)
+
+    def connect(self, container: str) -> None:
+        """Put a running container on it."""
+        assert container in self.engine.running
+        if self.engine.refused_joins:
+            raise APIError("500", explanation=self.engine.refused_joins.pop(0))
+        self.on_it.append(container)
+
+    def disconnect(self, container: str, *, force: bool = False) -> None:
+        """Take one off it."""
+        self.on_it.remove(container)
+        self.engine.left.append((container, force))
 
 
 @dataclass(kw_only=True)
@@ -60,18 +81,22 @@ class FakeEngine:
         things: the objects that exist.
         refusals: how often the removal of the object of that name is refused before it succeeds.
         refused_starts: what the engine says to the next starts of containers.
+        refused_joins: what it says to the next attempts to join a network.
         gone: raised by a ping, if the engine does not answer.
     """
 
     things: list[Thing] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     refused_starts: list[str] = field(default_factory=list)
+    refused_joins: list[str] = field(default_factory=list)
     gone: Exception | None = None
     # what it was asked and what came of it
     asked: list[str] = field(default_factory=list)  # filters
     removed: list[str] = field(default_factory=list)
     running: dict[str, FakeContainer] = field(default_factory=dict)
     created: list[FakeContainer] = field(default_factory=list)
+    networks_by_name: dict[str, FakeNetwork] = field(default_factory=dict)
+    left: list[tuple[str, bool]] = field(default_factory=list)  # networks, by force or not
     volumes_made: dict[str, dict[str, str]] = field(default_factory=dict)
     secrets_made: dict[str, bytes] = field(default_factory=dict)
     pings: int = 0
@@ -82,7 +107,8 @@ class FakeEngine:
         swarm = {"NodeID": "n", "Nodes": 1}
         return SimpleNamespace(
             api=self, info=lambda: {"Name": "here", "Swarm": swarm}, ping=self._ping,
-            containers=SimpleNamespace(create=self._create_container),
+            containers=SimpleNamespace(create=self._create_container, get=self.running.__getitem__),
+            networks=SimpleNamespace(get=self._network),
             volumes=SimpleNamespace(create=self._create_volume),
         )  # fmt: skip
 
@@ -185,7 +211,14 @@ class FakeEngine:
         assert (image, command) == ("tool:1", ["sleep", "infinity"])
         made = FakeContainer(self, f"{options['name']}.{len(self.created) + 1}", options)
         self.created.append(made)
+        if options["network"] in self.networks_by_name:
+            self.networks_by_name[options["network"]].on_it.append(made.id)
         return made
+
+    def _network(self, name: str) -> FakeNetwork:
+        if name not in self.networks_by_name:
+            raise NotFound(f"network {name} not found")
+        return self.networks_by_name[name]
 
     def _create_volume(self, name: str, *, labels: dict[str, str]) -> None:
         self.volumes_made[name] = labels

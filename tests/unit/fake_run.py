@@ -1,6 +1,7 @@
 """Everything around a run's ops, faked: each act is an event, and any of them can go wrong."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +40,7 @@ from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Release
 from harness.recipes.versions import Version
 from harness.seeding import SeedContext
+from harness.volumes.census import SCRIPT
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
 
@@ -106,7 +108,13 @@ class Bench:
     scripts: tuple[Path, ...] = ()
     hooked: tuple[Stage, ...] = tuple(Stage)
     # what it was seen to do
-    mounted: set[str] = field(default_factory=set)  # in the vault
+    mounted: set[str] = field(default_factory=set)  # in a vault
+    joined: bool = False  # whether the reader is on the network
+    held: dict[str, int] = field(default_factory=dict)  # by volume's short name, or a folder in it
+    witnesses: dict[str, str] = field(default_factory=dict)  # by volume
+    saved: dict[str, str] = field(default_factory=dict)  # in the snapshot
+    readers: dict[str, str] = field(default_factory=dict)
+    declared: dict[str, list[str]] = field(default_factory=dict)  # by image: its volumes
     orders: dict[Stage, Order] = field(default_factory=dict)
     timeouts: dict[str, float] = field(default_factory=dict)
     waits: list[float] = field(default_factory=list)
@@ -153,6 +161,10 @@ class Bench:
             self.stack = look(app, tasks=(*others, over, replace(new, state="starting")))
             self.then["settle"] = lambda: setattr(self, "stack", up)
 
+    def observed(self) -> bool:
+        """Whether something of ours is at the app's volumes or on its network."""
+        return self.joined or bool(self.mounted)
+
     def crash(self) -> None:
         """Let the app break by itself."""
         self.replace_task(1, "non-zero exit (1)")
@@ -171,7 +183,20 @@ class Bench:
             state = {"OOMKilled": identity in self.killed_by_memory}
             return {"State": state, "HostConfig": {"Memory": 1 << 30}}
 
-        return SimpleNamespace(inspect_container=inspect, base_url="http://elsewhere")
+        return SimpleNamespace(
+            inspect_container=inspect, base_url="http://elsewhere",
+            inspect_volume=lambda name: {"Name": name},
+        )  # fmt: skip
+
+    @property
+    def images(self) -> Any:  # noqa: ANN401  the engine's
+        """The engine's images, with the volumes that they declare."""
+
+        def get(name: str) -> Any:  # noqa: ANN401  an image
+            volumes: dict[str, object] = {place: {} for place in self.declared.get(name, ())}
+            return SimpleNamespace(attrs={"Config": {"Volumes": volumes or None}})
+
+        return SimpleNamespace(get=get)
 
     def info(self) -> Mapping[str, Any]:
         """The engine, which is well, or has left its Swarm."""
@@ -195,6 +220,7 @@ class Bench:
     def deploy(self, revision: Revision) -> Deployed:
         """Deploy, as the platform does."""
         assert (revision.directory, revision.dirty) == (self.path, self.dirty_tree)
+        assert not self.observed(), "the app's containers may be replaced now"
         image = f"nginx:{revision.commit[0]}"
         app = service(image=image, labels=self.labels, volumes=self.volumes)
         self.stack = look(app, tasks=(self._task(app),))
@@ -214,6 +240,7 @@ class Bench:
         """Run a seed hook, which can ask the app that is up."""
         assert context.app.facts.stage is stage
         assert context.app.reader == "reader1"
+        assert self.joined
         self.happen(f"seed {stage}")
         context.state[stage] = len(context.state)
 
@@ -225,39 +252,67 @@ class Bench:
             raise self.failing["reader"]
         return "reader1"
 
-    def vault(self, volumes: tuple[str, ...], *, node: str) -> Self:
-        """Start the vault, which is this bench too, unless one has those volumes already."""
+    def join(self) -> None:
+        """Put the reader on the network."""
+        self.joined = True
+
+    def leave(self) -> None:
+        """Take the reader off the network."""
+        self.joined = False
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Keep the reader on the network for the length of a block."""
+        self.join()
+        yield
+        self.leave()
+
+    @contextmanager
+    def vault(self, volumes: tuple[str, ...], *, node: str = "") -> Iterator[Any]:
+        """Start a vault, which is this bench too."""
         assert node == "", "there is one node"
-        if not self.mounted >= set(volumes):
-            self.mounted = set(volumes)
-            self.happen(f"vault {' '.join(short(name) for name in volumes)}")
-        return self
+        self.mounted = set(volumes)
+        self.happen(f"vault {' '.join(short(name) for name in volumes)}")
+        yield self
+        self.mounted = set()
 
     @property
     def target(self) -> Any:  # noqa: ANN401  where commands in the vault are run
-        """The vault's container, in which nothing but witnesses is written."""
+        """The vault's container: files are counted there, and witnesses written and read."""
 
-        def execute(argv: Sequence[str], *, timeout: float, stdin: bytes) -> None:
+        def execute(argv: Sequence[str], **options: Any) -> Any:  # noqa: ANN401  as an exec
+            if argv[2] == SCRIPT:
+                lines = [f"D\t{n}\t{n * 10}\t{STACK}_{key}\n" for key, n in self.held.items()]
+                return SimpleNamespace(stdout="".join(lines).encode())
             _, _, volume, name = argv[-1].split("/")
-            assert (name, timeout) == (NAME, 60.0)
-            self.written.append(stdin)
-            self.happen(f"witness {short(volume)}")
+            assert (name, options["timeout"]) == (NAME, 60.0)
+            assert volume in self.mounted
+            if "stdin" not in options:
+                text = self.witnesses.get(volume)
+                return SimpleNamespace(code=100 if text is None else 0, text=text)
+            self.written.append(options["stdin"])
+            self.witnesses[volume] = options["stdin"].decode()
+            return self.happen(f"witness {short(volume)}")
 
         return SimpleNamespace(exec=execute, resolve=lambda: "vault1")
 
     def backup(self, parts: Any, *, host: str, own_files: int) -> Snapshot:  # noqa: ANN401
         """Back up; the app itself has one file."""
+        assert self.mounted >= {part.volume for part in parts}
+        self.saved = dict(self.witnesses)
         assert host == STACK
         self.happen(f"backup {' '.join(short(part.volume) for part in parts)}, {own_files} own")
         return Snapshot(id="0a1b", files=1 + own_files, size=30)
 
     def restore(self, snapshot: str, parts: Any) -> None:  # noqa: ANN401  parts of a backup
         """Restore."""
+        self.witnesses = dict(self.saved)
         self.happen(f"restore {snapshot} {' '.join(short(part.volume) for part in parts)}")
 
     def hook(self, target: ExecTarget, command: str, *, label: str, timeout: float) -> str:
         """Run a hook of a label."""
         assert target.name == "app"
+        assert not self.observed(), "a hook may restart the app"
         self.happen(f"hook {command}")
         self.timeouts[label] = timeout
         return "x" * 3000
@@ -268,6 +323,7 @@ class Bench:
         """Wait until settled."""
         assert cast("object", nodes.client) is self
         assert (nodes.own, stack) == (NODE, STACK)
+        assert not self.observed(), "the app's containers may be replaced now"
         self.happen("settle")
         self.befores.append(before)
         self.waits.append(timeout)
@@ -282,6 +338,7 @@ class Bench:
     def answer(self, app: App) -> Response:
         """Answer a request for the app's page, on a handle that waits for no container."""
         assert (app.reader, app.facts.handed_over) == ("reader1", ())
+        assert self.joined
         status = self.answers.pop(0) if self.answers else 200
         self.happen("answer")
         return Response(url="u", status=status, headers={}, body=b"", container="c")
@@ -306,6 +363,7 @@ class Bench:
 
     def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
         """Assert."""
+        assert self.joined
         self.happen(f"assert {stage}")
         self.orders[stage], self.timeouts["assert"] = order, timeout
         outcome = self.asserted.get(stage, Outcome.PASSED)
@@ -336,6 +394,7 @@ class Bench:
     def until(self, last: Stage, plan: Plan | None = None) -> Operations:
         """Return the ops, of which those up to that stage have been performed, and no event yet."""
         made = self.operations(plan)
+        self.leave()
         for stage in list(Stage)[: list(Stage).index(last) + 1]:
             made.perform(stage)
         self.events.clear()

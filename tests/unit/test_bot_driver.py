@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,9 +109,9 @@ class DriverBench:
         """Return an app with one volume."""
         fake: Any = self
         return Job(
-            domain="made.test", stack=STACK, parts={node: (PART,)}, vaults={node: fake},
-            spec=BackupSpec(parts=(PART,), excluded=(), hooks=()), own_files=own_files,
-            target=fake, adapted=self.adapted.append,
+            domain="made.test", stack=STACK, parts={node: (PART,)}, own_files=own_files,
+            spec=BackupSpec(parts=(PART,), excluded=(), hooks=()), target=fake,
+            vault=lambda _: nullcontext(fake), adapted=self.adapted.append,
         )  # fmt: skip
 
 

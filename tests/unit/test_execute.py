@@ -40,15 +40,17 @@ INSTALL = [
 ]  # fmt: skip
 UPGRADE = [
     "settle", "seed upgrade", "vault data", "witness data", "checkout a", "begin redeploy",
-    "deploy a chaos", "settle", "end redeploy", "answer", "assert upgrade",
+    "deploy a chaos", "settle", "end redeploy", "vault data", "answer", "assert upgrade",
 ]  # fmt: skip
 BACKUP = [
-    "settle", "seed backup", "witness data", "begin backup", "hook dump", "backup data, 1 own",
-    "hook tidy", "end backup", "settle", "answer", "assert backup",
+    "settle", "seed backup", "vault data", "witness data", "begin backup", "hook dump",
+    "vault data", "backup data, 1 own", "hook tidy", "end backup", "settle", "vault data",
+    "answer", "assert backup",
 ]  # fmt: skip
 RESTORE = [
-    "settle", "seed restore", "witness data", "begin restore", "hook stop", "restore 0a1b data",
-    "hook load", "end restore", "settle", "answer", "assert restore",
+    "settle", "seed restore", "vault data", "witness data", "begin restore", "hook stop",
+    "vault data", "restore 0a1b data", "hook load", "end restore", "settle", "vault data",
+    "answer", "assert restore",
 ]  # fmt: skip
 CUSTOM = ["settle", "seed custom", "answer", "assert custom"]
 
@@ -73,14 +75,14 @@ def test_assertions_are_told_what_is_deployed_by_now(bench: Bench) -> None:
 
 
 def test_an_order_says_where_everything_is(bench: Bench) -> None:
-    """The files, where results go, the engine, and both of the harness's own containers."""
+    """The files, where results go, the engine, and the harness's own containers."""
+    bench.readers = {"n2": "reader2"}
     bench.performed()
     order = bench.orders[Stage.CUSTOM]
-    assert (order.reader, order.vaults, order.node_id) == ("reader1", {"n": "vault1"}, "n")
+    assert (order.reader, order.readers, order.node_id) == ("reader1", {"n2": "reader2"}, "n")
     assert order.results == str(bench.directory / "assertions.custom.jsonl")
     assert (order.files, order.root) == ((("t.py", Origin.GENERIC),), "/tests")
     assert order.engine == {"DOCKER_HOST": "x"}
-    assert bench.orders[Stage.INSTALL].vaults == {}, "there is none before the upgrade"
 
 
 def test_assertions_have_more_time_on_slow_hosts(bench: Bench) -> None:

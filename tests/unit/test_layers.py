@@ -36,6 +36,7 @@ ALLOWED = {
     "plan": LEAVES | {"recipes", "plan"},
     "platforms": LEAVES | {"recipes", "docker", "abra", "platforms"},
     "backups": LEAVES | {"docker", "backups"},
+    "volumes": LEAVES | {"docker", "backups", "volumes"},
     "assertions": LEAVES | {"ledger", "recipes", "docker", "backups", "assertions"},
     "report": LEAVES | {"report"},
     "abra": LEAVES | {"abra"},
@@ -58,7 +59,7 @@ ALLOWED = {
     "context": LEAVES
     | {"ledger", "recipes", "docker", "plan", "platforms", "backups", "seeding", "install_steps"},
     "backup_bots": LEAVES | {"docker", "embedded", "platforms", "backups"},
-    "backup_operations": LEAVES | {"ledger", "docker", "backups", "context"},
+    "backup_operations": LEAVES | {"ledger", "docker", "backups", "volumes", "context"},
 }
 TOP = {
     *("teardown", "linting", "execute", "operations", "subject", "testbed", "run", "fleet"),

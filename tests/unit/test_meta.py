@@ -46,6 +46,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "REQUIREMENTS = {'memory_gib': 2.5, 'ipvs': True}\n"
         "MAX_GROWTH = {'memory': 1.5, 'healthy': 3}\n"
         "KNOWN_LEAKS = {'admin_password': 'shown once'}\n"
+        "MAX_LOSS = {'content/drafts': 1, 'content': 0.5}\n"
     )
     assert loaded.changed() == {
         "SKIP_GENERIC": ("backup",),
@@ -62,6 +63,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "EXPECTED_SKIPS": {"upgrade": "one release"},
         "REQUIREMENTS": {"memory_gib": 2.5, "ipvs": True},
         "MAX_GROWTH": {"memory": 1.5, "healthy": 3},
+        "MAX_LOSS": {"content/drafts": 1, "content": 0.5},
         "KNOWN_LEAKS": {"admin_password": "shown once"},
     }
     assert set(loaded.changed()) == {one.name for one in fields(RecipeMeta)}

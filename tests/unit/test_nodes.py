@@ -384,7 +384,7 @@ def test_a_volume_that_is_taken_on_another_node_is_not_deployed_over() -> None:
 
 
 def test_another_node_has_a_repository_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made once, in the first container there that has volumes; on a volume that is swept."""
+    """Made once, in a reader that stays there; on a volume that is swept."""
     begun: list[str] = []
     made: list[str] = []
 
@@ -396,12 +396,20 @@ def test_another_node_has_a_repository_of_its_own(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Repository, "init", lambda one: made.append(one.target.resolve()))
     volumes: list[str] = []
     create = SimpleNamespace(create=lambda name, **_: volumes.append(name))
+    removed = SimpleNamespace(remove=lambda **_: None)
+    containers = SimpleNamespace(get=lambda _: removed)
     api = SimpleNamespace(send=None)
-    nodes = swarm(SimpleNamespace(api=api, name="worker", volumes=create))
-    manager: Any = SimpleNamespace(name="manager")
+    worker = SimpleNamespace(api=api, name="worker", volumes=create, containers=containers)
+    nodes = swarm(worker)
+    manager: Any = SimpleNamespace(name="manager", containers=containers)
     tools = ToolContainers(client=manager, image="i", stack="s", labels={}, nodes=nodes)
     for names, node in ((("a",), ""), (("b",), "n2"), (("b", "c"), "n2"), (("b",), "n2")):
-        tools.vault(names, node=node)
-    assert begun == ["vault-1 2 manager", "vault-2 2 worker", "vault-3 3 worker"]
-    assert made == ["vault-2"]
+        with tools.vault(names, node=node):
+            pass
+    assert begun == [
+        "vault-1 2 manager", "reader 1 worker", "vault-2 2 worker", "vault-3 3 worker",
+        "vault-4 2 worker",
+    ]  # fmt: skip
+    assert made == ["reader"]
+    assert tools.readers == {"n2": "reader"}
     assert volumes == ["s_ccci-repository"]

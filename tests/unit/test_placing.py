@@ -1,5 +1,7 @@
 """On which nodes volumes lie, and what becomes of a backup of several nodes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,12 +10,10 @@ from typing import Any
 import pytest
 
 from harness.assertions.app import BackupView
-from harness.assertions.witnesses import WitnessView
 from harness.backup_operations import BackupOperations
 from harness.backups.labels import VolumePart
 from harness.backups.placing import places, require_in_place
 from harness.backups.restic import Snapshot
-from harness.backups.witness import Witnesses
 from harness.errors import BackupError, TestBedError
 from tests.unit.fake_run import LABELS, Bench
 from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
@@ -69,10 +69,13 @@ class Wide(Bench):
 
     files = 2  # that restic finds in each volume, the witness among them
 
-    def vault(self, volumes: tuple[str, ...], *, node: str) -> Any:  # noqa: ANN401  a bench, too
-        """Return what has the volumes of a node."""
+    @contextmanager
+    def vault(self, volumes: tuple[str, ...], *, node: str = "") -> Iterator[Any]:
+        """Give what has the volumes of a node."""
         self.events.append(f"vault of {node or 'own'}: {' '.join(volumes)}")
-        return _Elsewhere(self, node)
+        self.mounted = set(volumes)
+        yield _Elsewhere(self, node)
+        self.mounted = set()
 
 
 class _Elsewhere:
@@ -196,19 +199,3 @@ def test_snapshots_of_several_nodes_are_shown_as_one() -> None:
     assert (view.read_own("/volumes/a"), view.read_own("/volumes/b")) == (b"1", b"22")
     with pytest.raises(BackupError, match="does not hold"):
         view.read_own("/volumes/c")
-
-
-def test_a_witness_is_read_where_its_volume_lies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same volume's name on the manager's node would be an empty one."""
-    asked: list[object] = []
-
-    def problem(self: Witnesses, *_: object, **__: object) -> str:
-        asked.append(self.vault)
-        return ""
-
-    monkeypatch.setattr(Witnesses, "problem", problem)
-    stage = {"witnesses": {DATA: "a", BASE: "b"}, "places": {DATA: "n2"}}
-    facts: Any = SimpleNamespace(stack=STACK, stage="backup", seen={"backup": stage})
-    vaults: Any = str
-    assert WitnessView(vaults=vaults, facts=facts).problems() == []
-    assert asked == ["n2", ""]

@@ -79,8 +79,7 @@ def test_handles(app, facts, state, ledger, backup, witnesses, own):
     assert facts.health.port == 8080
     assert facts.handed_over == ("c1",)
     assert witnesses.expected() == {"s_data": "a text"}
-    assert witnesses.vaults("").resolve() == "v1"
-    assert witnesses.vaults("n").client is app.client
+    assert app.repository_on("n").target.resolve() == "c"
 """
 SKIPPED = 'import pytest\npytest.skip("no module", allow_module_level=True)\n'
 STRAYS = ("docker.py", "pytest.py", "json.py", "conftest.py", "sitecustomize.py")
@@ -130,7 +129,7 @@ def order(place: Path, engine: str, files: Mapping[str, Origin]) -> Order:
     return Order(
         facts=facts, files=tuple((str(place / name), files[name]) for name in files),
         root=str(place / "tests"), results=str(place / "results"), engine={"DOCKER_HOST": engine},
-        node_id="n", reader="c", vaults={"n": "v1"}, patience=1, timeout_factor=1,
+        node_id="n", reader="c", readers={"n": "v1"}, patience=1, timeout_factor=1,
     )  # fmt: skip
 
 

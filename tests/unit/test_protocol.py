@@ -39,7 +39,7 @@ def order() -> Order:
     return Order(
         facts=facts, files=(("/t/a.py", Origin.GENERIC), ("/t/b.py", Origin.REPO_LOCAL)),
         root="/t", results="/r", engine={"DOCKER_HOST": "unix:///x"}, node_id="n", reader="c",
-        vaults={"n": "v"}, patience=60.0, timeout_factor=2.0,
+        readers={"n": "v"}, patience=60.0, timeout_factor=2.0,
         others=(Endpoint(id="n2", name="worker1", environ={"DOCKER_HOST": "ssh://worker1"}),),
     )  # fmt: skip
 
@@ -53,7 +53,7 @@ def test_an_order_arrives_as_it_was_given() -> None:
     assert all(isinstance(origin, Origin) for _, origin in got.files)
     assert isinstance(got.facts.health, Health)
     assert got.facts.handed_over == ("0a1b", "2c3d"), "a tuple again, not a list"
-    assert got.vaults == {"n": "v"}
+    assert got.readers == {"n": "v"}
 
 
 def test_the_order_above_has_something_in_every_field() -> None:

@@ -24,7 +24,7 @@ from harness.errors import (
 from harness.model import Outcome
 from harness.tools import ATTEMPTS, SORTED, ToolContainers
 from tests.unit.fake_clock import stop_the_clock
-from tests.unit.fake_engine import FakeContainer, FakeEngine
+from tests.unit.fake_engine import FakeContainer, FakeEngine, FakeNetwork
 from tests.unit.fake_vault import FakeVault
 
 LABELS = {"ccci.run": "run1"}
@@ -34,7 +34,9 @@ FORGOTTEN = "attaching to network failed: could not find network s3cr"
 @pytest.fixture
 def engine() -> FakeEngine:
     """An engine that does what it is asked."""
-    return FakeEngine()
+    made = FakeEngine()
+    made.networks_by_name = {name: FakeNetwork(made) for name in ("none", "proxy")}
+    return made
 
 
 @pytest.fixture
@@ -63,10 +65,15 @@ def mounts(container: FakeContainer) -> dict[str, dict[str, Any]]:
     return {mount["Target"]: mount for mount in container.options["mounts"]}
 
 
+def on_networks(engine: FakeEngine) -> dict[str, list[str]]:
+    """Return the ids of the containers on each network."""
+    return {name: network.on_it for name, network in engine.networks_by_name.items()}
+
+
 # The reader
 
 
-def test_the_reader_has_the_repository_and_the_apps_network(
+def test_the_reader_has_the_repository_and_is_on_no_network(
     tools: ToolContainers, engine: FakeEngine, notes: list[str]
 ) -> None:
     """The repository is made in it, on a volume that the clean-up finds by the run's labels."""
@@ -75,8 +82,83 @@ def test_the_reader_has_the_repository_and_the_apps_network(
     assert notes == [identity]
     assert engine.volumes_made == {"s_test_ccci-repository": LABELS}
     assert mounts(reader).keys() == {"/repository"}
-    assert reader.options["network"] == "proxy"
+    assert on_networks(engine) == {"none": [], "proxy": []}
     assert reader.options["labels"] == {**LABELS, "ccci.role": "reader"}
+
+
+def test_the_reader_is_on_the_apps_network_only_while_it_asks(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """However often it is told to join or leave."""
+    identity = tools.start_reader()
+    with tools.asking():
+        tools.join()
+        assert on_networks(engine) == {"none": [], "proxy": [identity]}
+    assert on_networks(engine) == {"none": [], "proxy": []}
+    tools.leave()
+    tools.join()
+    assert on_networks(engine)["proxy"] == [identity]
+
+
+def test_the_reader_leaves_also_when_asking_fails(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """What comes next may replace the app's containers all the same."""
+    tools.start_reader()
+
+    def ask() -> None:
+        with tools.asking():
+            raise TestBedError("no answer")
+
+    with pytest.raises(TestBedError):
+        ask()
+    assert on_networks(engine)["proxy"] == []
+
+
+def test_a_network_that_is_gone_needs_no_leaving(
+    tools: ToolContainers, engine: FakeEngine, notes: list[str]
+) -> None:
+    """It is noted, and the run goes on."""
+    tools.start_reader()
+    tools.join()
+    del engine.networks_by_name["proxy"]
+    tools.leave()
+    assert notes[-1] == "the network proxy is gone already"
+
+
+def test_a_network_that_the_node_forgot_is_joined_once_it_is_back(
+    tools: ToolContainers, engine: FakeEngine, notes: list[str]
+) -> None:
+    """Each attempt leaves a trace."""
+    identity = tools.start_reader()
+    engine.refused_joins = [FORGOTTEN, "network s3cr not found"]
+    tools.join()
+    assert on_networks(engine)["proxy"] == [identity]
+    assert [note.partition(":")[0] for note in notes[1:]] == [
+        "joining the network, 1", "joining the network, 2",
+    ]  # fmt: skip
+
+
+def test_a_network_that_never_comes_back_is_the_engines_fault(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """The attempts are bounded, and what the engine said is in the message."""
+    tools.start_reader()
+    engine.refused_joins = [FORGOTTEN] * 100
+    with pytest.raises(EngineError, match="could not find network"):
+        tools.join()
+    assert len(engine.refused_joins) == 100 - ATTEMPTS
+
+
+def test_any_other_refusal_to_join_is_told_at_once(
+    tools: ToolContainers, engine: FakeEngine
+) -> None:
+    """It would only be refused again."""
+    tools.start_reader()
+    engine.refused_joins = ["address pool exhausted"] * 2
+    with pytest.raises(APIError):
+        tools.join()
+    assert len(engine.refused_joins) == 1
 
 
 # The vault
@@ -84,7 +166,8 @@ def test_the_reader_has_the_repository_and_the_apps_network(
 
 def test_a_vault_has_the_volumes_and_no_network(tools: ToolContainers, engine: FakeEngine) -> None:
     """Those that a mount makes are found by the clean-up, and nothing of the image is in them."""
-    vault = engine.running[where(tools.vault(("s_test_a", "s_test_b")))]
+    with tools.vault(("s_test_a", "s_test_b")) as repository:
+        vault = engine.running[where(repository)]
     found = mounts(vault)
     assert {target: mount["Source"] for target, mount in found.items()} == {
         "/repository": "s_test_ccci-repository",
@@ -98,39 +181,30 @@ def test_a_vault_has_the_volumes_and_no_network(tools: ToolContainers, engine: F
     assert vault.options["labels"] == {**LABELS, "ccci.role": "vault-1"}
 
 
-@pytest.mark.parametrize("again", [("a", "b"), ("b", "a"), ("b",), ()])
-def test_a_vault_that_has_all_the_volumes_is_used_again(
-    tools: ToolContainers, engine: FakeEngine, again: tuple[str, ...]
-) -> None:
-    """Starting one costs time; upgrade, backup and restore mostly need the same."""
-    first = tools.vault(("a", "b"))
-    assert where(tools.vault(again)) == where(first)
-    assert engine.started() == ["s_test_ccci-vault-1"]
+def test_a_vault_is_gone_at_the_end_of_its_block(tools: ToolContainers, engine: FakeEngine) -> None:
+    """However the block ends: a volume that stays mounted outlives the app's own mount."""
+    with tools.vault(("a",)):
+        assert engine.started() == ["s_test_ccci-vault-1"]
+    assert not engine.running
+
+    def fail() -> None:
+        with tools.vault(("a",)):
+            raise TestBedError("it hangs")
+
+    with pytest.raises(TestBedError):
+        fail()
+    assert not engine.running
+    assert engine.removed == ["s_test_ccci-vault-1.1", "s_test_ccci-vault-2.2"]
 
 
-def test_a_volume_that_no_vault_has_gets_another_one(
+def test_a_vault_that_cannot_be_started_is_removed(
     tools: ToolContainers, engine: FakeEngine
 ) -> None:
-    """The head backs up a volume that the base did not have; the first one stays as it is."""
-    first, second = tools.vault(("a",)), tools.vault(("a", "b"))
-    assert engine.started() == ["s_test_ccci-vault-1", "s_test_ccci-vault-2"]
-    assert mounts(engine.running[where(second)]).keys() == {
-        "/repository", "/volumes/a", "/volumes/b",
-    }  # fmt: skip
-    assert where(tools.vault(("a",))) == where(first)
-    assert where(tools.vault(("b",))) == where(second)
-    assert len(engine.running) == 2
-
-
-def test_a_vault_that_could_not_be_started_is_not_used_again(
-    tools: ToolContainers, engine: FakeEngine
-) -> None:
-    """There is none, so the next one who needs it tries anew."""
+    """It would hold the volumes otherwise."""
     engine.refused_starts = ["no room"]
-    with pytest.raises(APIError):
-        tools.vault(("a",))
+    with pytest.raises(APIError), tools.vault(("a",)):
+        raise AssertionError("the block must not run")
     assert engine.removed == ["s_test_ccci-vault-1.1"]
-    assert where(tools.vault(("a",))) in engine.running
 
 
 # Both
@@ -141,9 +215,11 @@ def test_the_password_of_the_repository_is_a_file_of_root_alone(
 ) -> None:
     """The same one in each container of a run, and never in an environment or an argument."""
     tools.start_reader()
-    tools.vault(("a",))
+    with tools.vault(("a",)):
+        containers = list(engine.running.values())
+    assert len(containers) == 2
     found = set()
-    for container in engine.running.values():
+    for container in containers:
         with tarfile.open(fileobj=io.BytesIO(container.files)) as archive:
             (entry,) = archive.getmembers()
             stream = archive.extractfile(entry)
@@ -154,39 +230,7 @@ def test_the_password_of_the_repository_is_a_file_of_root_alone(
     (password,) = found
     assert len(password) > 20
     assert password not in repr(tools)
-    assert not any(password in str(one.options) for one in engine.running.values())
-
-
-def test_a_network_that_the_node_forgot_is_joined_once_it_is_back(
-    tools: ToolContainers, engine: FakeEngine, notes: list[str]
-) -> None:
-    """Nothing had started by then; each try leaves a trace, and no container behind."""
-    engine.refused_starts = [FORGOTTEN, "network s3cr not found"]
-    identity = tools.start_reader()
-    assert engine.removed == ["s_test_ccci-reader.1", "s_test_ccci-reader.2"]
-    assert list(engine.running) == [identity] == ["s_test_ccci-reader.3"]
-    assert [note.partition(":")[0] for note in notes[:2]] == [
-        "starting the reader, 1", "starting the reader, 2",
-    ]  # fmt: skip
-
-
-def test_a_network_that_never_comes_back_is_the_engines_fault(
-    tools: ToolContainers, engine: FakeEngine
-) -> None:
-    """The tries are bounded, and what the engine said is in the message."""
-    engine.refused_starts = [FORGOTTEN] * 100
-    with pytest.raises(EngineError, match="could not find network"):
-        tools.start_reader()
-    assert len(engine.removed) == ATTEMPTS
-    assert not engine.running
-
-
-def test_any_other_refusal_is_told_at_once(tools: ToolContainers, engine: FakeEngine) -> None:
-    """It would only be refused again."""
-    engine.refused_starts = ["no such image"]
-    with pytest.raises(APIError):
-        tools.start_reader()
-    assert len(engine.removed) == 1
+    assert not any(password in str(one.options) for one in containers)
 
 
 # The repository

@@ -8,7 +8,7 @@ import pytest
 from harness.assertions.protocol import Facts, Health
 from harness.assertions.witnesses import WitnessView
 from harness.backups.labels import BackupSpec, VolumePart
-from harness.backups.witness import NAME, Witnesses, path_in_vault, volumes_for
+from harness.backups.witness import NAME, Witnesses, path_in_vault, problem, volumes_for
 from harness.errors import (
     EngineError,
     ExecFailedError,
@@ -117,12 +117,10 @@ def test_a_witness_that_cannot_be_read_is_the_test_beds_affair(vault: FakeVault)
     ],
 )
 def test_anything_but_the_text_that_was_written_is_a_problem(
-    vault: FakeVault, there: str | None, later: str, said: str
+    there: str | None, later: str, said: str
 ) -> None:
     """Gone, another text, or that of after the backup: each in its own words, with the volume."""
-    if there is not None:
-        (vault.volume(VOLUME) / NAME).write_text(there)
-    found = Witnesses(vault=vault.target, stack=STACK).problem(VOLUME, expected="mine", later=later)
+    found = problem(VOLUME, there, expected="mine", later=later)
     assert said in found
     assert bool(found) == (VOLUME in found) == bool(said)
 
@@ -145,40 +143,27 @@ def test_a_vault_that_does_not_work_says_nothing_of_the_recipe(
 # As assertions see them
 
 
-def view(vault: FakeVault, seen: Mapping[str, Mapping[str, object]]) -> WitnessView:
+def view(seen: Mapping[str, Mapping[str, object]]) -> WitnessView:
     """Return the view of a restore's assertions."""
     facts = Facts(
         run="r", recipe="made", stack="s_test", domain="s.test", stage=Stage.RESTORE, deployed="",
         deployed_version="", chaos=False, base_commit="", base_version="", head_commit="",
         head_version="", services=("app",), ledger="", health=Health(), seen=seen,
     )  # fmt: skip
-    return WitnessView(vaults=lambda _: vault.target, facts=facts)
+    return WitnessView(facts=facts)
 
 
-def test_assertions_look_for_the_witnesses_of_their_own_stage(vault: FakeVault) -> None:
+def test_assertions_look_for_the_witnesses_of_their_own_stage() -> None:
     """Those of the upgrade were overwritten by the backup long ago."""
-    (vault.volume(VOLUME) / NAME).write_text("of the backup")
     seen = {
-        "upgrade": {"witnesses": {VOLUME: "of the upgrade", "s_test_none": "x"}},
-        "restore": {"witnesses": {VOLUME: "of the backup"}, "changed_witnesses": {VOLUME: "new"}},
+        "upgrade": {"witnesses": {VOLUME: "of the upgrade"}, "witness_problems": ["it is gone"]},
+        "restore": {"witnesses": {VOLUME: "of the backup"}, "witness_problems": ["another one"]},
     }
-    assert view(vault, seen).expected() == {VOLUME: "of the backup"}
-    assert view(vault, seen).problems() == []
+    assert view(seen).expected() == {VOLUME: "of the backup"}
+    assert view(seen).problems() == ["another one"]
 
 
-def test_each_witness_that_is_wrong_is_a_sentence(vault: FakeVault) -> None:
-    """One that still holds what came after the backup is told from one that is gone."""
-    vault.volume("s_test_more")
-    (vault.volume(VOLUME) / NAME).write_text("new")
-    both = {VOLUME: "old", "s_test_more": "old"}
-    seen = {"restore": {"witnesses": both, "changed_witnesses": dict.fromkeys(both, "new")}}
-    kept, gone = view(vault, seen).problems()
-    assert f"{VOLUME} still holds what was written after the backup" in kept
-    assert gone == "the witness file is gone from the volume s_test_more"
-
-
-def test_a_stage_that_has_no_witness_has_nothing_to_complain_of(vault: FakeVault) -> None:
-    """The custom stage, or a recipe that backs nothing up; no container is asked."""
-    assert view(vault, {"restore": {}}).expected() == {}
-    assert view(vault, {"restore": {"witnesses": {}}}).problems() == []
-    assert vault.repeatable == []
+def test_a_stage_that_has_no_witness_has_nothing_to_complain_of() -> None:
+    """The custom stage, or a recipe that backs nothing up."""
+    assert view({"restore": {}}).expected() == {}
+    assert view({"restore": {"witnesses": {}}}).problems() == []

@@ -1,0 +1,1 @@
+"""What the app's volumes hold, and what it writes beside them."""

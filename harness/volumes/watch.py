@@ -1,0 +1,148 @@
+"""Looking into the app's volumes: witnesses and a census, in containers that exist for the look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from docker.errors import NotFound
+
+from harness.backups.labels import short_name
+from harness.backups.placing import located
+from harness.backups.restic import Repository
+from harness.backups.witness import Witnesses, problem
+from harness.docker.nodes import Nodes
+from harness.docker.snapshot import StackSnapshot
+from harness.volumes.census import Census, take
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What one look into the volumes saw, and did.
+
+    Args:
+        census: what they hold.
+        found: the texts of the witnesses that were read, by volume; None where one is gone.
+        written: the texts of those that were written then.
+    """
+
+    census: Census = field(default_factory=Census)
+    found: Mapping[str, str | None] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeWatch:
+    """Visits the volumes of one run's app.
+
+    Args:
+        nodes: the engines of the Swarm's nodes.
+        vault: gives a container that has volumes of a node mounted, for the length of a block.
+        stack: the stack's name.
+        factor: multiplies every time-out.
+    """
+
+    nodes: Nodes
+    vault: Callable[..., AbstractContextManager[Repository]]
+    stack: str
+    factor: float = 1.0
+
+    def visit(
+        self,
+        look: StackSnapshot,
+        *,
+        places: Mapping[str, str] | None = None,
+        read: Collection[str] = (),
+        write: Collection[str] = (),
+        since: Census | None = None,
+    ) -> Visit:
+        """Count what every volume of the stack holds, and read and write witnesses.
+
+        Args:
+            look: the stack as it is.
+            places: the nodes of volumes that are known already, whether or not one mounts them.
+            read: the volumes whose witnesses are read.
+            write: those that get a new one, after the rest was done.
+            since: an earlier census; what it saw is counted however little it holds now.
+        """
+        where = {**located(look), **(places or {})}
+        where = {v: n for v, n in where.items() if v in {*read, *write} or self._exists(v, n)}
+        visit = Visit()
+        for node in dict.fromkeys(where.values()):
+            here = tuple(sorted(volume for volume, place in where.items() if place == node))
+            with self.vault(here, node="" if node == self.nodes.own else node) as repository:
+                one = self._look(repository, here, read=read, write=write, since=since)
+            visit = Visit(
+                census=visit.census.together(one.census),
+                found={**visit.found, **one.found},
+                written={**visit.written, **one.written},
+            )
+        return visit
+
+    def _look(
+        self,
+        repository: Repository,
+        here: tuple[str, ...],
+        *,
+        read: Collection[str],
+        write: Collection[str],
+        since: Census | None,
+    ) -> Visit:
+        witnesses = Witnesses(vault=repository.target, stack=self.stack)
+        wanted = [key for key in (since.held if since else ()) if key.partition("/")[0] in here]
+        return Visit(
+            census=take(
+                repository.target, here, stack=self.stack, wanted=wanted, factor=self.factor
+            ),
+            found={volume: witnesses.read(volume) for volume in here if volume in read},
+            written=witnesses.write([volume for volume in here if volume in write]),
+        )
+
+    def _exists(self, volume: str, node: str) -> bool:
+        """Whether the node has the volume: mounting one that it lacks would create it."""
+        try:
+            self.nodes.client_of(node).api.inspect_volume(volume)
+        except NotFound:
+            return False
+        return True
+
+
+def witness_problems(
+    visit: Visit,
+    before: Census,
+    expected: Mapping[str, str],
+    *,
+    stack: str,
+    later: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return what is wrong with which witness, a sentence each.
+
+    Args:
+        visit: the look that read them.
+        before: what the volumes held before.
+        expected: what each has to hold.
+        stack: the stack's name.
+        later: what was written after a backup, which a restore has to undo.
+    """
+    sentences = []
+    for volume, text in expected.items():
+        found = visit.found.get(volume)
+        said = problem(volume, found, expected=text, later=(later or {}).get(volume, ""))
+        if said and found is None:
+            said += _beside(volume, before, visit.census, short_name(volume, stack))
+        sentences.append(said)
+    return [said for said in sentences if said]
+
+
+def _beside(volume: str, before: Census, after: Census, name: str) -> str:
+    """Return what became of the app's own files in a volume whose witness is gone."""
+    old, new = before.of(volume).files, after.of(volume).files
+    if not old or volume in before.unknown | after.unknown:
+        return ""
+    if new < old:
+        return f"; of {old} files of the app itself, {new} are there"
+    return (
+        f"; the app's own files are still there ({new}, and {old} before): if the app removes "
+        f"files that it does not know, set NO_WITNESS = {{'{name}': 'why'}} in recipe_meta.py"
+    )
