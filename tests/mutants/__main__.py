@@ -3,7 +3,7 @@
 Usage: python -m tests.mutants [TOPIC...]
 
 Exit codes: 0 if at least 95 % of the mutants were killed, 1 if fewer were, 2 if a mutant no longer
-applies: its text stands nowhere, or in several places.
+applies (its text stands nowhere, or in several places) or the unit suite is red without any mutant.
 """
 
 from __future__ import annotations
@@ -26,10 +26,6 @@ from harness.errors import ProcessError
 ROOT = Path(__file__).resolve().parents[2]
 WANTED = 0.95  # of the mutants have to be killed
 SECONDS = 300.0  # for a run of the whole unit suite; one that hangs has noticed
-COPIED = (
-    *("harness", "tests", "docs", "benchmarks", "bin", "conftest.py", "noxfile.py"),
-    *("pyproject.toml", "recipes.txt", "README.md", "CHANGELOG.md"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +99,12 @@ def judge(mutant: Mutant, places: queue.Queue[Path]) -> str:
 
 
 def copy(place: Path) -> Path:
-    """Copy what the unit suite reads of the project, and return where it lies."""
-    place.mkdir()
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, place)
+    """Copy the project without what git ignores, and return where it lies."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in filter(None, proc.run(listing, timeout=60, cwd=ROOT).stdout.split("\0")):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, place / name, follow_symlinks=False)
     return place
 
 
@@ -132,6 +126,9 @@ def main() -> int:
         places: queue.Queue[Path] = queue.Queue()
         for number in range(os.cpu_count() or 1):
             places.put(copy(Path(directory) / str(number)))
+        if broken := noticed(places.queue[0], ["tests/unit"]):
+            sys.stderr.write(f"the unit suite is red without any mutant: {broken}\n")
+            return 2
         with ThreadPoolExecutor(max_workers=places.qsize()) as pool:
             for mutant, by in pool.map(lambda one: (one, judge(one, places)), mutants):
                 killed[mutant.topic] += bool(by)
