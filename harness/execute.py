@@ -6,14 +6,14 @@ A stage whose op went wrong asserts nothing; a stage that needs one which did no
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.assertions import runner
 from harness.assertions.protocol import Order
-from harness.docker.faults import as_harness_error, believed, spoiled
+from harness.docker.faults import as_harness_error, spoiled
 from harness.docker.nodes import Nodes
 from harness.errors import (
     AbortedError,
@@ -21,17 +21,34 @@ from harness.errors import (
     ConvergenceError,
     HarnessError,
 )
-from harness.model import NOTHING_ASSERTED, AssertionResult, Origin, Outcome, Stage, StageResult
+from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult
 from harness.operations import Operations
 from harness.plan.planner import NEEDS, Plan, PlannedStage
+from harness.verdict.decide import of_stage
+from harness.verdict.facts import EndedBy, StageFacts
 
 ASSERT_SECONDS = 900.0
 CONTAINER_SECONDS = 60.0  # how long an assertion waits for a container that is being replaced
 
 
+@dataclass(kw_only=True, slots=True)
+class _Timing:
+    """When a stage began, how long its parts took, and what its op reported."""
+
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    op_seconds: float = 0.0
+    assert_seconds: float = 0.0
+    facts: Mapping[str, object] | None = None
+    _began: float = field(default_factory=time.monotonic)
+
+    def op_ended(self) -> None:
+        """Note how long the op took; only the first call counts."""
+        self.op_seconds = self.op_seconds or time.monotonic() - self._began
+
+
 @dataclass(kw_only=True)
 class Execution:
-    """One run of a plan; `results` grows while it goes on.
+    """One run of a plan; `results`, and the `facts` that decided them, grow while it goes on.
 
     Args:
         plan: what to do.
@@ -57,6 +74,7 @@ class Execution:
     finished: Callable[[StageResult], None] = field(default=lambda _: None)
     observe: Callable[[StageResult], None] = field(default=lambda _: None)
     results: list[StageResult] = field(default_factory=list)
+    facts: list[StageFacts] = field(default_factory=list)
     _workers: runner.Workers = field(init=False)
 
     def run(self) -> None:
@@ -69,10 +87,12 @@ class Execution:
         logs = self.directory / "logs"
         with runner.Workers(logs, self.environ) as self._workers:
             for planned, following in zip(stages, [*stages[1:], None], strict=True):
-                result = self._unperformed(planned)
-                if result is None:
+                unperformed = self._unperformed(planned)
+                if unperformed is None:
                     self._prepare(planned, following)
                     result = self._perform(planned)
+                else:
+                    result = self._result(planned, unperformed)
                 self.results.append(result)
                 self.finished(result)
                 if result.started:
@@ -84,46 +104,51 @@ class Execution:
             if one and one.runs and one.files and (one is planned or one.stage is Stage.CUSTOM):
                 self._workers.prepare(one.stage)
 
-    def _unperformed(self, planned: PlannedStage) -> StageResult | None:
-        """Return the result of a stage that is left out, or None for one to be performed."""
+    def _unperformed(self, planned: PlannedStage) -> StageFacts | None:
+        """Return the facts of a stage that is not performed, or None for one to be performed."""
+        stage = planned.stage
         if not planned.runs:
-            return StageResult(
-                stage=planned.stage,
-                outcome=Outcome.SKIPPED,
-                reason=planned.reason,
-                assertions=_denied(planned, self.plan.repo_local),
-            )
-        needed = {NEEDS.get(planned.stage), Stage.UPGRADE} - {planned.stage}
+            applies = stage is not Stage.CUSTOM or bool(planned.files or planned.denied)
+            return StageFacts(stage=stage, left_out=planned.reason, applies=applies)
+        needed = {NEEDS.get(stage), Stage.UPGRADE} - {stage}
         for result in self.results:
             if result.stage in needed and result.outcome not in (Outcome.PASSED, Outcome.SKIPPED):
-                reason = f"{result.stage} did not pass"
-                return StageResult(stage=planned.stage, outcome=Outcome.ABORTED, reason=reason)
+                return StageFacts(stage=stage, blocked_by=result.stage)
         return None
 
     def _perform(self, planned: PlannedStage) -> StageResult:
-        """Perform a stage, and return its result, whatever comes of it.
+        """Perform a stage, and return its result, however it ends.
 
         Raises:
             AbortedError: the run was told to stop; the stage is among the results.
         """
-        began, started = time.monotonic(), datetime.now(UTC).isoformat()
+        timing = _Timing()
         waits = self.operations.context.waits
         earlier = len(waits)
         try:
-            result = self._to_its_end(planned, began)
+            facts = self._to_its_end(planned, timing)
         except AbortedError as error:
-            broken = self._broken(planned.stage, error, began)
-            self.results.append(replace(broken, started=started, wait_seconds=sum(waits[earlier:])))
+            facts = StageFacts(stage=planned.stage, error=EndedBy.of(error))
+            self.results.append(self._result(planned, facts, timing, waits[earlier:]))
             raise
-        return replace(result, started=started, wait_seconds=sum(waits[earlier:]))
+        return self._result(planned, facts, timing, waits[earlier:])
 
-    def _to_its_end(self, planned: PlannedStage, began: float) -> StageResult:
+    def _to_its_end(self, planned: PlannedStage, timing: _Timing) -> StageFacts:
+        """Return the facts of a stage that is performed; where it would fail, with the machine's.
+
+        Raises:
+            AbortedError: the run was told to stop.
+        """
         try:
-            return self._op_and_assertions(planned, began)
+            facts = self._op_and_assertions(planned, timing)
         except AbortedError:
             raise
         except Exception as error:  # noqa: BLE001  every end of a stage has its word
-            return self._broken(planned.stage, self._blamed(as_harness_error(error)), began)
+            ended = EndedBy.of(self._blamed(as_harness_error(error)))
+            facts = StageFacts(stage=planned.stage, error=ended)
+        if of_stage(facts).outcome is Outcome.FAILED and (fault := spoiled(self._nodes)):
+            return replace(facts, fault=EndedBy.of(fault))
+        return facts
 
     def _blamed(self, error: HarnessError) -> HarnessError:
         """Return the error, or that the app broke, where that is why it has no container."""
@@ -137,71 +162,61 @@ class Execution:
             return error
         return ConvergenceError(f"{broken}\n{error}") if broken else error
 
-    def _op_and_assertions(self, planned: PlannedStage, began: float) -> StageResult:
+    def _op_and_assertions(self, planned: PlannedStage, timing: _Timing) -> StageFacts:
         stage = planned.stage
-        facts = self.operations.perform(stage)
-        op_seconds = time.monotonic() - began
-        denied = _denied(planned, self.plan.repo_local)
-        if not planned.files:
-            return StageResult(
-                stage=stage,
-                outcome=Outcome.SKIPPED,
-                reason=f"{NOTHING_ASSERTED}: no test file applies",
-                op_seconds=op_seconds,
-                assertions=denied,
-                facts=facts,
+        timing.facts = self.operations.perform(stage)
+        timing.op_ended()
+        facts = StageFacts(stage=stage, has_files=bool(planned.files))
+        if planned.files:
+            self.step(f"{stage}: assertions")
+            asserted = self._workers.run(
+                stage, self._order(planned), timeout=ASSERT_SECONDS * self.factor
             )
-        self.step(f"{stage}: assertions")
-        asserted = self._workers.run(
-            stage, self._order(planned), timeout=ASSERT_SECONDS * self.factor
-        )
+            timing.assert_seconds = asserted.seconds
+            facts = replace(facts, assertions=asserted.results, unfinished=asserted.unfinished)
         try:
-            outcome, reason = self._judge(stage, asserted)
-            if outcome is Outcome.FAILED and (fault := spoiled(self._nodes)):
-                outcome, reason = fault.outcome, f"{fault}\n{reason}"
+            return self._compared(facts)
         except AbortedError:
             raise
         except Exception as error:  # noqa: BLE001  what was asserted is kept all the same
-            outcome, reason = Outcome.ERROR, str(as_harness_error(error))
-        return StageResult(
-            stage=stage,
-            outcome=outcome,
-            reason=reason,
-            op_seconds=op_seconds,
-            assert_seconds=asserted.seconds,
-            assertions=(*asserted.results, *denied),
-            facts=facts,
-        )
+            return replace(facts, error=EndedBy.of(as_harness_error(error)))
 
-    def _judge(self, stage: Stage, asserted: runner.Asserted) -> tuple[Outcome, str]:
-        """Return a stage's word and reason, from its assertions and from what became of the app.
+    def _compared(self, facts: StageFacts) -> StageFacts:
+        """Return the facts with what became of the app meanwhile.
 
-        A deployment that was changed under the assertions makes all that they say worthless. An app
-        that broke under them is what the first line of the reason has to say.
+        These comparisons are the harness's own: leaving assertions out does not leave them out.
         """
         if changed := self.operations.changed_since():
-            return Outcome.ERROR, (
-                f"the deployment was changed while the assertions of {stage} ran: {changed}\n"
-                "  likely cause: a test file deploys, updates or scales; assertions only look"
-            )
-        if broken := self.operations.broken_since():
-            return Outcome.FAILED, f"{broken}\n{asserted.reason}".strip()
-        return asserted.outcome, asserted.reason
+            return replace(facts, changed=changed)
+        return replace(facts, broken=self.operations.broken_since())
+
+    def _result(
+        self,
+        planned: PlannedStage,
+        facts: StageFacts,
+        timing: _Timing | None = None,
+        waits: Sequence[float] = (),
+    ) -> StageResult:
+        """Return a stage's result, and keep the facts that its word was decided by."""
+        self.facts.append(facts)
+        word = of_stage(facts)
+        denied = _denied(planned, self.plan.repo_local) if facts.blocked_by is None else ()
+        result = StageResult(
+            stage=facts.stage, outcome=word.outcome, reason=word.reason, kind=word.kind,
+            assertions=(*facts.assertions, *denied),
+        )  # fmt: skip
+        if timing is None:
+            return result
+        timing.op_ended()
+        return replace(
+            result, started=timing.started, op_seconds=timing.op_seconds,
+            assert_seconds=timing.assert_seconds, wait_seconds=sum(waits),
+            facts=self.operations.so_far if timing.facts is None else timing.facts,
+        )  # fmt: skip
 
     @property
     def _nodes(self) -> Nodes:
         return self.operations.context.nodes
-
-    def _broken(self, stage: Stage, error: HarnessError, began: float) -> StageResult:
-        error = believed(error, self._nodes)
-        return StageResult(
-            stage=stage,
-            outcome=error.outcome,
-            reason=str(error),
-            kind=type(error).__name__,
-            op_seconds=time.monotonic() - began,
-            facts=self.operations.so_far,
-        )
 
     def _order(self, planned: PlannedStage) -> Order:
         return Order(

@@ -91,6 +91,31 @@ class RunWarning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotShown:
+    """A stage of which a run proves nothing, and why."""
+
+    stage: Stage
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployedImage:
+    """The image that a service ran.
+
+    Args:
+        service: the service, as the compose file names it.
+        release: "base" or "head".
+        image: the image's name, as the service had it.
+        digest: "sha256:" and its digest: the registry's where that is known, else the engine's id.
+    """
+
+    service: str
+    release: str
+    image: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssertionResult:
     """One pytest test: where it stands, what it said, what it printed."""
 

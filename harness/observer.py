@@ -21,7 +21,7 @@ from harness.errors import AbortedError
 from harness.inventory import contents, files_in
 from harness.ledger import Ledger
 from harness.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
-from harness.model import Outcome, Stage, StageResult
+from harness.model import DeployedImage, Outcome, Stage, StageResult
 from harness.operations import Operations
 from harness.resources import compared, last_green
 
@@ -36,6 +36,7 @@ class Seen:
     snapshot: tuple[VolumeContent, ...] = ()
     screenshots: tuple[Screenshot, ...] = ()
     retries: tuple[Retry, ...] = ()
+    images: tuple[DeployedImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class Observer:
     pictures: bool = True
     screenshots: list[Screenshot] = field(default_factory=list)
     snapshot: tuple[VolumeContent, ...] = ()
+    deployed: list[DeployedImage] = field(default_factory=list)
     _memory: dict[Stage, dict[str, stats.Memory]] = field(default_factory=dict)
     _images: dict[str, int] = field(default_factory=dict)
     _sizes: dict[Stage, Sizes] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Observer:
             return
         self._try(f"memory in {result.stage}", lambda: self._measure(result.stage))
         self._try(f"sizes in {result.stage}", lambda: self._weigh(result.stage))
+        if "commit" in result.facts:  # its op was a deployment, and it settled
+            self._try(f"image digests in {result.stage}", lambda: self._identify(result))
         if result.stage is Stage.BACKUP and result.facts:
             self._try("what the snapshot holds", self._look_into_snapshot)
         if result.stage in SHOWN and self.pictures:
@@ -120,6 +124,7 @@ class Observer:
             snapshot=self.snapshot,
             screenshots=tuple(self.screenshots),
             retries=retries(self.directory / "ledger.jsonl"),
+            images=tuple(self.deployed),
         )
 
     def _try(self, what: str, look: Callable[[], None]) -> None:
@@ -158,6 +163,21 @@ class Observer:
             images={name: sizes[image] for name, image in images.items() if image in sizes},
             volumes={short_name(name, stack): size for name, size in volumes.items()},
         )
+
+    def _identify(self, result: StageResult) -> None:
+        """Note which images an op deployed: a tag may lead to another one tomorrow."""
+        found = result.facts.get("images")
+        images: Mapping[str, str] = found if isinstance(found, dict) else {}
+        based = result.stage is Stage.INSTALL and self.operations.context.plan.base is not None
+        digests = stats.image_digests(self.operations.context.client, images.values())
+        self.deployed += [
+            DeployedImage(
+                service=service, release="base" if based else "head", image=image,
+                digest=digests[image],
+            )
+            for service, image in images.items()
+            if image in digests
+        ]  # fmt: skip
 
     def _weigh_images(self, results: tuple[StageResult, ...]) -> None:
         images = [str(image) for one in results for image in _images(one.facts.get("images"))]

@@ -17,14 +17,12 @@ from harness.forge import address, comment, token
 from harness.forge.base import Forge, PullRequest, State, Status
 from harness.forge.dialects import open_forge
 from harness.model import Outcome
-from harness.report import results
+from harness.report import results, summary
+from harness.report.answer import counted, limits
 from harness.report.results import RunResult
 from harness.settings import CommandParser, Settings, command_parser, option_named
 
 PROG = "python -m harness post"
-SUMMARY = "summary.md"  # in a run's directory, for people; without it a short one is made
-SUMMARY_BYTES = 1_000_000  # no forge takes more
-CELL = 300  # characters of a stage's reason in the short one
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 SHARED = ("pr", "forge", "forge_api", "token_file")  # options that a run has, too
 STATES = {
@@ -178,7 +176,7 @@ def load(directory: Path, asked: Asked) -> Tested:
             f"the run in {directory} came to no commit, so no status can be set",
             hint="name the commit: --on SHA",
         )
-    return Tested(result=result, commit=commit, summary=_summary(directory, result))
+    return Tested(result=result, commit=commit, summary=summary.render(result))
 
 
 def post(
@@ -224,10 +222,14 @@ def post(
 
 def _status(run: Tested, asked: Asked, limit: int) -> Status:
     verdict, result = run.result.verdict, run.result
-    stages = [str(one.stage) for one in result.stages]
-    where = f" at {verdict.stage}" if verdict.stage and run.state is not State.SUCCESS else ""
-    text = f"{verdict.outcome}{where} after {result.seconds:.0f} s"
-    text += f": {', '.join(stages)}" if run.state is State.SUCCESS else f": {verdict.cause}"
+    passed = run.state is State.SUCCESS
+    where = f" at {verdict.stage}" if verdict.stage and not passed else ""
+    alone = limits(result) if passed else ""
+    parts = [f"{verdict.outcome}{where} after {result.seconds:.0f} s"]
+    parts += ["not on this alone"] if alone else []
+    parts += [counted(result)] if counted(result) else []
+    stages = ", ".join(one.stage for one in result.stages)
+    text = f"{', '.join(parts)}: {(alone or stages) if passed else verdict.cause}"
     line = " ".join(comment.harmless(text).split())
     return Status(
         state=run.state,
@@ -258,31 +260,3 @@ def _body(first: str, tested: Sequence[Tested], asked: Asked, now: PullRequest) 
 def _word(text: str) -> str:
     """Return a recipe's name with nothing in it that Markdown or a forge reads otherwise."""
     return re.sub(r"[^a-z0-9._-]", "-", text.lower())[:64]
-
-
-def _summary(directory: Path, result: RunResult) -> str:
-    path = directory / SUMMARY
-    if path.is_symlink() or not path.is_file():  # a link could lead to a file of this job's
-        return _short(result)
-    with path.open("rb") as file:
-        return file.read(SUMMARY_BYTES).decode(errors="replace")
-
-
-def _short(result: RunResult) -> str:
-    """Return a summary of a run that has none: its stages, its cause, how to repeat it."""
-    lines = [f"### {_word(result.recipe)}", "", "| stage | result | why |", "|---|---|---|"]
-    lines += [f"| {one.stage} | {one.outcome} | {_cell(one.reason)} |" for one in result.stages]
-    if result.verdict.outcome is not Outcome.PASSED and result.verdict.cause:
-        lines += ["", _block(result.verdict.cause)]
-    return "\n".join([*lines, "", "To repeat it:", "", _block(result.repeat), ""])
-
-
-def _cell(text: str) -> str:
-    return re.sub(r"([|`<\[*_\\])", r"\\\1", " ".join(text.split())[:CELL])
-
-
-def _block(text: str) -> str:
-    """Return a text as a block that nothing in it can end."""
-    longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text.strip()}\n{fence}"

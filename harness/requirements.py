@@ -1,6 +1,6 @@
-"""What a recipe needs of the machine: REQUIREMENTS in its `recipe_meta.py`.
+"""What a run needs: the machine that REQUIREMENTS asks for, and the directories of its settings.
 
-It is looked at before anything is deployed. A machine that is too small gives no verdict on a
+They are checked before anything is deployed. A machine that is too small gives no verdict on a
 recipe: that is an *error*, never *failed*.
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import TestBedError
+from harness.errors import TestBedError, UsageError
+from harness.settings import Settings
 
 GIB = 1024.0**3
 IN_GIB = ("memory_gib", "disk_gib")
@@ -85,3 +86,32 @@ def _enough(name: str, there: Any, wanted: Any) -> bool:  # noqa: ANN401  a numb
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
+
+
+def require_overlays(settings: Settings) -> None:
+    """Refuse a directory of overlays that does not exist: fewer tests would look like a pass.
+
+    Raises:
+        UsageError: it is not a directory.
+    """
+    if settings.overlays is not None and not settings.overlays.is_dir():
+        raise UsageError(
+            f"--overlays names {settings.overlays}, which is not a directory",
+            hint="name the directory that holds a folder for each recipe, or leave --overlays out",
+        )
+
+
+def make_output(directory: Path) -> None:
+    """Make a directory below the one that runs go to.
+
+    Raises:
+        UsageError: nothing can be written there.
+        OSError: the disk is full or broken.
+    """
+    try:
+        directory.mkdir(parents=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(
+            f"cannot write to --output: {error.filename}: {error.strerror}",
+            hint="name a directory that you may write to",
+        ) from error

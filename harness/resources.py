@@ -11,11 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import EXIT_FAILED
 from harness.measured import Jump, Measure, Resources
 from harness.model import Outcome
 from harness.report import results
-from harness.report.verdict import Verdict
+from harness.verdict.facts import Growth
 
 MOST_READ = 50  # results of one recipe that are looked through for a green one
 MIB = 1024.0**2
@@ -120,15 +119,7 @@ def _by_repository(images: Mapping[str, int]) -> Mapping[str, int]:
     return found
 
 
-def judged(verdict: Verdict, taken: Resources | None) -> Verdict:
-    """Return the verdict, or a failure where a pass took more than the recipe's meta allows."""
-    jumps = [str(jump) for jump in (taken.jumps if taken else ()) if jump.fails]
-    if verdict.outcome is not Outcome.PASSED or not taken or not jumps:
-        return verdict
-    cause = "\n".join(
-        [
-            f"it takes more than MAX_GROWTH in its recipe_meta.py allows: {'; '.join(jumps)}",
-            f"  compared with: {taken.compared_with}",
-        ]
-    )
-    return Verdict(outcome=Outcome.FAILED, exit_code=EXIT_FAILED, cause=cause)
+def growth(taken: Resources | None) -> Growth | None:
+    """Return what grew by more than the recipe's meta allows, or None."""
+    jumps = tuple(str(jump) for jump in (taken.jumps if taken else ()) if jump.fails)
+    return Growth(jumps=jumps, compared_with=taken.compared_with) if taken and jumps else None

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
-from harness.model import LintReport, RunWarning, TeardownResult
+from harness.model import LintReport, RunWarning, Stage, TeardownResult
 from harness.observer import Observer, Seen
 from harness.operations import Operations
 from harness.own_revision import own_revision
@@ -36,24 +36,28 @@ from harness.publish import publish
 from harness.pull_request import Change, ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
+from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import clone
 from harness.repeat import exact_command, needed_for, repeat_command
 from harness.report.leaks import Guard
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, plain, show_result
-from harness.report.verdict import BAD, conclude
-from harness.resources import judged
+from harness.resources import growth
 from harness.settings import Settings, skip_variables
 from harness.signals import Stopper, stop_on_signals
 from harness.stack_locks import StackLocks
-from harness.subject import Places, Subject, study
+from harness.subject import Places, Subject, asked_stages, study
 from harness.teardown import Teardown
 from harness.testbed import TestBed
 from harness.tools import ToolContainers
+from harness.verdict import warnings
+from harness.verdict.decide import BAD, decide
+from harness.verdict.facts import EndedBy, RunFacts
 
 CLONE_SECONDS = 300.0
 LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox
 REAP_SECONDS = 15.0  # for each dead run: what cannot be removed must not hold up the living
+CUSTOM = Stage.CUSTOM
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
 
@@ -87,9 +91,10 @@ def run_one(
     Raises:
         UsageError: the call is wrong; nothing was touched.
     """
+    requirements.require_overlays(settings)
     target = target_for(entry, settings, token=secrets.token_hex(4), now=datetime.now(UTC))
     directory = settings.output / target.run
-    (directory / "logs").mkdir(parents=True)
+    requirements.make_output(directory / "logs")
     view = View(console=console, log=directory / "run.log")
     run = Run(
         entry=entry, settings=settings, environ=environ, target=target, directory=directory,
@@ -99,11 +104,11 @@ def run_one(
     try:
         with view:
             view.say(f"{RUN_LINE}{directory}")
-            result = run.to_the_end()
+            result, facts = run.to_the_end()
     except UsageError:
         shutil.rmtree(directory)
         raise
-    result, problem = publish(run.guard.result(result), directory, run.guard, run.known_leaks)
+    result, problem = publish(result, facts, directory, run.guard, run.known_leaks)
     if problem:
         console.print(plain(f"report   {problem}"), soft_wrap=True)
     show_result(console, result, directory)
@@ -154,8 +159,8 @@ class Run:
         """Return a line of the terminal without the run's secrets, which are noted down."""
         return self.guard.mask(text, "run.log")
 
-    def to_the_end(self) -> RunResult:
-        """Perform the run, tear it down, and return what came of it."""
+    def to_the_end(self) -> tuple[RunResult, RunFacts]:
+        """Perform the run, tear it down, and return what came of it and what that rests on."""
         stopped: HarnessError | None = None
         try:
             with stop_on_signals(self.view.say) as stopper:
@@ -166,7 +171,7 @@ class Run:
             raise
         except Exception as error:  # noqa: BLE001  every end of a run has its word
             stopped = as_harness_error(error)
-        return self._result(stopped)
+        return self._result(EndedBy.of(stopped) if stopped else None)
 
     def _perform(self, stack: ExitStack, stopper: Stopper) -> None:
         settings, target, say = self.settings, self.target, self.view.say
@@ -333,25 +338,49 @@ class Run:
         except Exception as error:  # noqa: BLE001  nothing may keep the removal from happening
             self.view.say(f"teardown  {as_harness_error(error).what}")
 
-    def _result(self, stopped: HarnessError | None) -> RunResult:
+    def _facts(self, stopped: EndedBy | None, seen: Seen) -> RunFacts:
+        """Return all that the verdict depends on."""
+        about = self._subject.meta if self._subject else RecipeMeta()
+        stages = tuple(self._execution.facts) if self._execution else ()
+        performed = [one.stage for one in stages if not one.left_out and one.stage is not CUSTOM]
+        opted_out = self.settings.skip_generic | about.skip_generic()
+        facts = RunFacts(
+            stages=stages,
+            asked=frozenset(self._asked),
+            expected_skips=about.expected_skips(),
+            opted_out=opted_out - {CUSTOM},  # there is no generic assertion in it
+            stopped=stopped,
+            teardown=self._teardown,
+            growth=growth(seen.resources),
+            strict=self.settings.strict,
+        )
+        told = (
+            *self._warnings,
+            *warnings.left_out([stage for stage in performed if stage in opted_out]),
+            *warnings.stale_skips(stages, about.EXPECTED_SKIPS),
+        )
+        settled = warnings.settled(told, about.ACCEPT_WARNINGS, complete=decide(facts).may_merge)
+        return replace(facts, warnings=settled)
+
+    @property
+    def _asked(self) -> tuple[Stage, ...]:
+        """The stages that were asked for."""
+        if self._subject is None:
+            return asked_stages(self.settings, self.entry)
+        return tuple(one.stage for one in self._subject.plan.stages if one.asked)
+
+    def _result(self, stopped: EndedBy | None) -> tuple[RunResult, RunFacts]:
         execution, subject, bed = self._execution, self._subject, self._bed
         stages = tuple(execution.results) if execution else ()
         plan = subject.plan if subject else None
-        asked = frozenset(p.stage for p in plan.stages if p.asked) if plan else frozenset()
-        verdict = conclude(
-            stages,
-            asked=asked,
-            expected_skips=subject.meta.expected_skips() if subject else None,
-            teardown=self._teardown,
-            stopped=stopped,
-        )
         seen = self._observer.seen(stages, self.settings.output) if self._observer else Seen()
-        verdict = judged(verdict, seen.resources)
+        facts = self._facts(stopped, seen)
+        verdict = decide(facts)
         head = plan.head if plan else None
         base = plan.base if plan else None
         again = needed_for(verdict.stage, stages, upgrades=bool(base))
         nox = self.environ.get(LAUNCHER, "nox")
-        return RunResult(
+        result = RunResult(
             run=self.target.run,
             recipe=self.target.recipe,
             source=self._source(),
@@ -391,9 +420,12 @@ class Run:
             snapshot=seen.snapshot,
             screenshots=seen.screenshots,
             retries=seen.retries,
-            warnings=tuple(self._warnings),
+            warnings=facts.warnings,
+            asked=tuple(str(stage) for stage in self._asked),
+            images=seen.images,
             harness=self._harness,
         )
+        return result, facts
 
 
 def _shown(value: object) -> str:

@@ -186,6 +186,8 @@ OPTIONS = (
            default="report", metavar="MODE",
            help="report: say which of the rules of `abra recipe lint` are broken; gate: a broken "
            "one of level error fails the run before anything is deployed"),
+    Option(name="strict", env="CCCI_STRICT", parse=_yes, default=False,
+           help="fail a run with a warning that the recipe's ACCEPT_WARNINGS does not accept"),
 )  # fmt: skip
 
 
@@ -218,6 +220,7 @@ class Settings:
     endpoint_mode: str = "auto"
     screenshots: str = "auto"
     lint: str = "report"
+    strict: bool = False
     skip_generic: frozenset[Stage] = frozenset()
     nodes: Mapping[str, str] = field(default_factory=dict)  # by NAME: what CCCI_NODE_<NAME> says
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -148,7 +148,7 @@ def study(
         ),
         older=older,
         version=settings.version or about.UPGRADE_BASE,
-        asked=_stages(settings, entry),
+        asked=asked_stages(settings, entry),
         files={stage: files.resolve_op(stage) for stage in Stage},
         denied={stage: files.denied_in(stage) for stage in Stage},
         notes=[
@@ -263,7 +263,8 @@ def asked_ref(settings: Settings, entry: Entry) -> str:
     return f"pull/{number(settings.pr)}" if settings.pr else settings.ref or entry.ref
 
 
-def _stages(settings: Settings, entry: Entry) -> tuple[Stage, ...]:
+def asked_stages(settings: Settings, entry: Entry) -> tuple[Stage, ...]:
+    """Return the stages that were asked for: by this call, else by the recipe's line, else all."""
     return settings.stages if "stages" in settings.origins else entry.stages or settings.stages
 
 

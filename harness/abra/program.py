@@ -24,7 +24,9 @@ VERSION = re.compile(r"\b(\d+)\.(\d+)\.(\d+)(?:[-+][\w.+-]*)?")
 PANIC = re.compile(r"^panic: |^goroutine \d+ \[|^fatal error: .*", re.MULTILINE)
 QUESTION = re.compile(r"(\?|\[[yY]/[nN]\]|\([yY](es)?/[nN]o?\)|\w:)\s*(\u203a|>|\u276f)?\s*$")
 # What steers abra or the Docker client; the rest of a user's environment is not its business.
-HANDED_DOWN = ("PATH", "HOME", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR", "XDG_CACHE_HOME")
+HANDED_DOWN = ("PATH", "HOME", "SSH_AUTH_SOCK", "TMPDIR", "XDG_CACHE_HOME")
+# Its help and its tables are translated, and the harness reads them in English.
+LOCALE = {"LANG": "C", "LC_ALL": "C"}
 MARK = "version.txt"  # beside a program that `abra install` has built: what was asked for
 INSTALL = "nox -s abra-install"
 
@@ -144,7 +146,7 @@ def _supported(path: Path, said: str) -> str:
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {key: environ[key] for key in HANDED_DOWN if key in environ}
     docker = {key: value for key, value in environ.items() if key.startswith("DOCKER_")}
-    return {**kept, **docker, "TERM": "dumb", "NO_COLOR": "1"}
+    return {**kept, **docker, **LOCALE, "TERM": "dumb", "NO_COLOR": "1"}
 
 
 def _call(

@@ -1,29 +1,28 @@
-"""One child pytest per stage: started early, told late, judged by what it wrote."""
+"""One child pytest per stage: started early, told late, read by what it wrote."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from harness.assertions.protocol import Order, read_results
 from harness.errors import ProcessError
-from harness.model import NOTHING_ASSERTED, AssertionResult, Outcome, Stage
+from harness.model import AssertionResult, Stage
 from harness.proc import Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asserted:
-    """What came of a stage's assertions; `reason` says it in one line unless all passed."""
+    """What a stage's assertions said; `unfinished` is why the child did not finish, or empty."""
 
-    outcome: Outcome
-    reason: str
     seconds: float
     results: tuple[AssertionResult, ...]
+    unfinished: str = ""
 
 
 class Workers:
@@ -43,8 +42,13 @@ class Workers:
         self._logs = logs
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package, environ.get("PYTHONPATH")]))
-        # What steers the user's own pytest must not steer a verdict.
-        kept = {key: value for key, value in environ.items() if not key.startswith("PYTEST_")}
+        # What steers the user's own pytest must not steer a verdict, and with PYTHONOPTIMIZE the
+        # assertions of helper modules would not be compiled at all.
+        kept = {
+            key: value
+            for key, value in environ.items()
+            if not key.startswith("PYTEST_") and key != "PYTHONOPTIMIZE"
+        }
         self._environ = {
             **kept,
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -88,26 +92,4 @@ def run(worker: Worker, order: Order, *, timeout: float) -> Asserted:
     results, whole = read_results(Path(order.results))
     if not whole and not problem:
         problem = f"the process that runs the assertions ended with code {code} before it was done"
-    outcome, reason = judge(results, problem)
-    return Asserted(
-        outcome=outcome, reason=reason, seconds=time.monotonic() - began, results=results
-    )
-
-
-def judge(results: Sequence[AssertionResult], problem: str = "") -> tuple[Outcome, str]:
-    """Return what a stage's assertions amount to, and why, in one line.
-
-    The first bad one in time decides between *failed* and *error*: what comes after an app that
-    broke, or after an engine that went away, is only an echo of it. A stage of which nothing was
-    asserted, or in which everything was skipped, has not passed.
-    """
-    bad = [result for result in results if result.outcome in (Outcome.FAILED, Outcome.ERROR)]
-    if bad:
-        first = bad[0].message.splitlines()[0] if bad[0].message else "no message"
-        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        return bad[0].outcome, f"{bad[0].nodeid}: {first}{more}"
-    if problem:
-        return Outcome.ERROR, problem
-    if any(result.outcome is Outcome.PASSED for result in results):
-        return Outcome.PASSED, ""
-    return Outcome.SKIPPED, NOTHING_ASSERTED
+    return Asserted(seconds=time.monotonic() - began, results=results, unfinished=problem)

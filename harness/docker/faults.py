@@ -273,14 +273,3 @@ def _full_disk(client: docker.DockerClient, info: Mapping[str, Any]) -> DiskFull
                 hint=NO_ROOM.hint,
             )
     return None
-
-
-def believed(error: HarnessError, nodes: Nodes) -> HarnessError:
-    """Return the error; or what is wrong with the machine, if it spoils what would be a verdict."""
-    if error.outcome is not Outcome.FAILED:
-        return error
-    fault = spoiled(nodes)
-    if fault is None:
-        return error
-    fault.detail = str(error)
-    return fault

@@ -87,6 +87,25 @@ def image_sizes(client: docker.DockerClient, images: Iterable[str]) -> Mapping[s
     return found
 
 
+def image_digests(client: docker.DockerClient, images: Iterable[str]) -> Mapping[str, str]:
+    """Return the digest of each image that the engine has: the registry's, else the engine's id."""
+    found = {}
+    for image in dict.fromkeys(images):
+        with suppress(NotFound, APIError):
+            attributes = client.images.get(image).attrs
+            known = [one.partition("@") for one in attributes.get("RepoDigests") or ()]
+            name = _repository(image)
+            digests = [digest for repository, _, digest in known if repository == name]
+            found[image] = image.partition("@")[2] or next(iter(digests), str(attributes["Id"]))
+    return found
+
+
+def _repository(image: str) -> str:
+    """Return an image's name without its tag."""
+    head, slash, last = image.partition("@")[0].rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
+
+
 def volume_sizes(nodes: Nodes, stack: str) -> Mapping[str, int]:
     """Return the size of each volume of the stack, on any node, by its full name."""
     found: dict[str, int] = {}

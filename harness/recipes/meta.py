@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.measured import Measure
-from harness.model import Stage
+from harness.model import Stage, WarningCode
 
 REQUIREMENTS: Mapping[str, type | tuple[type, ...]] = {
     "memory_gib": (int, float),
@@ -53,6 +53,8 @@ class RecipeMeta:
             (0 to 1) of their files that an upgrade or a restore may lose; 1 turns the check off.
         KNOWN_LEAKS: secrets, by the compose file's name, that the app shows on purpose, each with
             the reason: they are masked and listed, and do not fail the run.
+        ACCEPT_WARNINGS: warnings of a run, by code, that the recipe accepts, each with the reason:
+            they are shown as accepted, and `--strict` does not fail on them.
         EXPECTED_SKIPS: stages that cannot run for this recipe, each with the reason. None means
             that any stage may be skipped; a dict means that a skip which is not in it is no pass.
         REQUIREMENTS: what the machine must have: `memory_gib`, `disk_gib`, `processors` (numbers),
@@ -74,6 +76,7 @@ class RecipeMeta:
     NO_WITNESS: Mapping[str, str] = field(default_factory=dict)
     MAX_LOSS: Mapping[str, float] = field(default_factory=dict)
     KNOWN_LEAKS: Mapping[str, str] = field(default_factory=dict)
+    ACCEPT_WARNINGS: Mapping[str, str] = field(default_factory=dict)
     EXPECTED_SKIPS: Mapping[str, str] | None = None
     REQUIREMENTS: Mapping[str, Any] = field(default_factory=dict)
     MAX_GROWTH: Mapping[str, float] = field(default_factory=dict)
@@ -144,6 +147,7 @@ def _run(path: Path) -> dict[str, object]:
 class _Kind:
     expected: str
     fits: Callable[[object], bool]
+    wrong: Callable[[object], str] = lambda _: ""  # what exactly is wrong, if that can be said
 
 
 def _is_stages(value: object) -> bool:
@@ -166,6 +170,22 @@ def _is_reasons(value: object) -> bool:
 
 def _is_skips(value: object) -> bool:
     return _is_reasons(value) and all(name in list(Stage) for name in value)  # type: ignore[attr-defined]  # as above
+
+
+def _is_warnings(value: object) -> bool:
+    return _is_reasons(value) and all(code in list(WarningCode) for code in value)  # type: ignore[attr-defined]  # as above
+
+
+def _why_no_warnings(value: object) -> str:
+    """Return what is wrong with a dict of warnings: a code that is unknown, or a missing reason."""
+    for code, reason in value.items() if isinstance(value, Mapping) else ():
+        if code not in list(WarningCode):
+            near = difflib.get_close_matches(str(code), list(WarningCode), n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(WarningCode)}"
+            return f"unknown warning code '{code}': {meant}"
+        if not isinstance(reason, str) or not reason.strip():
+            return f"say why {code} is accepted: {{'{code}': 'the reason'}}"
+    return ""
 
 
 def _is_growth(pair: tuple[object, object]) -> bool:
@@ -225,6 +245,9 @@ _KINDS = {
         fits=lambda value: isinstance(value, Mapping) and all(map(_is_share, value.items())),
     ),
     "KNOWN_LEAKS": _Kind(expected="a dict of secrets to reasons", fits=_is_reasons),
+    "ACCEPT_WARNINGS": _Kind(
+        expected="a dict of warning codes to reasons", fits=_is_warnings, wrong=_why_no_warnings
+    ),
     "EXPECTED_SKIPS": _Kind(
         expected=f"None, or a dict of stages ({_STAGE_NAMES}) to reasons",
         fits=lambda value: value is None or _is_skips(value),
@@ -246,7 +269,10 @@ def _checked(path: Path, name: str, value: object) -> Any:  # noqa: ANN401  its 
             hint=f"did you mean {near[0]}?" if near else f"the fields are {', '.join(_KINDS)}",
         )
     if not kind.fits(value):
-        raise UsageError(f"{path} sets {name} = {value!r}", hint=f"it must be {kind.expected}")
+        raise UsageError(
+            f"{path} sets {name} = {value!r}",
+            hint=kind.wrong(value) or f"it must be {kind.expected}",
+        )
     if isinstance(value, list):
         return tuple(value)
     return dict(value) if isinstance(value, Mapping) else value

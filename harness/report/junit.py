@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 from harness.model import AssertionResult, LintReport, Outcome, StageResult
 from harness.report.results import RunResult
-from harness.report.verdict import BAD
+from harness.verdict.decide import BAD
 
 JUNIT_FILE = "junit.xml"
 ELEMENTS = {
@@ -51,6 +51,7 @@ def render(result: RunResult) -> str:
         case = _case(suite, "run", word, result.seconds)
         _explain(case, word, f"{result.verdict.outcome}: {result.verdict.cause}")
         _count(suite)
+    _warn(result, root)
     for name in ("tests", "failures", "errors"):  # of all suites the schema has no "skipped"
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ET.indent(root)
@@ -58,11 +59,18 @@ def render(result: RunResult) -> str:
     return text.translate(FORBIDDEN)
 
 
-def write(result: RunResult, directory: Path) -> Path:
-    """Write junit.xml and return its path."""
-    path = directory / JUNIT_FILE
-    path.write_text(render(result), encoding="utf-8")
-    return path
+def _warn(result: RunResult, root: ET.Element) -> None:
+    """Add the warnings as properties: of the suite of the stage that saw it, else of the first."""
+    suites = {suite.get("name", ""): suite for suite in root}
+    for one in result.warnings:
+        suite = suites.get(f"{result.recipe}.{one.stage}", next(iter(root)))
+        properties = suite.find("properties")
+        if properties is None:
+            properties = ET.Element("properties")
+            suite.insert(0, properties)
+        said = {"next": one.next, "accepted": one.accepted}
+        value = "; ".join([one.text, *(f"{name}: {text}" for name, text in said.items() if text)])
+        ET.SubElement(properties, "property", name=f"warning.{one.code}", value=value)
 
 
 def _unsaid(result: RunResult, root: ET.Element) -> bool:

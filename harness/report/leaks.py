@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from harness.errors import EXIT_FAILED
-from harness.model import Leak, Outcome
+from harness.model import Leak
 from harness.proc import MASK, scrub
 from harness.report.results import RunResult
-from harness.report.verdict import Verdict
 
 SURE_BITS = 40.0  # of a random value: by chance it is once in 100 000 runs in logs of 10 MB
 PICTURES = (".png", ".jpg", ".webp")  # their text is scanned where it is taken from the page
@@ -146,25 +144,36 @@ class Guard:
             for index, item in enumerate(value):
                 self.look(item, f"{place}[{_called(item, index)}]")
 
-    def result(self, result: RunResult) -> RunResult:
-        """Return a run without secrets in it, and note down where they stood."""
+    def look_at(self, result: RunResult) -> None:
+        """Note down where a run's result has secrets in it."""
         found: dict[str, Any] = asdict(result)
         self.look(found, "results.json ")
-        return result.scrubbed(self.without)
 
     def without(self, text: str) -> str:
         """Return the text without secrets, and note nothing down."""
         return Guard(generated=self.generated, brought=self.brought).mask(text, "")
 
     def files(self, directory: Path) -> None:
-        """Mask the secrets in every file of a run, whoever wrote it; pictures are left alone."""
+        """Mask the secrets in every file of a run, whichever program wrote it, but for pictures.
+
+        Raises:
+            OSError: a file cannot be masked; it is removed.
+        """
+        failed: OSError | None = None
         for path in sorted(directory.rglob("*")):
             if path.suffix in PICTURES or path.is_symlink() or not path.is_file():
                 continue
             text = path.read_bytes().decode(errors="surrogateescape")
             masked = self.mask(text, str(path.relative_to(directory)))
-            if masked != text:
+            if masked == text:
+                continue
+            try:
                 path.write_bytes(masked.encode(errors="surrogateescape"))
+            except OSError as error:
+                failed = failed or error
+                path.unlink(missing_ok=True)
+        if failed is not None:
+            raise failed
 
 
 def _called(item: object, index: int) -> str:
@@ -173,37 +182,6 @@ def _called(item: object, index: int) -> str:
     return str(index)
 
 
-def with_leaks(result: RunResult, leaks: Sequence[Leak], known: Mapping[str, str]) -> RunResult:
-    """Return the run with its leaks, and *failed* if one of them is not known to its recipe.
-
-    A run that was red before keeps its word, since something else is wrong as well; the leak is
-    added to its cause.
-
-    Args:
-        result: the run, masked.
-        leaks: what was found.
-        known: the names of secrets that the recipe's meta says are shown, with the reasons.
-    """
-    told = tuple(replace(leak, known=known.get(leak.secret, "")) for leak in leaks)
-    result = replace(result, leaks=told)
-    guilty = [leak for leak in told if not leak.known]
-    if not guilty:
-        return result
-    names = ", ".join(sorted({leak.secret for leak in guilty}))
-    cause = (
-        f"a secret was published: {', '.join(_said(leak) for leak in guilty)}\n"
-        "  likely cause: the app, a hook or a test prints it; it is masked in what was kept\n"
-        f"  next: print no secret; if it is meant to be shown, say so of {names} in KNOWN_LEAKS "
-        "of recipe_meta.py"
-    )
-    old = result.verdict
-    if old.outcome in (Outcome.PASSED, Outcome.SKIPPED):
-        verdict = Verdict(outcome=Outcome.FAILED, exit_code=EXIT_FAILED, cause=cause)
-    else:
-        verdict = replace(old, cause=f"{old.cause}\nbesides, {cause}")
-    return replace(result, verdict=verdict)
-
-
-def _said(leak: Leak) -> str:
-    times = f", {leak.count} times" if leak.count > 1 else ""
-    return f"{leak.secret} in {leak.place.strip()} ({leak.encoding}{times})"
+def told(leaks: Sequence[Leak], known: Mapping[str, str]) -> tuple[Leak, ...]:
+    """Return the leaks, each with the reason why the recipe's meta knows of it, or empty."""
+    return tuple(replace(leak, known=known.get(leak.secret, "")) for leak in leaks)

@@ -7,7 +7,7 @@ may appear. docs/results.md describes each.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -25,8 +25,10 @@ from harness.measured import (
 from harness.model import (
     Adaptation,
     AssertionResult,
+    DeployedImage,
     Leak,
     LintReport,
+    NotShown,
     Origin,
     Outcome,
     RuleResult,
@@ -36,7 +38,7 @@ from harness.model import (
     TeardownResult,
     WarningCode,
 )
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 
 SCHEMA = "cc-ci/results/1"
 RESULTS_FILE = "results.json"
@@ -81,20 +83,21 @@ class RunResult:
     retries: tuple[Retry, ...] = ()
     leaks: tuple[Leak, ...] = ()
     warnings: tuple[RunWarning, ...] = ()
+    asked: tuple[str, ...] = tuple(str(stage) for stage in Stage)  # the stages asked for, by name
+    images: tuple[DeployedImage, ...] = ()
     harness: str = ""
     backup_driver: str = ""  # what backed up, or was to
     repeat_exactly: str = ""  # the same at the commit that was tested; empty where it is the same
 
     @property
-    def asked(self) -> tuple[str, ...]:
-        """The stages that were asked for, by name: all, unless somebody said which."""
-        named = self.settings.get("stages", "").rpartition(" (")[0]  # its origin stands behind it
-        return tuple(named.split(",")) if named else tuple(str(stage) for stage in Stage)
+    def partial(self) -> bool:
+        """Whether some stage of the full plan proves nothing, so that nothing is known of it."""
+        return bool(self.verdict.not_shown)
 
     @property
-    def partial(self) -> bool:
-        """Whether some stage was not asked for, so that nothing is known of it."""
-        return len(self.asked) < len(Stage)
+    def open_warnings(self) -> tuple[RunWarning, ...]:
+        """The warnings that the recipe's meta does not accept."""
+        return tuple(one for one in self.warnings if not one.accepted)
 
     def scrubbed(self, scrub: Callable[[str], str]) -> RunResult:
         """Return the run with every text in it scrubbed; hooks and assertions print anything."""
@@ -142,14 +145,31 @@ def read(directory: Path) -> RunResult | None:
             "retries": tuple(Retry(**one) for one in found.get("retries", ())),
             "leaks": tuple(Leak(**one) for one in found.get("leaks", ())),  # older runs have none
             "warnings": tuple(_warning(one) for one in found.get("warnings", ())),  # the same
+            "images": tuple(DeployedImage(**one) for one in found.get("images", ())),
+            "asked": tuple(found.get("asked") or _asked(found)),
         },
-        verdict=Verdict(**{**verdict, "outcome": Outcome(verdict["outcome"])}),
+        verdict=_verdict(verdict, _asked(found)),
         lint=lint and _lint(lint),
         teardown=down
         and TeardownResult(
             **{**down, "outcome": Outcome(down["outcome"]), "left": tuple(down["left"])}
         ),
     )
+
+
+def _verdict(found: dict[str, Any], asked: Sequence[str]) -> Verdict:
+    """Return the verdict; an older harness did not write down which stages it does not show."""
+    older = [{"stage": s, "why": "not asked for"} for s in Stage if s not in asked]
+    not_shown = (
+        NotShown(stage=Stage(one["stage"]), why=one["why"]) for one in found.get("not_shown", older)
+    )
+    outcome = Outcome(found["outcome"])
+    return Verdict(**{**found, "outcome": outcome, "not_shown": tuple(not_shown)})
+
+
+def _asked(found: dict[str, Any]) -> list[str]:
+    """Return the stages of a run of an older harness, which did not write down what was asked."""
+    return [one["stage"] for one in found["stages"]] or [str(stage) for stage in Stage]
 
 
 def _resources(found: dict[str, Any] | None) -> Resources | None:

@@ -11,25 +11,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.model import Outcome, StageResult
+from harness.model import NotShown, Outcome, StageResult
 from harness.report import results
+from harness.report.answer import answer, counted, limits, place
 from harness.report.results import RunResult
 
 SUMMARY_FILE = "summary.md"
-CELL, CAUSE = 160, 1500  # characters: a comment has room for 65 000, and a reader for less
+CELL, TEXT, CAUSE = (
+    160,
+    400,
+    1500,
+)  # characters: a comment has room for 65 000, and a reader for less
 MARKS = {
     Outcome.PASSED: "✅",
     Outcome.FAILED: "❌",
     Outcome.ERROR: "⚠️",
     Outcome.SKIPPED: "⏭️",
     Outcome.ABORTED: "⏹️",
-}
-MEANING = {
-    Outcome.PASSED: "you may merge: every stage passed, or was left out with a reason",
-    Outcome.FAILED: "do not merge: the recipe is wrong",
-    Outcome.ERROR: "no answer: the test bed is wrong, nothing is said of the recipe",
-    Outcome.SKIPPED: "no answer: too little was asserted to say anything",
-    Outcome.ABORTED: "no answer: it was told to stop",
 }
 # Control characters, and those that turn a line's direction around.
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -59,8 +57,9 @@ def render(result: RunResult) -> str:
     lines = [
         f"### {MARKS[verdict.outcome]} {span(result.recipe)}{head}: **{verdict.outcome}**{where}",
         "",
-        f"{_meaning(result).capitalize()}. {result.seconds:.0f} s.",
+        f"{_answer(result)}. {result.seconds:.0f} s.",
     ]
+    lines += ["", *_notes(result)] if result.warnings or _unshown(result) else []
     if verdict.outcome is not Outcome.PASSED:
         lines += ["", block(verdict.cause)]
     if result.stages:
@@ -74,10 +73,25 @@ def render(result: RunResult) -> str:
     return "\n".join(lines)
 
 
-def _meaning(result: RunResult) -> str:
-    if result.partial and result.verdict.outcome is Outcome.PASSED:
-        return f"not on this alone: only {', '.join(result.asked)} was asked for, and passed"
-    return MEANING[result.verdict.outcome]
+def _answer(result: RunResult) -> str:
+    said = answer(result)
+    return said[0].upper() + said[1:]
+
+
+def _unshown(result: RunResult) -> tuple[NotShown, ...]:
+    passed = result.verdict.outcome is Outcome.PASSED
+    return result.verdict.not_shown if passed else ()
+
+
+def _notes(result: RunResult) -> list[str]:
+    """Return what stands beside the word: warnings, and what a run that passed does not show."""
+    lines = [f"- not shown: **{one.stage}**: {span(one.why)}" for one in _unshown(result)]
+    for one in result.warnings:
+        word = "accepted warning" if one.accepted else "⚠️ **warning**"
+        lines.append(f"- {word} {place(one)}: {span(one.text, room=TEXT)}")
+        lines += [f"  next: {span(one.next, room=TEXT)}"] if one.next and not one.accepted else []
+        lines += [f"  accepted: {span(one.accepted, room=TEXT)}"] if one.accepted else []
+    return lines
 
 
 def together(found: Sequence[RunResult]) -> str:
@@ -93,17 +107,14 @@ def together(found: Sequence[RunResult]) -> str:
         verdict = result.verdict
         lines.append(
             f"| {span(result.recipe)} | {MARKS[verdict.outcome]} {verdict.outcome} "
-            f"| {verdict.stage} | {result.seconds:.0f} s | {span(_first(verdict.cause))} |"
+            f"| {verdict.stage} | {result.seconds:.0f} s | {span(_first(_why(result)))} |"
         )
-    bad = [result for result in found if result.verdict.outcome is not Outcome.PASSED]
+    bad = [one for one in found if one.verdict.outcome is not Outcome.PASSED or one.open_warnings]
     return "\n".join([*lines, "", *(render(result) for result in bad)])
 
 
-def write(result: RunResult, directory: Path) -> Path:
-    """Write summary.md and return its path."""
-    path = directory / SUMMARY_FILE
-    path.write_text(render(result), encoding="utf-8")
-    return path
+def _why(result: RunResult) -> str:
+    return result.verdict.cause or ", ".join(filter(None, (limits(result), counted(result))))
 
 
 def main(argv: Sequence[str]) -> int:

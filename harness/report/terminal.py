@@ -6,8 +6,10 @@ pipe) every step is a plain line with the seconds since the start.
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.model import LEFT_OUT, LintReport, Outcome, Stage, StageResult
+from harness.report.answer import answer, counted, place
 from harness.report.live import LiveView
 from harness.report.results import RunResult
 
@@ -27,6 +30,7 @@ STYLES = {
     Outcome.SKIPPED: "yellow",
     Outcome.ABORTED: "yellow",
 }
+COLUMNS = 80
 RUN_LINE = "run  "  # how the line begins that says where a run writes
 # An escape of an app's would act on the reader's terminal, and a byte that is no text on the codec.
 UNPRINTABLE = dict.fromkeys([*range(32), *range(0x7F, 0xA0), *range(0xD800, 0xE000)], "?")
@@ -82,9 +86,10 @@ class View(LiveView):
             self._record(f"{result.stage}: {result.outcome}{_why(result)}")
 
     def _record(self, line: str) -> None:
-        if self.log is not None:
-            with self.log.open("a") as stream:
-                stream.write(plain(line).plain + "\n")
+        if self.log is None:
+            return
+        with suppress(OSError), self.log.open("a") as stream:  # a full disk shows in the verdict
+            stream.write(plain(line).plain + "\n")
 
     def _frame(self) -> Group:
         seconds = time.monotonic() - self._began
@@ -177,19 +182,52 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
         console.print(plain(f"adapted  {item.kind}: {item.subject}: {item.detail}"), soft_wrap=True)
     for line in result.diagnosis:
         console.print(plain(line), soft_wrap=True)
-    for warning in result.warnings:
-        console.print(plain(f"warning  {warning.text} [{warning.code}]"), soft_wrap=True)
+    _show_verdict(console, result)
+    console.print(plain(f"results  {directory}"), soft_wrap=True)
+
+
+def _show_verdict(console: Console, result: RunResult) -> None:
+    """Show the word, the cause, the warnings, and whether it may be merged, or how to repeat it."""
     verdict = result.verdict
+    passed = verdict.outcome is Outcome.PASSED
     where = f" in {verdict.stage}" if verdict.stage else ""
+    warned = f", with {counted(result)}" if counted(result) else ""
     console.print(
         Text.assemble(
             (f"{result.recipe}: ", "bold"),
             (f"{verdict.outcome}{where}", STYLES[verdict.outcome]),
-            f" after {result.seconds:.1f} s",
+            f" after {result.seconds:.1f} s{warned}",
         ),
         soft_wrap=True,
     )
-    if verdict.outcome is not Outcome.PASSED:
-        console.print(plain(f"cause    {verdict.cause}"), soft_wrap=True)
-        console.print(plain(f"again    {result.repeat}"), soft_wrap=True)
-    console.print(plain(f"results  {directory}"), soft_wrap=True)
+    cause = () if passed else (f"cause    {verdict.cause}",)
+    last = merge_lines(result) if passed else (f"again    {result.repeat}",)
+    for line in (*cause, *warning_lines(result), *last):
+        console.print(plain(line), soft_wrap=True)
+
+
+def warning_lines(result: RunResult) -> list[str]:
+    """Return the warnings, folded for a terminal of 80 columns; those that are accepted last."""
+    lines = []
+    for one in result.open_warnings:
+        lines += _folded("warning", f"{place(one)}: {one.text}")
+        lines += _folded("", f"next: {one.next}") if one.next else []
+    for one in result.warnings:
+        if one.accepted:
+            lines += _folded("accepted", f"{place(one)}: {one.text} ({one.accepted})")
+    return lines
+
+
+def merge_lines(result: RunResult) -> list[str]:
+    """Return whether a run that passed may be merged, and what it does not show."""
+    lines = _folded("merge", answer(result))
+    for one in result.verdict.not_shown:
+        lines += _folded("", f"{one.stage}: {one.why}")
+    return lines
+
+
+def _folded(word: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        " ".join(text.split()), COLUMNS, initial_indent=f"{word:<9}", subsequent_indent=" " * 9,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.model import Outcome
+from harness.report.answer import counted, limits
 from harness.report.live import LiveView
 from harness.report.results import RunResult
 from harness.report.terminal import STYLES, first_line, plain, print_table, show_result
@@ -125,6 +126,13 @@ def _seconds(ending: Ending | None) -> str:
     return f"{ending.seconds:.1f} s" if ending else ""
 
 
+def _why(ending: Ending) -> str:
+    """Return why a run did not pass, or what its pass leaves open."""
+    if ending.cause or ending.result is None:
+        return ending.cause
+    return ", ".join(filter(None, (limits(ending.result), counted(ending.result))))
+
+
 def counts(rows: Sequence[Row]) -> str:
     """Return how many runs are in which state, in words."""
     states = [row.state for row in rows]
@@ -143,8 +151,8 @@ def show_together(console: Console, rows: Sequence[Row]) -> None:
     table.add_column("time", justify="right")
     table.add_column("why", overflow="fold")
     for row in rows:
-        cause = row.ending.cause if row.ending else ""
-        table.add_row(plain(row.label), _word(row), _seconds(row.ending), plain(first_line(cause)))
+        why = plain(first_line(_why(row.ending)) if row.ending else "")
+        table.add_row(plain(row.label), _word(row), _seconds(row.ending), why)
     console.print()
     print_table(console, table)
     console.print(plain(counts(rows)), soft_wrap=True)

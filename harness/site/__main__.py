@@ -50,7 +50,7 @@ def write(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     data = {"made": made, "recipes": page.data(found)}
     (out / "recipes.json").write_text(json.dumps(data, indent=2) + "\n")
     for row in found:
-        file, word, only = out / "badges" / row.badge, row.last.outcome, row.last.only
+        file, word, only = out / "badges" / row.badge, row.last.outcome, row.last.limits
         file.with_name(f"{row.badge}.json").write_text(badges.badge_json(row.recipe, word, only))
         file.with_name(f"{row.badge}.svg").write_text(badges.badge_svg(row.recipe, word, only))
     left_out = [f"left out  {line}" for line in unread]

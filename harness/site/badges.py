@@ -18,22 +18,22 @@ COLOURS = {
 LETTER = 6.6  # pixels, the width of a letter at 11 pixels in a wide font
 
 
-def badge_json(recipe: str, outcome: Outcome, only: str = "") -> str:
+def badge_json(recipe: str, outcome: Outcome, limits: str = "") -> str:
     """Return the JSON of a badge: label, message and colour.
 
     Args:
         recipe: its name.
         outcome: the last run's word.
-        only: the stages that this run was about, where these were not all: no pass of the recipe.
+        limits: what this run was about, where that is not everything: it does not pass the recipe.
     """
-    message, colour = _shown(outcome, only)
+    message, colour = _shown(outcome, limits)
     badge = {"schemaVersion": 1, "label": recipe, "message": message}
     return json.dumps({**badge, "color": colour}) + "\n"
 
 
-def badge_svg(recipe: str, outcome: Outcome, only: str = "") -> str:
+def badge_svg(recipe: str, outcome: Outcome, limits: str = "") -> str:
     """Return the picture of a badge; its arguments are those of `badge_json`."""
-    message, colour = _shown(outcome, only)
+    message, colour = _shown(outcome, limits)
     left, right = (round(len(text) * LETTER) + 12 for text in (recipe, message))
     said = escape(f"{recipe}: {message}")
     return (
@@ -47,9 +47,9 @@ def badge_svg(recipe: str, outcome: Outcome, only: str = "") -> str:
     )
 
 
-def _shown(outcome: Outcome, only: str) -> tuple[str, str]:
+def _shown(outcome: Outcome, limits: str) -> tuple[str, str]:
     """Return a badge's message and colour; a pass of some stages alone is not green."""
-    if not only:
+    if not limits:
         return str(outcome), COLOURS[outcome]
     passed = outcome is Outcome.PASSED
-    return f"{outcome}: {only} only", COLOURS[Outcome.SKIPPED if passed else outcome]
+    return f"{outcome}: {limits}", COLOURS[Outcome.SKIPPED if passed else outcome]

@@ -1,5 +1,6 @@
 """Which runs were flakes, and whose: the same commit, asked the same, and another verdict.
 
+A tag may lead to another image tomorrow: two runs that deployed different digests are not alike.
 Only runs that came to a verdict are compared (*passed*, *failed*, *error*), and only where at least
 two runs are alike. In such a group the most frequent verdict is what is so, a tie goes to the worse
 one; every other run is a flake, and the red one of the two verdicts says whose it is.
@@ -53,11 +54,30 @@ def flakes(runs: Sequence[Indexed]) -> Flakes:
     for run in runs:
         if run.same and run.outcome in COMPARED:
             groups[run.same].append(run)
-    alike = [group for group in groups.values() if len(group) > 1]
+    parts = (part for group in groups.values() for part in _of_same_images(group))
+    alike = [part for part in parts if len(part) > 1]
     owners: Counter[Owner] = Counter()
     for group in alike:
         owners.update(_in(group))
     return Flakes(compared=sum(len(group) for group in alike), owners=dict(owners))
+
+
+def _of_same_images(group: Sequence[Indexed]) -> list[list[Indexed]]:
+    """Return runs that were asked the same, apart by the images that they deployed.
+
+    A run that ended early knows only some digests: it belongs to the newest part that it does not
+    contradict.
+    """
+    parts: list[tuple[dict[str, str], list[Indexed]]] = []
+    for run in sorted(group, key=lambda one: (one.started, one.run)):
+        for known, part in reversed(parts):
+            if all(known.get(image, digest) == digest for image, digest in run.images.items()):
+                known.update(run.images)
+                part.append(run)
+                break
+        else:
+            parts.append((dict(run.images), [run]))
+    return [part for _, part in parts]
 
 
 def _in(group: Sequence[Indexed]) -> Counter[Owner]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.model import Outcome, Stage
+from harness.model import Outcome
+from harness.report.answer import limits, place
 from harness.report.results import RESULTS_FILE, RunResult, read
 
-VERSION = 2  # of the tables; an index of another version is made anew
+VERSION = 3  # of the tables; an index of another version is made anew
 # Settings that change where and how fast a run goes, and not what it comes to.
 INDIFFERENT = {
     *("output", "jobs", "cache", "keep", "lock", "lock_timeout", "run_timeout", "domain"),
@@ -20,7 +21,7 @@ INDIFFERENT = {
 }
 TABLE = """CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, changed INTEGER, run TEXT,
  recipe TEXT, started TEXT, seconds REAL, outcome TEXT, stage TEXT, cause TEXT, kind TEXT,
- head TEXT, same TEXT, stages TEXT, asked TEXT)"""
+ head TEXT, same TEXT, stages TEXT, asked TEXT, limits TEXT, warnings TEXT, images TEXT)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,9 @@ class Indexed:
         same: what has to be equal for two runs to be expected to end alike; empty when the run
             did not get so far that its commit was known.
         asked: the stages that were asked for, whether it got to them or not.
+        limits: what it was about, where that is not everything; empty where it is.
+        warnings: where each warning was seen, its text, and why it is accepted (or empty).
+        images: the digest of each image that was deployed, by release, service and name.
         kind: the kind of error that ended it, or empty.
     """
 
@@ -57,11 +61,14 @@ class Indexed:
     same: str
     stages: tuple[StageTime, ...]
     asked: tuple[str, ...]
+    limits: str = ""
+    warnings: tuple[tuple[str, str, str], ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def only(self) -> str:
-        """The stages that it was about, where these were not all; empty where they were."""
-        return ", ".join(self.asked) if len(self.asked) < len(Stage) else ""
+    def open_warnings(self) -> int:
+        """How many warnings the recipe does not accept."""
+        return sum(not accepted for _, _, accepted in self.warnings)
 
 
 def refresh(file: Path, roots: Iterable[Path]) -> tuple[list[Indexed], list[str]]:
@@ -104,7 +111,9 @@ def _columns(result: RunResult) -> tuple[object, ...]:
     return (
         result.run, result.recipe, result.started, result.seconds, verdict.outcome, verdict.stage,
         verdict.cause, verdict.kind, result.head.commit if result.head else "", same(result),
-        json.dumps(stages), ",".join(result.asked),
+        json.dumps(stages), ",".join(result.asked), limits(result),
+        json.dumps([(place(one), one.text, one.accepted) for one in result.warnings]),
+        json.dumps({f"{o.release} {o.service} {o.image}": o.digest for o in result.images}),
     )  # fmt: skip
 
 
@@ -129,14 +138,15 @@ def _all(database: sqlite3.Connection) -> Iterator[Indexed]:
     # A run that was copied is there twice, and counts once.
     rows = database.execute(
         "SELECT path, run, recipe, started, seconds, outcome, stage, cause, kind, head, same, "
-        "stages, asked FROM runs GROUP BY run ORDER BY started, run"
+        "stages, asked, limits, warnings, images FROM runs GROUP BY run ORDER BY started, run"
     )
     for path, run, recipe, started, seconds, outcome, stage, cause, kind, head, key, *lists in rows:
-        stages, asked = lists
+        stages, asked, limited, warned, images = lists
         yield Indexed(
             directory=Path(path).parent, run=run, recipe=recipe, started=started, seconds=seconds,
             outcome=Outcome(outcome), stage=stage, cause=cause, kind=kind, head=head, same=key,
-            asked=tuple(asked.split(",")),
+            asked=tuple(asked.split(",")), limits=limited, images=json.loads(images),
+            warnings=tuple((where, text, why) for where, text, why in json.loads(warned)),
             stages=tuple(
                 StageTime(stage=name, outcome=Outcome(word), seconds=took)
                 for name, word, took in json.loads(stages)

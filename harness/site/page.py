@@ -138,6 +138,11 @@ def data(found: Sequence[Row]) -> list[dict[str, object]]:
             "cause": row.last.cause,
             "started": row.last.started,
             "head": row.last.head,
+            "limits": row.last.limits,
+            "warnings": [
+                {"where": where, "text": text, "accepted": accepted}
+                for where, text, accepted in row.last.warnings
+            ],
             "report": row.link,
             "seconds": row.last.seconds,
             "median": row.median,

@@ -10,7 +10,7 @@ from harness.measured import Resources, StageResources
 from harness.model import Outcome, Stage
 from harness.report import html
 from harness.report.results import Revision, RunResult
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 from harness.screenshot import Browser
 from harness.site.__main__ import write
 from tests.integration.own_browser import Window, window
@@ -89,7 +89,9 @@ def site(shown: Window, tmp_path: Path, said: str = "said") -> Path:
         )  # fmt: skip
         (folder / one.run).mkdir(parents=True)
         one.write(folder / one.run)
-        html.write(one, folder / one.run)
+        text, problem = html.try_to_render(one, folder / one.run)
+        assert problem == ""
+        (folder / one.run / html.HTML_FILE).write_text(text)
     write([str(folder)], {})
     return folder / "site" / "index.html"
 

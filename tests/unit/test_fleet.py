@@ -18,8 +18,8 @@ from harness.model import Outcome
 from harness.recipes.catalogue import Entry
 from harness.report.results import SCHEMA, RunResult
 from harness.report.together import Ending, Row, TogetherView, show_together
-from harness.report.verdict import Verdict
 from harness.settings import Settings
+from harness.verdict.decide import Verdict
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """JUnit XML: what a CI counts has to be what the run said."""
 
 import re
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -14,13 +13,15 @@ from harness.model import (
     Origin,
     Outcome,
     RuleResult,
+    RunWarning,
     Stage,
     StageResult,
     TeardownResult,
+    WarningCode,
 )
 from harness.report import junit
 from harness.report.results import RunResult
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 
 COUNTS = ("tests", "failures", "errors", "skipped")
 # What junit-10.xsd of Jenkins' xUnit plugin says of the elements that are used: which attributes
@@ -240,14 +241,13 @@ def test_a_run_that_was_ended_between_two_stages_is_not_green() -> None:
 
 
 @pytest.mark.parametrize("bad", ["\x00", "\x1b[31m", "\x08", "\udc80", "\ufffe", "\uffff"])
-def test_characters_that_xml_forbids_are_replaced(tmp_path: Path, bad: str) -> None:
+def test_characters_that_xml_forbids_are_replaced(bad: str) -> None:
     """Apps print anything; a file that no CI can read would hide the failure it reports."""
     failed = assertion(
         Outcome.FAILED, nodeid=f"t.py::t[{bad}]", message=f"a{bad}b", output=f"c{bad}d\te\n\u20ac"
     )
     run = result(stage(Outcome.FAILED, failed), verdict=stopped(bad))
-    path = junit.write(run, tmp_path)
-    root = ET.parse(path).getroot()  # noqa: S314  written by us
+    root = read(run)
     (failure,) = root[0][1]
     assert str(failure.get("message")).startswith("a?")
     assert "\n\nc?" in str(failure.text)
@@ -262,9 +262,24 @@ def test_markup_in_what_an_app_says_stays_text() -> None:
     assert counts(suite) == (2, 1, 0, 0)
 
 
-def test_it_is_written_where_the_run_is(tmp_path: Path) -> None:
-    """Its bytes are those that its first line declares."""
-    path = junit.write(result(stage(Outcome.SKIPPED, reason="\u20ac")), tmp_path)
-    assert path == tmp_path / "junit.xml"
-    assert path.read_bytes().startswith(b"<?xml version='1.0' encoding='utf-8'?>")
-    assert "\u20ac".encode() in path.read_bytes()
+def test_its_first_line_declares_the_encoding_in_which_it_is_written() -> None:
+    """Whatever is in it: publishing writes UTF-8."""
+    text = junit.render(result(stage(Outcome.SKIPPED, reason="\u20ac")))
+    assert text.startswith("<?xml version='1.0' encoding='utf-8'?>")
+    assert "\u20ac" in text
+
+
+def test_warnings_are_properties_of_the_suite_that_saw_them() -> None:
+    """One of the plan stands in the first; a green suite stays green."""
+    seen = RunWarning(
+        code=WarningCode.VOLUME_ORPHANED, text="data <b>", next="n", stage=Stage.UPGRADE
+    )
+    early = RunWarning(code=WarningCode.NO_PAGE, text="none", accepted="an API")
+    root = read(result(stage(Outcome.PASSED), warnings=(seen, early)))
+    found = {one.get("name"): one.get("value") for one in root[0].iter("property")}
+    assert found == {
+        "warning.volume-orphaned": "data <b>; next: n",
+        "warning.no-page": "none; accepted: an API",
+    }
+    assert root[0][0].tag == "properties"
+    assert counts(root) == (1, 0, 0)

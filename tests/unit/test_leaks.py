@@ -8,17 +8,22 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.model import Leak, Outcome, Stage, StageResult
+from harness.model import AssertionResult, Leak, Origin, Outcome, Stage, StageResult
 from harness.publish import publish
-from harness.report.leaks import Guard, forms, sure, with_leaks
+from harness.report.leaks import Guard, forms, sure, told
 from harness.report.results import RunResult
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
+from harness.verdict.facts import RunFacts, StageFacts
 
 VALUE = "kD9!s&2mQx7^Lw@4"
 RUN = RunResult(
     run="r", recipe="made", source="s", platform="swarm", started="2026-01-01T12:00:00+00:00",
     seconds=1.0, repeat="again", verdict=Verdict(outcome=Outcome.PASSED, exit_code=0),
 )  # fmt: skip
+
+
+PASSED = AssertionResult(nodeid="t", origin=Origin.GENERIC, outcome=Outcome.PASSED, seconds=0.0)
+FACTS = RunFacts(stages=(StageFacts(stage=Stage.INSTALL, assertions=(PASSED,)),))
 
 
 def guard(value: str = VALUE) -> Guard:
@@ -91,8 +96,7 @@ def test_the_place_in_the_result_is_named() -> None:
     """Whoever reads the cause finds it without a search."""
     made = guard()
     stage = StageResult(stage=Stage.BACKUP, outcome=Outcome.PASSED, facts={"hooks": [VALUE]})
-    result = made.result(replace(RUN, stages=(stage,)))
-    assert result.stages[0].facts == {"hooks": ["****"]}
+    made.look_at(replace(RUN, stages=(stage,)))
     (leak,) = made.leaks
     assert leak.place.endswith("stages[backup].facts.hooks[0]")
 
@@ -100,24 +104,11 @@ def test_the_place_in_the_result_is_named() -> None:
 LEAK = Leak(secret="db_password", encoding="plain", place="logs/app.log", count=2)  # noqa: S106
 
 
-def test_a_leak_fails_a_green_run_and_says_where() -> None:
-    """And no other run loses its own word and cause."""
-    got = with_leaks(RUN, [LEAK], {}).verdict
-    assert (got.outcome, got.exit_code) == (Outcome.FAILED, 1)
-    assert "db_password in logs/app.log (plain, 2 times)" in got.cause
-    red = replace(RUN, verdict=Verdict(outcome=Outcome.ERROR, exit_code=3, cause="no room"))
-    got = with_leaks(red, [LEAK], {}).verdict
-    assert (got.outcome, got.exit_code, got.cause[:8]) == (Outcome.ERROR, 3, "no room\n")
-    assert "logs/app.log" in got.cause
-
-
-def test_a_known_leak_is_listed_and_fails_nothing() -> None:
-    """Only that secret: another one that leaks beside it still does."""
-    got = with_leaks(RUN, [LEAK], {"db_password": "shown once"})
-    assert (got.verdict, got.leaks[0].known) == (RUN.verdict, "shown once")
+def test_a_known_leak_is_listed_with_its_reason() -> None:
+    """Only that secret: another one that leaks beside it is not excused."""
     other = replace(LEAK, secret="key")  # noqa: S106
-    assert with_leaks(RUN, [LEAK, other], {"db_password": "x"}).verdict.exit_code == 1
-    assert with_leaks(RUN, [], {}) == RUN
+    got = told([LEAK, other], {"db_password": "shown once"})
+    assert [leak.known for leak in got] == ["shown once", ""]
 
 
 def test_every_file_of_a_run_is_masked_before_it_is_published(tmp_path: Path) -> None:
@@ -125,7 +116,7 @@ def test_every_file_of_a_run_is_masked_before_it_is_published(tmp_path: Path) ->
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/app.log").write_bytes(VALUE.encode() + b" \xff\r\n")
     (tmp_path / "page.png").write_bytes(VALUE.encode())
-    got, _ = publish(RUN, tmp_path, guard(), {})
+    got, _ = publish(RUN, FACTS, tmp_path, guard(), {})
     assert (tmp_path / "logs/app.log").read_bytes() == b"**** \xff\r\n"
     assert (tmp_path / "page.png").read_bytes() == VALUE.encode()
     assert got.verdict.outcome is Outcome.FAILED
@@ -135,12 +126,8 @@ def test_every_file_of_a_run_is_masked_before_it_is_published(tmp_path: Path) ->
 
 def test_what_a_renderer_adds_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that reads a secret from elsewhere, or encodes it: the run is judged once more."""
-
-    def wrong(_result: RunResult, directory: Path) -> None:
-        (directory / "summary.md").write_text(VALUE.encode().hex())
-
-    monkeypatch.setattr("harness.report.summary.write", wrong)
-    got, _ = publish(RUN, tmp_path, guard(), {})
+    monkeypatch.setattr("harness.report.summary.render", lambda _: VALUE.encode().hex())
+    got, _ = publish(RUN, FACTS, tmp_path, guard(), {})
     assert (got.verdict.outcome, got.leaks[0].place) == (Outcome.FAILED, "summary.md")
     assert (tmp_path / "summary.md").read_text() == "****"
     assert json.loads((tmp_path / "results.json").read_text())["verdict"]["outcome"] == "failed"

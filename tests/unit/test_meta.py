@@ -47,6 +47,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "MAX_GROWTH = {'memory': 1.5, 'healthy': 3}\n"
         "KNOWN_LEAKS = {'admin_password': 'shown once'}\n"
         "MAX_LOSS = {'content/drafts': 1, 'content': 0.5}\n"
+        "ACCEPT_WARNINGS = {'no-page': 'an API only'}\n"
     )
     assert loaded.changed() == {
         "SKIP_GENERIC": ("backup",),
@@ -65,6 +66,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "MAX_GROWTH": {"memory": 1.5, "healthy": 3},
         "MAX_LOSS": {"content/drafts": 1, "content": 0.5},
         "KNOWN_LEAKS": {"admin_password": "shown once"},
+        "ACCEPT_WARNINGS": {"no-page": "an API only"},
     }
     assert set(loaded.changed()) == {one.name for one in fields(RecipeMeta)}
     assert loaded.skip_generic() == {Stage.BACKUP}
@@ -221,3 +223,22 @@ def test_a_field_in_small_letters_is_refused(load: Load) -> None:
     with pytest.raises(UsageError, match="only capital names count") as caught:
         load("Marker = 'x'")
     assert caught.value.hint == "write MARKER"
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("{'volume-orphand': 'why'}", "did you mean volume-orphaned?"),
+        ("{'xyz': 'why'}", "unknown warning code 'xyz': known are volume-orphaned, "),
+        ("{'no-page': ''}", "say why no-page is accepted"),
+        ("{'no-page': None}", "say why no-page is accepted"),
+        ("['no-page']", "a dict of warning codes to reasons"),
+    ],
+)
+def test_a_warning_is_accepted_by_its_code_and_with_a_reason(
+    load: Load, value: str, hint: str
+) -> None:
+    """A typing error must not look like a warning that was accepted."""
+    with pytest.raises(UsageError) as caught:
+        load(f"ACCEPT_WARNINGS = {value}")
+    assert hint in caught.value.hint

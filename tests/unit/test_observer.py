@@ -42,7 +42,7 @@ class Watched:
         self.failing: dict[str, Exception] = {}
         context = SimpleNamespace(
             nodes=None, client=None, factor=1.0, step=lambda _: None,
-            target=SimpleNamespace(stack=STACK),
+            target=SimpleNamespace(stack=STACK), plan=SimpleNamespace(base="1.0.0+1"),
             look=lambda: SimpleNamespace(services=(SimpleNamespace(name="app", image="a"),)),
         )  # fmt: skip
         view = SimpleNamespace(backup=SimpleNamespace(spec=None))
@@ -56,6 +56,7 @@ class Watched:
             (stats, "memory", {"app": Memory(bytes=7, exact=False)}),
             (stats, "image_sizes", {"a": 8}),
             (stats, "volume_sizes", {f"{STACK}_data": 9}),
+            (stats, "image_digests", {"a": "sha256:1"}),
             (observers, "files_in", {}),
             (observers, "contents", ()),
             (screenshot, "take", Screenshot(stage="x")),
@@ -104,6 +105,21 @@ def test_each_stage_is_measured_and_two_are_photographed(watched: Watched) -> No
     ] * 5
     assert not found.stages[0].exact
     assert (found.images, found.volumes, found.notes) == ({"a": 8}, {"data": 9}, ())
+
+
+def test_the_digests_that_each_op_deployed_are_kept(watched: Watched) -> None:
+    """Of the base and of the head: a tag may lead to another image tomorrow."""
+    op = {"commit": "0a1b", "images": {"app": "a", "gone": "not here any more"}}
+    rolled_back = {"images": op["images"]}
+    watched.through(
+        result(Stage.INSTALL, facts=op),
+        result(Stage.UPGRADE, facts=op),
+        result(Stage.UPGRADE, Outcome.FAILED, facts=rolled_back),
+    )
+    assert [(one.service, one.release, one.digest) for one in watched.observer.deployed] == [
+        ("app", "base", "sha256:1"),
+        ("app", "head", "sha256:1"),
+    ]
 
 
 def test_a_broken_machine_is_asked_nothing_more(watched: Watched) -> None:

@@ -19,6 +19,8 @@ from harness.assertions.protocol import Facts, Health, Order
 from harness.assertions.runner import Asserted, Workers
 from harness.docker.faults import LOG
 from harness.model import AssertionResult, Origin, Outcome, Stage
+from harness.verdict.decide import Word, of_stage
+from harness.verdict.facts import StageFacts
 
 ENDS = """
 import docker, pytest, requests
@@ -214,6 +216,12 @@ def asserted(
         }
 
 
+def word(got: Asserted) -> Word:
+    """Return the word of a stage of which that was asserted."""
+    facts = StageFacts(stage=Stage.BACKUP, assertions=got.results, unfinished=got.unfinished)
+    return of_stage(facts)
+
+
 def test_a_file_without_tests_is_told_from_one_that_is_not_there(
     engine: str, tmp_path: Path
 ) -> None:
@@ -228,13 +236,13 @@ def test_a_file_without_tests_is_told_from_one_that_is_not_there(
             files = order(place, engine, {name: Origin.OVERLAY})
             got.append(workers.run(stage, files, timeout=60))
     assert [one.results for one in got] == [(), ()]
-    assert (got[0].outcome, got[0].reason) == (Outcome.SKIPPED, "nothing asserted")
-    assert got[1].outcome is Outcome.ERROR
+    assert (word(got[0]).outcome, word(got[0]).reason) == (Outcome.SKIPPED, "nothing asserted")
+    assert word(got[1]).outcome is Outcome.ERROR
 
 
 def test_the_first_bad_test_decides(asserted: Mapping[Stage, Asserted]) -> None:
     """The child came to its end, so its tests are believed; errors that came later are echoes."""
-    got = asserted[Stage.INSTALL]
+    got = word(asserted[Stage.INSTALL])
     assert got.outcome is Outcome.FAILED
     assert got.reason.startswith("_generic/test_install.py::test_fails: AssertionError: why (and ")
 
@@ -348,10 +356,10 @@ def test_the_origin_is_that_of_the_file(asserted: Mapping[Stage, Asserted]) -> N
 
 def test_a_file_that_cannot_be_imported_is_an_error(asserted: Mapping[Stage, Asserted]) -> None:
     """The test bed is wrong; the reason names the file, the output has the traceback."""
-    got = asserted[Stage.UPGRADE]
+    got = word(asserted[Stage.UPGRADE])
     assert got.outcome is Outcome.ERROR
     assert got.reason == "made/test_install.py: the test file could not be read (and 1 more)"
-    result = got.results[0]
+    result = asserted[Stage.UPGRADE].results[0]
     assert result.origin is Origin.OVERLAY
     assert "no_such_module" in result.output
 
@@ -373,11 +381,11 @@ def test_a_child_that_was_ended_by_a_test_is_an_error(
     """The tests before it passed; those after it never ran. However it was ended, with code 0."""
     got = asserted[stage]
     assert [result.outcome for result in got.results] == [Outcome.PASSED]
-    assert got.outcome is Outcome.ERROR
-    assert "before it was done" in got.reason
+    assert word(got).outcome is Outcome.ERROR
+    assert "before it was done" in word(got).reason
 
 
 def test_a_broken_conftest_is_an_error(asserted: Mapping[Stage, Asserted]) -> None:
     """Not "nothing asserted"."""
     got = asserted[Stage.CUSTOM]
-    assert (got.outcome, got.results) == (Outcome.ERROR, ())
+    assert (word(got).outcome, got.results) == (Outcome.ERROR, ())

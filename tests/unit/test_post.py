@@ -12,9 +12,9 @@ from harness import post
 from harness.errors import EXIT_NOTHING_ASSERTED, ForgeBusyError, ForgeError, UsageError
 from harness.forge import comment
 from harness.forge.base import Comment, PullRequest, State, Status
-from harness.model import Outcome, Stage, StageResult
+from harness.model import NotShown, Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.report.results import Revision, RunResult
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 from tests.unit.fake_clock import FakeClock
 
 HEAD, OTHER = "1" * 40, "2" * 40
@@ -215,26 +215,36 @@ def test_no_result_at_all_is_refused(tmp_path: Path) -> None:
         posted(Kept(), tmp_path)
 
 
-def test_a_summary_for_people_is_used(tmp_path: Path) -> None:
-    """But not one that leads to a file of this machine; and the token is in none."""
-    forge, directory = Kept(), run(tmp_path / "a")
-    (directory / "summary.md").write_text(f"All is well, {SECRET}\n")
-    posted(forge, directory, secrets=(SECRET,))
-    assert "All is well, ****" in forge.kept[0].body
-    (tmp_path / "mine").write_text("private")
-    (directory / "summary.md").unlink()
+def test_the_comment_says_what_results_json_says(tmp_path: Path) -> None:
+    """Never what a file beside it says, which may be of another word or lead to another file."""
+    forge, directory = Kept(), run(tmp_path / "a", Outcome.FAILED)
+    (tmp_path / "mine").write_text("You may merge")
     (directory / "summary.md").symlink_to(tmp_path / "mine")
     posted(forge, directory)
-    assert "private" not in forge.kept[0].body
-    assert "| install | passed | a\\|b |" in forge.kept[0].body
+    assert "**failed**" in forge.kept[0].body
+    assert "Do not merge" in forge.kept[0].body
+    assert "may merge" not in forge.kept[0].body
 
 
-def test_without_a_summary_the_cause_and_the_command_are_there(tmp_path: Path) -> None:
+def test_the_cause_and_the_command_are_in_the_comment(tmp_path: Path) -> None:
     """In blocks that nothing in them ends."""
     forge = Kept()
     posted(forge, run(tmp_path / "a", Outcome.FAILED))
-    assert "````\nit ``` did @\u200beveryone\n````" in forge.kept[0].body
-    assert "```\nnox -s e2e -- made\n```" in forge.kept[0].body
+    assert "````text\nit ``` did @\u200beveryone\n````" in forge.kept[0].body
+    assert "```text\nnox -s e2e -- made\n```" in forge.kept[0].body
+
+
+def test_warnings_and_what_is_not_shown_are_in_the_status_and_the_comment(tmp_path: Path) -> None:
+    """A green tick alone would say more than the run does."""
+    missing = (NotShown(stage=Stage.UPGRADE, why="no older release"),)
+    green = Verdict(outcome=Outcome.PASSED, exit_code=0, not_shown=missing)
+    seen = RunWarning(code=WarningCode.NO_PAGE, text="no page", next="name one")
+    forge = Kept()
+    posted(forge, run(tmp_path / "a", verdict=green, warnings=(seen,)))
+    ((_, status),) = forge.statuses
+    assert status.description.startswith("passed after 12 s, not on this alone, 1 warning: witho")
+    for wanted in ("no-page", "name one", "no older release", "Not on this alone"):
+        assert wanted in forge.kept[0].body
 
 
 @pytest.mark.parametrize(

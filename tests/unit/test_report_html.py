@@ -22,11 +22,21 @@ from harness.measured import (
     StageResources,
     VolumeContent,
 )
-from harness.model import Adaptation, Leak, Outcome, Stage, StageResult, TeardownResult
+from harness.model import (
+    Adaptation,
+    Leak,
+    NotShown,
+    Outcome,
+    RunWarning,
+    Stage,
+    StageResult,
+    TeardownResult,
+    WarningCode,
+)
 from harness.report import html
 from harness.report.html import logs, view
 from harness.report.results import Revision, RunResult
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 from tests.unit.test_junit import assertion, result
 
 VOID = {"meta", "img", "br", "rect", "link", "input", "hr"}
@@ -198,7 +208,7 @@ def test_the_verdict_and_its_cause_come_first() -> None:
         "verdict", "stages", "assertions", "page", "logs", "adaptations", "upgrade", "snapshot",
         "resources", "secrets", "retries", "repeat",
     ]  # fmt: skip
-    assert page.said.index(view.ANSWERS[Outcome.FAILED]) < page.said.index("Time line")
+    assert page.said.index("Do not merge: the recipe is wrong.") < page.said.index("Time line")
     assert page.said.index("nox the cause --ref a") < page.said.index("Time line")
     (link, *_) = page.all("a", href="#decisive")
     assert link
@@ -215,7 +225,7 @@ def test_the_verdict_and_its_cause_come_first() -> None:
 )
 def test_what_broke_is_one_click_away(verdict: Mapping[str, str], link: str) -> None:
     """Where no assertion decided: the stage, or what leaked, or what it took, or the time line."""
-    cause = Verdict(outcome=Outcome.ERROR, exit_code=3, cause="x", **verdict)
+    cause = Verdict(outcome=Outcome.ERROR, exit_code=3, cause="x", stage=verdict["stage"])
     _, page = rendered(full(verdict=cause))
     assert page.all("a", href=link)
     assert page.all("a", href="#resources") == []
@@ -234,7 +244,7 @@ def test_what_grew_is_said_once() -> None:
     ]
     other = Jump(measure=Measure.HEALTHY, subject="", stage="install", before=1.0, now=30.0)
     run = full(resources=Resources(jumps=(*jumps, other), compared_with="x"))
-    (first, second) = view.warnings(run)
+    (first, second) = view.grown(run)
     assert (first.fails, first.also, second.also) == (True, ("install", "backup"), ())
     _, page = rendered(run)
     assert "size of the volume data in upgrade: 3 B, was 1 B (3.0 times); also in" in page.said
@@ -262,18 +272,36 @@ def test_it_says_who_deployed_and_who_backed_up() -> None:
     assert "backups by" not in text
 
 
-def test_some_stages_alone_are_no_leave_to_merge() -> None:
-    """Whoever asked for one stage knows; whoever reads the report does not."""
+def test_a_run_that_does_not_show_everything_does_not_say_merge() -> None:
+    """The reader of the report did not type the command; what is missing is listed."""
     green = Verdict(outcome=Outcome.PASSED, exit_code=0)
-    asked = {"stages": "install,backup (--stages)"}
-    text, _ = rendered(result(verdict=green, settings=asked))
-    assert "Not on this alone: only install, backup was asked for, and passed." in text
-    assert "you may merge" not in text
+    missing = (NotShown(stage=Stage.UPGRADE, why="no older <release>"),)
+    text, page = rendered(result(verdict=replace(green, not_shown=missing)))
+    assert "but upgrade was not shown in full." in page.said
+    assert "upgrade: no older <release>" in page.said
+    assert "you may merge" not in text.lower()
     text, _ = rendered(result(verdict=green))
-    assert "Yes, you may merge" in text
-    failed = Verdict(outcome=Outcome.FAILED, exit_code=EXIT_FAILED)
-    text, _ = rendered(result(verdict=failed, settings=asked))
-    assert "No, do not merge" in text
+    assert "You may merge" in text
+    failed = Verdict(outcome=Outcome.FAILED, exit_code=EXIT_FAILED, not_shown=missing)
+    text, page = rendered(result(verdict=failed))
+    assert "Do not merge" in text
+    assert "no older <release>" not in page.said
+
+
+def test_warnings_stand_in_the_box_of_the_verdict() -> None:
+    """Code, stage, text and next step; the reason of one that is accepted."""
+    seen = RunWarning(
+        code=WarningCode.VOLUME_ORPHANED, text="<b> is orphaned", next="mount it",
+        stage=Stage.UPGRADE,
+    )  # fmt: skip
+    known = RunWarning(code=WarningCode.NO_PAGE, text="no page", accepted="an API only")
+    green = Verdict(outcome=Outcome.PASSED, exit_code=0)
+    text, page = rendered(result(verdict=green, warnings=(seen, known)))
+    box = text.partition('id="verdict"')[2].partition("</section>")[0]
+    for wanted in ("volume-orphaned in upgrade", "Next: mount it", "Accepted: an API only"):
+        assert wanted in box
+    assert "<b> is orphaned" in page.said
+    assert "You may merge if you accept the warning" in box
 
 
 def test_what_is_equal_stands_once() -> None:
@@ -413,9 +441,10 @@ def test_the_moment_is_when_it_was_decided(changes: dict[str, Any], expected: st
 def test_a_run_that_never_began_has_a_report_too(outcome: Outcome) -> None:
     """Every word that a run can end in, with nothing but its cause."""
     verdict = Verdict(outcome=outcome, exit_code=1, cause="no engine")
-    _, page = rendered(result(verdict=verdict, teardown=None))
+    run = result(verdict=verdict, teardown=None)
+    _, page = rendered(run)
     assert "no engine" in page.said
-    assert view.ANSWERS[outcome] in page.said
+    assert view.sentence(run) in page.said
 
 
 def test_it_is_for_phones_keyboards_and_both_kinds_of_light() -> None:
@@ -441,26 +470,29 @@ def test_a_picture_is_in_the_file_and_a_missing_one_is_said() -> None:
     assert "why not" in text.partition("after restore")[2]
 
 
-def test_it_is_written_beside_the_rest(tmp_path: Path) -> None:
+def test_it_is_made_of_what_the_run_left(tmp_path: Path) -> None:
     """From the logs and pictures that are there; what pytest printed is no service's log."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/app.log").write_text(LOG)
     (tmp_path / "logs/assertions.install.log").write_text("pytest's own")
     (tmp_path / "screenshots").mkdir()
     (tmp_path / "screenshots/install.png").write_bytes(PNG)
-    path = html.write(full(), tmp_path)
-    page = Page(path.read_text())
-    assert path == tmp_path / "report.html"
+    text, problem = html.try_to_render(full(), tmp_path)
+    page = Page(text)
+    assert problem == ""
     assert "shortly before" in page.said
     assert "pytest's own" not in page.said
     assert page.all("img")
-    assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """And the run's exit code is what it would have been."""
-    assert html.try_to_write(full(), tmp_path) == ""
-    assert "could not be written" in html.try_to_write(full(), tmp_path / "absent")
+def test_a_report_that_cannot_be_made_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict stands, even if it cannot be shown."""
+    monkeypatch.setattr(html, "render", lambda *_: 1 / 0)
+    text, problem = html.try_to_render(full(), tmp_path)
+    assert text == ""
+    assert "report.html could not be written: ZeroDivisionError" in problem
 
 
 def test_a_failed_upgrade_says_what_its_after_is() -> None:

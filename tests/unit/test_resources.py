@@ -11,12 +11,12 @@ from harness.measured import Jump, Measure, Resources, StageResources
 from harness.model import Outcome
 from harness.recipes import meta
 from harness.report.results import RunResult
-from harness.report.verdict import Verdict
-from harness.resources import compared, judged, last_green
+from harness.resources import compared, growth, last_green
+from harness.verdict.decide import Verdict
+from harness.verdict.facts import Growth
 from tests.unit.test_junit import result
 
 MIB = 1 << 20
-GREEN = Verdict(outcome=Outcome.PASSED, exit_code=0)
 
 
 def taken(memory: int = 100, *, healthy: float | None = 20.0, **changes: Any) -> Resources:  # noqa: ANN401
@@ -133,20 +133,14 @@ def test_the_last_green_run_is_found(tmp_path: Path) -> None:
     assert found.resources == taken(), "read back as it was written"
 
 
-def test_only_a_pass_becomes_a_failure() -> None:
-    """What broke is the cause; a jump that is no failure changes nothing."""
+def test_only_what_fails_is_a_fact_of_the_verdict() -> None:
+    """A jump that the recipe's meta says nothing of is only reported."""
     jump = Jump(measure=Measure.MEMORY, subject="app", stage="install", before=MIB, now=3 * MIB)
     hard = replace(taken(), compared_with="run0", jumps=(replace(jump, fails=True), jump))
-    became = judged(GREEN, hard)
-    assert (became.outcome, became.exit_code, became.stage) == (Outcome.FAILED, EXIT_FAILED, "")
     said = "peak memory of app in install: 3.0 MiB, was 1.0 MiB (3.0 times)"
-    assert became.cause == (
-        f"it takes more than MAX_GROWTH in its recipe_meta.py allows: {said}\n  compared with: run0"
-    )
-    assert judged(GREEN, replace(hard, jumps=(jump,))) is GREEN
-    assert judged(GREEN, None) is GREEN
-    other = Verdict(outcome=Outcome.ERROR, exit_code=2, cause="c")
-    assert judged(other, hard) is other
+    assert growth(hard) == Growth(jumps=(said,), compared_with="run0")
+    assert growth(replace(hard, jumps=(jump,))) is None
+    assert growth(None) is None
 
 
 @pytest.mark.parametrize(

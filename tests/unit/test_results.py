@@ -20,7 +20,7 @@ from harness.model import (
 )
 from harness.report.results import SCHEMA, Revision, RunResult
 from harness.report.results import read as read_run
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 
 ASSERTION = AssertionResult(
     nodeid="t.py::t", origin=Origin.GENERIC, outcome=Outcome.FAILED, seconds=0.5,
@@ -63,7 +63,7 @@ def test_what_was_written_is_what_is_read() -> None:
     content = read(RUN.to_json())
     assert content["verdict"] == {
         "outcome": "failed", "exit_code": 1, "stage": "backup", "cause": "why",
-        "kind": "",
+        "kind": "", "not_shown": [],
     }  # fmt: skip
     (stage,) = content["stages"]
     assert (stage["stage"], stage["outcome"], stage["reason"]) == ("backup", "failed", "two\nlines")

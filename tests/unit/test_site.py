@@ -7,14 +7,22 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EXIT_USAGE
-from harness.model import Outcome, Stage, StageResult
+from harness.model import (
+    DeployedImage,
+    NotShown,
+    Outcome,
+    RunWarning,
+    Stage,
+    StageResult,
+    WarningCode,
+)
 from harness.report.results import Revision, RunResult
-from harness.report.verdict import Verdict
 from harness.site import index
 from harness.site.__main__ import main, write
 from harness.site.badges import COLOURS
 from harness.site.flakes import Owner, flakes
 from harness.site.page import file_name, rows
+from harness.verdict.decide import Verdict
 from tests.unit.test_leaks import RUN
 
 EVIL = "<script>alert(1)</script>"
@@ -130,11 +138,11 @@ def test_a_stage_that_is_not_there_says_why(
     tmp_path: Path, words: str, came: list[str], expected: list[str]
 ) -> None:
     """A run that was ended early did not leave the rest out: it never got there."""
-    settings = {"stages": f"{words} (--stages)"} if words else {}
+    asked = (words,) if words else tuple(Stage)
     stages = tuple(
         StageResult(stage=Stage(one), outcome=Outcome.PASSED, op_seconds=2.0) for one in came
     )
-    found = indexed(tmp_path, replace(run(1, **settings), stages=stages))
+    found = indexed(tmp_path, replace(run(1), stages=stages, asked=asked))
     (row,) = rows(found, tmp_path)
     assert [cell for cell in row.cells if isinstance(cell, str)] == expected
 
@@ -163,9 +171,9 @@ def test_the_name_of_a_badge_is_a_plain_file(name: str) -> None:
     assert len(f"{got}.json") < 255, "no file may have a longer one"
 
 
-def test_a_pass_of_some_stages_is_no_green_badge(tmp_path: Path) -> None:
+def test_a_pass_of_some_stages_is_not_a_green_badge(tmp_path: Path) -> None:
     """Nothing is known of the others; a failure of them is one all the same."""
-    indexed(tmp_path, run(1, stages="install,backup (--stages)"))
+    indexed(tmp_path, replace(run(1), asked=("install", "backup")))
     write([str(tmp_path)], {})
     place = tmp_path / "site" / "badges" / "made.json"
     badge = json.loads(place.read_text())
@@ -173,6 +181,61 @@ def test_a_pass_of_some_stages_is_no_green_badge(tmp_path: Path) -> None:
     assert badge["color"] == COLOURS[Outcome.SKIPPED]
     assert "passed: install, backup only" in place.with_suffix(".svg").read_text()
     assert "install, backup only" in (tmp_path / "site" / "index.html").read_text()
-    indexed(tmp_path, run(2, "failed", stages="install (--stages)"))
+    indexed(tmp_path, replace(run(2, "failed"), asked=("install",)))
     write([str(tmp_path)], {})
     assert json.loads(place.read_text())["color"] == COLOURS[Outcome.FAILED]
+
+
+def test_a_pass_that_skipped_a_stage_is_not_a_green_badge(tmp_path: Path) -> None:
+    """It was asked for everything, and could not show all of it; warnings stand in the row."""
+    missing = (NotShown(stage=Stage.UPGRADE, why="no older release"),)
+    seen = RunWarning(code=WarningCode.NO_PAGE, text="no <page>", stage=Stage.INSTALL)
+    known = RunWarning(code=WarningCode.DATA_IN_LAYER, text="cache", accepted="made anew")
+    one = run(1)
+    verdict = replace(one.verdict, not_shown=missing)
+    indexed(tmp_path, replace(one, verdict=verdict, warnings=(seen, known)))
+    write([str(tmp_path)], {})
+    badge = json.loads((tmp_path / "site" / "badges" / "made.json").read_text())
+    assert (badge["message"], badge["color"]) == (
+        "passed: without upgrade",
+        COLOURS[Outcome.SKIPPED],
+    )
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert "1 warning, 1 accepted" in page
+    assert "no-page in install: no &lt;page&gt;" in page
+    assert "(accepted: made anew)" in page
+    (recipe,) = json.loads((tmp_path / "site" / "recipes.json").read_text())["recipes"]
+    assert recipe["limits"] == "without upgrade"
+    assert [one["where"] for one in recipe["warnings"]] == ["no-page in install", "data-in-layer"]
+
+
+def deployed(digest: str, release: str = "head") -> DeployedImage:
+    """Return the image that the app ran."""
+    return DeployedImage(service="app", release=release, image="nginx:1", digest=digest)
+
+
+def test_two_runs_of_one_tag_with_two_digests_are_not_a_flake(tmp_path: Path) -> None:
+    """The image changed under the tag: that is news of the registry's, and no chance."""
+    old, new = (deployed("sha256:a"),), (deployed("sha256:b"),)
+    runs = (
+        replace(run(1), images=old),
+        replace(run(2), images=old),
+        replace(run(3, "failed"), images=new),
+    )
+    got = flakes(indexed(tmp_path, *runs))
+    assert (got.compared, got.count) == (2, 0)
+
+
+def test_a_run_that_ended_before_its_image_was_known_is_compared_with_the_last(
+    tmp_path: Path,
+) -> None:
+    """It contradicts nothing; a base that is known besides does not either."""
+    old, new = deployed("sha256:a"), deployed("sha256:b")
+    runs = (
+        replace(run(1), images=(old,)),
+        replace(run(2), images=(new, deployed("sha256:c", "base"))),
+        replace(run(3, "error", kind="EngineError")),
+        replace(run(4), images=(new,)),
+    )
+    got = flakes(indexed(tmp_path, *runs))
+    assert (got.compared, dict(got.owners)) == (3, {Owner.TEST_BED: 1})

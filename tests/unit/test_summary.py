@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.model import Outcome, Stage, StageResult
+from harness.model import NotShown, Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.report import summary
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 from tests.unit.test_leaks import RUN
 
 HOSTILE = (
@@ -76,8 +76,28 @@ def test_several_runs_are_counted_by_word(word: Outcome) -> None:
     assert summary.together([]).startswith("## ⚠️ no run at all")
 
 
-def test_some_stages_alone_are_no_leave_to_merge() -> None:
-    """The comment is read by people who did not type the command."""
-    some = replace(RUN, settings={"stages": "install (--stages)"})
-    assert "Not on this alone: only install was asked for, and passed." in summary.render(some)
+def test_a_run_that_does_not_show_everything_does_not_say_merge() -> None:
+    """The reader of the comment did not type the command."""
+    missing = (NotShown(stage=Stage.UPGRADE, why=HOSTILE), NotShown(stage=Stage.CUSTOM, why="b"))
+    some = replace(RUN, verdict=replace(RUN.verdict, not_shown=missing))
+    text = summary.render(some)
+    assert "Not on this alone: what was asserted passed, but upgrade and custom were not" in text
+    assert "- not shown: **custom**: `b`" in text
+    assert "you may merge" not in text.lower()
+    assert "without upgrade, custom" in summary.together([some])
     assert "You may merge" in summary.render(RUN)
+
+
+def test_warnings_stand_below_the_word() -> None:
+    """Each with its code and next step; nothing in them is markup. Accepted ones say why."""
+    seen = RunWarning(code=WarningCode.NO_PAGE, text=HOSTILE, next=HOSTILE, stage=Stage.INSTALL)
+    known = RunWarning(code=WarningCode.DATA_IN_LAYER, text="x", next="n", accepted="a cache")
+    run = replace(RUN, warnings=(seen, known))
+    text = summary.render(run)
+    assert "You may merge if you accept the warning" in text
+    assert "**warning** no-page in install: `" in text
+    assert "accepted warning data-in-layer: `x`\n  accepted: `a cache`" in text
+    for word in ("@", "evil", "<img", "[x]", "red", "# head"):
+        assert word not in bare(text)
+    assert "1 warning" in summary.together([run])
+    assert "### " in summary.together([run]), "a pass with an open warning has a section"

@@ -12,15 +12,18 @@ from harness.model import (
     LEFT_OUT,
     Adaptation,
     AssertionResult,
+    NotShown,
     Origin,
     Outcome,
+    RunWarning,
     Stage,
     StageResult,
     TeardownResult,
+    WarningCode,
 )
 from harness.report.results import RunResult
 from harness.report.terminal import View, show_result
-from harness.report.verdict import Verdict
+from harness.verdict.decide import Verdict
 
 MARKUP = "[red]x[/] [/] [bold :smile: {0} %s"
 FAILED = Verdict(outcome=Outcome.FAILED, exit_code=1, stage="upgrade", cause="it broke\n  | two")
@@ -183,11 +186,39 @@ def test_the_table_has_a_row_for_each_stage_and_the_teardown() -> None:
     assert "second" not in "\n".join(lines)
 
 
-def test_a_pass_is_one_line_and_where_the_results_are() -> None:
+def test_a_pass_is_two_lines_and_where_the_results_are() -> None:
     """Nothing to do next, so nothing is said of it."""
     lines = last_lines(result())
-    assert lines[-2:] == ["made: passed after 12.3 s", "results  /runs/run1"]
+    assert lines[-3:] == [
+        "made: passed after 12.3 s",
+        "merge    you may merge: every stage of the full plan passed",
+        "results  /runs/run1",
+    ]
     assert not any(line.startswith(("cause", "again")) for line in lines)
+
+
+def test_warnings_stand_beside_the_word_and_fit_a_terminal() -> None:
+    """Code, stage, text and next step in 80 columns; then what the run does not show."""
+    seen = RunWarning(
+        code=WarningCode.VOLUME_ORPHANED, text="the head does not mount data " * 4,
+        next="mount it at its old path", stage=Stage.UPGRADE,
+    )  # fmt: skip
+    known = RunWarning(code=WarningCode.NO_PAGE, text="no page", accepted="an API only")
+    missing = (NotShown(stage=Stage.BACKUP, why="no label"),)
+    green = Verdict(outcome=Outcome.PASSED, exit_code=0, not_shown=missing)
+    lines = last_lines(result(verdict=green, warnings=(known, seen)), width=200)
+    begun = lines.index("made: passed after 12.3 s, with 1 warning")
+    assert all(len(line) <= 80 for line in lines[begun:])
+    assert lines[begun + 1].startswith("warning  volume-orphaned in upgrade: the head does not")
+    assert lines[begun + 2].startswith("         ")
+    assert lines[-6:] == [
+        "         next: mount it at its old path",
+        "accepted no-page: no page (an API only)",
+        "merge    not on this alone: what was asserted passed, but backup was not shown",
+        "         in full",
+        "         backup: no label",
+        "results  /runs/run1",
+    ]
 
 
 def test_anything_else_says_why_and_what_to_type_next() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import jinja2
 
 from harness.measured import Screenshot, seconds, size
+from harness.report.answer import place
 from harness.report.html import logs, view
 from harness.report.results import RunResult
 
@@ -29,26 +30,15 @@ FORBIDDEN.update({ord(character): character for character in "\t\n"})
 FORBIDDEN[ord("\r")] = ""
 
 
-def write(result: RunResult, directory: Path) -> Path:
-    """Write report.html as a whole or not at all, with what the run left beside, and its path."""
-    path = directory / HTML_FILE
-    partial = path.with_suffix(".partial")
-    text = render(result, logs.read(directory / "logs"), _pictures(result, directory))
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-    return path
+def try_to_render(result: RunResult, directory: Path) -> tuple[str, str]:
+    """Return the text of report.html, or empty and the reason.
 
-
-def try_to_write(result: RunResult, directory: Path) -> str:
-    """Write report.html; return what kept it from being written, empty when nothing did.
-
-    A verdict stands, whatever shows it.
+    A verdict stands, even if it cannot be shown.
     """
     try:
-        write(result, directory)
+        return render(result, logs.read(directory / "logs"), _pictures(result, directory)), ""
     except Exception as error:  # noqa: BLE001  as said above
-        return f"{directory / HTML_FILE} could not be written: {error!r}"
-    return ""
+        return "", f"{directory / HTML_FILE} could not be written: {error!r}"
 
 
 def render(
@@ -68,12 +58,12 @@ def render(
         run=result,
         css=css,
         style_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
-        answer=view.answer(result),
+        answer=view.sentence(result),
         bars=view.timeline(result),
         changes=view.changes(result),
         upgraded=view.upgraded(result),
         taken=view.taken(result),
-        warnings=view.warnings(result),
+        grown=view.grown(result),
         decisive=view.decisive(result),
         left_out=view.left_out(result),
         logs=[logs.excerpt(name, text, moment) for name, text in sorted(written.items())],
@@ -105,6 +95,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         test_name=view.test_name,
         test_file=view.test_file,
+        place=place,
         size=size,
         seconds=seconds,
         first_line=view.first_line,

@@ -9,22 +9,14 @@ from typing import Any
 
 from harness.measured import Jump
 from harness.model import LEFT_OUT, Outcome, Stage, StageResult
+from harness.report.answer import answer
 from harness.report.results import RunResult
 
-ANSWERS = {
-    Outcome.PASSED: "Yes, you may merge: every stage passed, or was left out with a reason.",
-    Outcome.FAILED: "No, do not merge: the recipe is wrong.",
-    Outcome.ERROR: "No answer: the test bed is wrong, so nothing is known of the recipe.",
-    Outcome.SKIPPED: "No answer: too much was left out to prove anything.",
-    Outcome.ABORTED: "No answer: the run was stopped before its end.",
-}
 
-
-def answer(run: RunResult) -> str:
+def sentence(run: RunResult) -> str:
     """Return whether the recipe may be merged, in a sentence."""
-    if run.partial and run.verdict.outcome is Outcome.PASSED:
-        return f"Not on this alone: only {', '.join(run.asked)} was asked for, and passed."
-    return ANSWERS[run.verdict.outcome]
+    said = answer(run)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +208,7 @@ def taken(result: RunResult) -> tuple[tuple[str, tuple[int | None, ...]], ...]:
     return tuple(found)
 
 
-def warnings(result: RunResult) -> tuple[Warned, ...]:
+def grown(result: RunResult) -> tuple[Warned, ...]:
     """Return what has jumped, once for all stages in which it had: the first one, or what fails."""
     groups: dict[tuple[str, str], list[Jump]] = {}
     for jump in result.resources.jumps if result.resources else ():

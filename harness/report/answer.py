@@ -1,0 +1,54 @@
+"""May it be merged? The sentence that every renderer shows beside the word, decided here alone."""
+
+from __future__ import annotations
+
+from harness.model import Outcome, RunWarning, Stage
+from harness.report.results import RunResult
+
+ANSWERS = {
+    Outcome.FAILED: "do not merge: the recipe is wrong",
+    Outcome.ERROR: "no answer: the test bed is wrong, so nothing is known of the recipe",
+    Outcome.SKIPPED: "no answer: too little was asserted to prove anything",
+    Outcome.ABORTED: "no answer: the run was stopped before its end",
+}
+
+
+def answer(result: RunResult) -> str:
+    """Return whether the change may be merged, in a sentence without its full stop."""
+    if result.verdict.outcome is not Outcome.PASSED:
+        return ANSWERS[result.verdict.outcome]
+    if result.partial:
+        return (
+            f"not on this alone: what was asserted passed, but {_unshown(result)} not shown in full"
+        )
+    if count := len(result.open_warnings):
+        them = "the warning" if count == 1 else f"the {count} warnings"
+        return f"you may merge if you accept {them}: every stage of the full plan passed"
+    return "you may merge: every stage of the full plan passed"
+
+
+def _unshown(result: RunResult) -> str:
+    names = [str(one.stage) for one in result.verdict.not_shown]
+    if len(names) == 1:
+        return f"{names[0]} was"
+    return f"{', '.join(names[:-1])} and {names[-1]} were"
+
+
+def limits(result: RunResult) -> str:
+    """Return in a few words what a run was about, where that is not everything; else empty."""
+    if len(result.asked) < len(Stage):
+        return f"{', '.join(result.asked)} only"
+    if result.verdict.outcome is Outcome.PASSED and result.partial:
+        return f"without {', '.join(one.stage for one in result.verdict.not_shown)}"
+    return ""
+
+
+def counted(result: RunResult) -> str:
+    """Return how many warnings the recipe does not accept, in words; empty for none."""
+    count = len(result.open_warnings)
+    return f"{count} warning{'s' if count > 1 else ''}" if count else ""
+
+
+def place(warning: RunWarning) -> str:
+    """Return a warning's code, and the stage that saw it."""
+    return f"{warning.code} in {warning.stage}" if warning.stage else str(warning.code)
