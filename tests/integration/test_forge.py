@@ -15,8 +15,8 @@ from harness.pull_request import ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
 from harness.report.results import Revision, RunResult
-from harness.verdict.decide import Verdict
 from harness.settings import Settings
+from harness.verdict.decide import Verdict
 from tests.integration.own_forge import TOKEN, OwnForge, serve
 from tests.integration.support import RecipeRepo, recipe_files
 

@@ -10,9 +10,9 @@ from harness.measured import Resources, StageResources
 from harness.model import Outcome, Stage
 from harness.report import html
 from harness.report.results import Revision, RunResult
-from harness.verdict.decide import Verdict
 from harness.screenshot import Browser
 from harness.site.__main__ import write
+from harness.verdict.decide import Verdict
 from tests.integration.own_browser import Window, window
 from tests.unit.test_report_html import LOG, full
 

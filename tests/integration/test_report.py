@@ -15,8 +15,8 @@ from harness import proc
 from harness.model import Outcome
 from harness.report import html
 from harness.report.results import RunResult, read
-from harness.verdict.decide import Verdict
 from harness.screenshot import PNG, Browser
+from harness.verdict.decide import Verdict
 from tests.integration.conftest import Harness
 from tests.integration.support import RecipeRepo, recipe_files
 
