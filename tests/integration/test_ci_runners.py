@@ -4,6 +4,7 @@ One honest recipe and one that lies, so that one run shows a green cell, a red o
 that tells them apart.
 """
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -100,3 +101,24 @@ def test_gitlabs_runner_executes_the_pipeline_that_is_made(project: Path, bed: T
     )
     failed = set(re.findall(r"(?m)^ *FAIL +(.*?) *$", said))
     assert failed == {f"cell {LIAR}", "verify-matrix"}, said
+
+
+@needs("gitlab-ci-local")
+def test_gitlabs_runner_executes_a_part_of_the_night(project: Path) -> None:
+    """The job of one part, scaled down: its tests ran, and the record is an artifact."""
+    shutil.copy2(ROOT / "docs" / "ci" / "nightly" / "gitlab.yml", project / ".gitlab-ci.yml")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "nightly")
+    git(project, "remote", "add", "origin", "https://example.org/owner/recipes.git")
+    argv = [
+        *("gitlab-ci-local", "--shell-isolation", "--force-shell-executor"),
+        *("--variable", "CI_PIPELINE_SOURCE=schedule", "--variable", "WORDS=--scale 0.1"),
+        *("--ignore-predefined-vars", "CI_PIPELINE_SOURCE"),
+        "nightly: [locks]",
+    ]
+    done = proc.run(argv, timeout=SECONDS, cwd=project, env=environment(), check=False)
+    assert done.code == 0, done.stdout + done.stderr
+    (record,) = project.rglob("runs/nightly/*.json")
+    (part,) = json.loads(record.read_text())["parts"]
+    assert (part["name"], part["result"]) == ("locks", "passed")
+    assert "CC_CI_LOCK_ROUNDS=20" in part["command"]

@@ -15,6 +15,7 @@ from harness.matrix import files, formats
 from harness.matrix.__main__ import main as matrix
 from harness.matrix.files import MINUTES
 from harness.matrix.selection import Cell
+from tests.suite.nightly import jobs as nightly_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "ci"
@@ -345,3 +346,73 @@ def test_every_script_is_one_for_a_plain_shell() -> None:
             [shell, "-n", "-c", script], capture_output=True, text=True, check=False
         )
         assert (name, done.stderr) == (name, "")
+
+
+NIGHTLY = sorted((FOLDER / "nightly").glob("*.yml"))
+BY_PART = ("forgejo.yml", "github.yml", "gitlab.yml")
+
+
+def night(name: str) -> Mapping[str, Any]:
+    """Return the only job of a file for the night."""
+    found: Any = yaml.safe_load((FOLDER / "nightly" / name).read_text())
+    if name == "gitlab.yml":
+        return found["nightly"]  # type: ignore[no-any-return]
+    if name in ONE_WORKSPACE:
+        (step,) = found["steps"]
+        return step  # type: ignore[no-any-return]
+    assert found["permissions"] == {"contents": "read"}
+    assert "schedule" in found[True]  # YAML 1.1 reads `on` as a boolean
+    return found["jobs"]["part"]  # type: ignore[no-any-return]
+
+
+def test_each_ci_has_a_file_for_the_night() -> None:
+    """Gitea takes that of Forgejo; the page names them all."""
+    names = {path.name for path in NIGHTLY}
+    assert names == {path.name for path in FILES} - {"gitea.yml"}
+    page = (FOLDER / "README.md").read_text()
+    assert set(re.findall(r"\]\(nightly/(\w+\.yml)\)", page)) == names
+
+
+@pytest.mark.parametrize("name", BY_PART)
+def test_a_night_has_every_part_and_keeps_its_record(name: str) -> None:
+    """In the order of `nox -s nightly -- --list`; one that fails stops no other."""
+    job = night(name)
+    parts = [part.name for part in nightly_jobs()]
+    if name == "gitlab.yml":
+        assert job["parallel"]["matrix"] == [{"PART": parts}]
+        assert job["artifacts"]["when"] == "always"
+        assert job["artifacts"]["paths"] == ["runs/nightly"]
+        return
+    assert job["strategy"] == {"fail-fast": False, "matrix": {"part": parts}}
+    last = job["steps"][-1]
+    assert (last["if"], last["with"]["path"]) == ("always()", "runs/nightly")
+    assert all(PINNED.fullmatch(step["uses"]) for step in job["steps"] if "uses" in step)
+    assert job["steps"][0]["with"]["persist-credentials"] is False
+    assert not any("${{" in step.get("run", "") for step in job["steps"])
+
+
+@pytest.mark.parametrize("path", NIGHTLY, ids=lambda path: path.name)
+def test_a_night_calls_the_session_and_ends(path: Path) -> None:
+    """Each file has a limit, no secret, and a script that a shell can read."""
+    text = path.read_text()
+    (command,) = re.findall(r"(?m)^ *(?:- |run: )(.*bin/nox .*)$", text)
+    assert "bin/nox -s nightly -- " in command
+    assert command.endswith("$WORDS")
+    assert re.search(r"timeout-minutes: 350|timeout: 6 hours|timeout -k 5m 700m", text)
+    assert not any(word in text.lower() for word in ("secrets.", "from_secret", "token"))
+    shell = shutil.which("sh")
+    assert shell
+    done = subprocess.run(  # noqa: S603  it only reads
+        [shell, "-n", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_what_ci_runs_is_the_readmes_command() -> None:
+    """With the slowest tests besides; its exit code is that of the tests."""
+    script = (ROOT / ".ci" / "run").read_text()
+    section = (ROOT / "README.md").read_text().partition("## The tests\n\n")[2]
+    command = section.partition("\n\n")[0].strip()
+    assert command == "bin/nox -s tests"
+    assert f"\n{command} -- --durations=30 " in script
+    assert script.endswith('exit "$code"\n')
