@@ -25,6 +25,7 @@ from harness.ledger import Op
 from harness.model import Adaptation, Stage
 from harness.volumes.census import Census, losses
 from harness.volumes.mounts import Upgrade
+from harness.volumes.outside import Outside
 from harness.volumes.watch import Visit, VolumeWatch, witness_problems
 
 SHOWN = 2000  # characters of what a hook printed that are kept
@@ -48,6 +49,12 @@ class BackupOperations:
     _places: Mapping[str, str] = field(default_factory=dict)  # volume to node
     _witnesses: Mapping[str, str] = field(default_factory=dict)
     _census: Census = field(default_factory=Census)  # of before the last upgrade or backup
+    _outside: Outside = field(init=False)
+    _looked: bool = False  # whether anything outside the volumes was looked at
+
+    def __post_init__(self) -> None:
+        """Prepare what looks outside the volumes."""
+        self._outside = Outside(nodes=self.context.nodes, factor=self.context.factor)
 
     @property
     def _watch(self) -> VolumeWatch:
@@ -67,7 +74,7 @@ class BackupOperations:
         with suppress(BackupError):
             spec = self._spec(look)
         stack, exempt = self.context.target.stack, self.context.meta.NO_WITNESS
-        self._witnesses = self._sow(spec, look)
+        self._witnesses = self._sow(spec, look, Stage.UPGRADE)
         return {
             "witnesses": self._witnesses,
             "places": dict(self._places),
@@ -91,8 +98,12 @@ class BackupOperations:
         spec = BackupSpec(parts=(), excluded=(), hooks=())
         with suppress(BackupError):
             spec = self._spec(before)
-        visit = self._watch.visit(
-            after, places=self._all_places(before), read=self._witnesses, since=self._census
+        visit = self._visit(
+            after,
+            Stage.UPGRADE,
+            places={**located(before), **self._places},
+            read=self._witnesses,
+            since=self._census,
         )
         upgrade = Upgrade(
             stack=self.context.target.stack,
@@ -113,8 +124,37 @@ class BackupOperations:
             **self._compared(Stage.UPGRADE, visit),
         }
 
-    def _all_places(self, look: StackSnapshot) -> Mapping[str, str]:
-        return {**located(look), **self._places}
+    def look_outside(self) -> None:
+        """Look at what the app keeps outside its volumes, unless a stage has done so."""
+        if not self._looked:
+            self._visit(self.context.look(), Stage.INSTALL)
+
+    def _visit(
+        self,
+        look: StackSnapshot,
+        stage: Stage,
+        *,
+        places: Mapping[str, str] | None = None,
+        read: Collection[str] = (),
+        write: Collection[str] = (),
+        since: Census | None = None,
+    ) -> Visit:
+        """Visit every volume, as `VolumeWatch.visit` does, and warn of what lies outside them."""
+        containers = self._outside.containers(look)
+        visit = self._watch.visit(
+            look,
+            places={**(places or {}), **self._outside.anonymous(containers)},
+            read=read,
+            write=write,
+            since=since,
+            fresh=min((one.started for one in containers), default=0.0),
+        )
+        for warning in self._outside.warnings(
+            containers, visit.census, stage, in_memory=visit.in_memory
+        ):
+            self.context.warn(warning)
+        self._looked = True
+        return visit
 
     def _compared(
         self, stage: Stage, visit: Visit, *, later: Mapping[str, str] | None = None
@@ -147,14 +187,14 @@ class BackupOperations:
                 hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
             )
         self._locate(spec, look)
-        self._witnesses = self._sow(spec, look)
+        self._witnesses = self._sow(spec, look, Stage.BACKUP)
         self.context.ledger.begin(Op.BACKUP)
         made = self.context.backups.back_up(self._job(spec))
         self._snapshots = made.snapshots
         self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
         after = self._settle_again(look)
-        visit = self._watch.visit(
-            after, places=self._places, read=self._witnesses, since=self._census
+        visit = self._visit(
+            after, Stage.BACKUP, places=self._places, read=self._witnesses, since=self._census
         )
         return {
             **self._compared(Stage.BACKUP, visit),
@@ -184,8 +224,8 @@ class BackupOperations:
         hooks = self.context.backups.restore(self._job(spec), self._snapshots)
         self.context.ledger.end(Op.RESTORE, snapshot=self._snapshot)
         after = self._settle_again(look)
-        visit = self._watch.visit(
-            after, places=self._places, read=self._witnesses, since=self._census
+        visit = self._visit(
+            after, Stage.RESTORE, places=self._places, read=self._witnesses, since=self._census
         )
         return {
             **self._compared(Stage.RESTORE, visit, later=changed),
@@ -250,13 +290,13 @@ class BackupOperations:
             found[node] = (*found.get(node, ()), part)
         return found
 
-    def _sow(self, spec: BackupSpec, look: StackSnapshot) -> Mapping[str, str]:
+    def _sow(self, spec: BackupSpec, look: StackSnapshot, stage: Stage) -> Mapping[str, str]:
         """Count all volumes; put a fresh witness into each that gets one, and return the texts."""
         left_out = self.context.meta.NO_WITNESS
         volumes = witness.volumes_for(spec, self.context.target.stack, left_out)
         if volumes:
             self._locate(spec, look)
-        visit = self._watch.visit(look, places=self._places, write=volumes)
+        visit = self._visit(look, stage, places=self._places, write=volumes)
         self._census = visit.census
         return visit.written
 

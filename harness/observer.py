@@ -89,6 +89,7 @@ class Observer:
         """Look at the sizes of all images that were deployed."""
         if self.operations.reader and all(one.outcome is not Outcome.ERROR for one in results):
             self._try("sizes of images", lambda: self._weigh_images(results))
+            self._try("what lies outside volumes", self.operations.look_outside)
 
     def findings(self, results: tuple[StageResult, ...]) -> Resources:
         """Return what the run took."""
@@ -148,6 +149,7 @@ class Observer:
     def _shoot(self, stage: Stage) -> None:
         context = self.operations.context
         context.step(f"{stage}: a picture of the page")
+        context.tools.join()  # after an op that failed, nothing has joined yet
         app = self.operations.app(stage)
         self.screenshots.append(
             screenshot.take(app, self.directory, mask=self.mask, factor=context.factor)

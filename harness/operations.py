@@ -242,6 +242,10 @@ class Operations:
         )
         return {**facts, **kept, **compared}
 
+    def look_outside(self) -> None:
+        """Look at what the app keeps outside its volumes, in a run of no stage that does so."""
+        self._backups.look_outside()
+
     def _declared_volumes(self, services: tuple[ServiceState, ...]) -> dict[str, tuple[str, ...]]:
         """Return by service the places that its image declares as volumes."""
         found = {}

@@ -42,18 +42,20 @@ JOURNALS = (
 SCRIPT = r"""
 wanted=$(mktemp)
 cat > "$wanted"
-find "$1" -mindepth 2 \( -type f -o -type l \) -printf '%y\t%s\t%P\t%l\0' |
+find "$1" -mindepth 2 \( -type f -o -type l \) -printf '%y\t%s\t%T@\t%P\t%l\0' |
 LC_ALL=C mawk -v RS='\0' -v FS='\t' -v stack="$2" -v own="$3" -v disposable="$4" \
-    -v journals="$5" -v depth="$6" -v few="$7" -v list="$wanted" '
+    -v journals="$5" -v depth="$6" -v few="$7" -v list="$wanted" -v fresh="$8" '
 $1 == "l" {
-    if ($4 ~ /^\// || $4 ~ /(^|\/)[.][.](\/|$)/) print "L\t0\t0\t" $3 "\t" $4
+    if ($5 ~ /^\// || $5 ~ /(^|\/)[.][.](\/|$)/) print "L\t0\t0\t" $4 "\t" $5
     next
 }
-NF < 3 { next }
+NF < 4 { next }
 {
-    n = split($3, part, "/")
+    n = split($4, part, "/")
     if (n == 2 && part[2] == own) next
-    folder = tolower(substr($3, 1, length($3) - length(part[n]) - 1))
+    anonymous = length(part[1]) == 64 && part[1] !~ /[^0-9a-f]/
+    if (anonymous && ($3 < fresh || !$2)) next  # of the image, or a mount point
+    folder = tolower(substr($4, 1, length($4) - length(part[n]) - 1))
     if (index(folder, tolower(stack)) == 1) folder = substr(folder, length(stack) + 1)
     if (folder ~ disposable || tolower(part[n]) ~ journals) next
     key = part[1]
@@ -125,6 +127,7 @@ def take(
     *,
     stack: str,
     wanted: Collection[str] = (),
+    fresh: float = 0.0,
     factor: float = 1.0,
 ) -> Census:
     """Count what volumes hold.
@@ -134,12 +137,13 @@ def take(
         volumes: their full names.
         stack: the stack's name, with which their names begin.
         wanted: keys of an earlier census, which are counted however little they hold.
+        fresh: seconds since 1970; older files in anonymous volumes came with an image.
         factor: multiplies the time-out.
 
     Raises:
         TestBedError: they cannot be counted.
     """
-    words = (VOLUMES, f"{stack}_", NAME, DISPOSABLE, JOURNALS, str(DEPTH), str(FEW))
+    words = (VOLUMES, f"{stack}_", NAME, DISPOSABLE, JOURNALS, str(DEPTH), str(FEW), f"{fresh:.3f}")
     try:
         done = vault.exec(
             ["sh", "-ec", SCRIPT, "ccci", *(word.replace("\\", "\\\\") for word in words)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from docker.errors import NotFound
 
@@ -25,11 +25,13 @@ class Visit:
         census: what they hold.
         found: the texts of the witnesses that were read, by volume; None where one is gone.
         written: the texts of those that were written then.
+        in_memory: the short names of volumes on a tmpfs that hold files.
     """
 
     census: Census = field(default_factory=Census)
     found: Mapping[str, str | None] = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
+    in_memory: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class VolumeWatch:
         read: Collection[str] = (),
         write: Collection[str] = (),
         since: Census | None = None,
+        fresh: float = 0.0,
     ) -> Visit:
         """Count what every volume of the stack holds, and read and write witnesses.
 
@@ -65,20 +68,28 @@ class VolumeWatch:
             read: the volumes whose witnesses are read.
             write: those that get a new one, after the rest was done.
             since: an earlier census; what it saw is counted however little it holds now.
+            fresh: when the first container was started, in seconds since 1970: older files in
+                anonymous volumes came with an image.
         """
         where = {**located(look), **(places or {})}
-        where = {v: n for v, n in where.items() if v in {*read, *write} or self._exists(v, n)}
+        options = {volume: self._options(volume, node) for volume, node in where.items()}
+        where = {v: n for v, n in where.items() if v in {*read, *write} or options[v] is not None}
         visit = Visit()
         for node in dict.fromkeys(where.values()):
             here = tuple(sorted(volume for volume, place in where.items() if place == node))
             with self.vault(here, node="" if node == self.nodes.own else node) as repository:
-                one = self._look(repository, here, read=read, write=write, since=since)
+                one = self._look(repository, here, read=read, write=write, since=since, fresh=fresh)
             visit = Visit(
                 census=visit.census.together(one.census),
                 found={**visit.found, **one.found},
                 written={**visit.written, **one.written},
             )
-        return visit
+        in_memory = [
+            short_name(volume, self.stack)
+            for volume in sorted(where)
+            if (options[volume] or {}).get("type") == "tmpfs" and visit.census.of(volume).files
+        ]
+        return replace(visit, in_memory=tuple(in_memory))
 
     def _look(
         self,
@@ -88,24 +99,33 @@ class VolumeWatch:
         read: Collection[str],
         write: Collection[str],
         since: Census | None,
+        fresh: float,
     ) -> Visit:
         witnesses = Witnesses(vault=repository.target, stack=self.stack)
         wanted = [key for key in (since.held if since else ()) if key.partition("/")[0] in here]
         return Visit(
             census=take(
-                repository.target, here, stack=self.stack, wanted=wanted, factor=self.factor
+                repository.target,
+                here,
+                stack=self.stack,
+                wanted=wanted,
+                fresh=fresh,
+                factor=self.factor,
             ),
             found={volume: witnesses.read(volume) for volume in here if volume in read},
             written=witnesses.write([volume for volume in here if volume in write]),
         )
 
-    def _exists(self, volume: str, node: str) -> bool:
-        """Whether the node has the volume: mounting one that it lacks would create it."""
+    def _options(self, volume: str, node: str) -> Mapping[str, str] | None:
+        """Return the options of a volume's driver; None if the node has no such volume.
+
+        Mounting one that the node lacks would create it.
+        """
         try:
-            self.nodes.client_of(node).api.inspect_volume(volume)
+            found = self.nodes.client_of(node).api.inspect_volume(volume)
         except NotFound:
-            return False
-        return True
+            return None
+        return found.get("Options") or {}
 
 
 def witness_problems(

@@ -1,5 +1,6 @@
 """Everything around a run's ops, faked: each act is an event, and any of them can go wrong."""
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,9 @@ VERSION = Version.parse("1.0.0+1")
 FILES = ((Path("t.py"), Origin.GENERIC),)
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
 SECRET = "a secret of the app"  # noqa: S105  that is what it is
+STARTED = "2026-01-01T00:00:00.123456789Z"
+STAT = b'{"size": 1, "mode": 420, "mtime": "2026-01-01T00:00:01Z"}'
+A_FILE = {"X-Docker-Container-Path-Stat": base64.b64encode(STAT).decode()}
 LABELS = {
     "backupbot.backup": "true",
     "backupbot.backup.pre-hook": "dump",
@@ -109,6 +113,7 @@ class Bench:
     hooked: tuple[Stage, ...] = tuple(Stage)
     # what it was seen to do
     mounted: set[str] = field(default_factory=set)  # in a vault
+    changed: list[str] = field(default_factory=list)  # files in the container's own layer
     joined: bool = False  # whether the reader is on the network
     held: dict[str, int] = field(default_factory=dict)  # by volume's short name, or a folder in it
     witnesses: dict[str, str] = field(default_factory=dict)  # by volume
@@ -180,12 +185,14 @@ class Bench:
         def inspect(identity: str) -> dict[str, Any]:
             if identity not in {one.container_id for one in self.stack.tasks}:
                 raise NotFound(identity)
-            state = {"OOMKilled": identity in self.killed_by_memory}
+            state = {"StartedAt": STARTED, "OOMKilled": identity in self.killed_by_memory}
             return {"State": state, "HostConfig": {"Memory": 1 << 30}}
 
         return SimpleNamespace(
             inspect_container=inspect, base_url="http://elsewhere",
             inspect_volume=lambda name: {"Name": name},
+            diff=lambda _: [{"Path": path, "Kind": 1} for path in self.changed] or None,
+            api_version="1.41", head=lambda *_, **__: SimpleNamespace(headers=A_FILE),
         )  # fmt: skip
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from harness.docker.readiness import Before
 from harness.errors import BackupError, ExecFailedError, TestBedError
 from harness.ledger import Op
-from harness.model import Stage
+from harness.model import Stage, WarningCode
 from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_run import LABELS, Bench, previous, set_up
 from tests.unit.fake_stack import STACK
@@ -111,6 +111,115 @@ def test_what_to_write_into_the_meta_is_the_name_of_the_compose_file(bench: Benc
     with pytest.raises(TestBedError) as caught:
         operations.perform(Stage.UPGRADE)
     assert "NO_WITNESS = {'my_data': 'why'}" in caught.value.hint
+
+
+# Volumes
+
+
+def test_every_volume_is_counted_before_and_after_an_upgrade(bench: Bench) -> None:
+    """Labelled or not; a loss that the rule does not allow is a fact for the assertions."""
+    bench.labels, bench.held = {}, {"data": 502, "data/uploads": 500}
+    operations = bench.until(Stage.INSTALL)
+    bench.then["end redeploy"] = lambda: setattr(bench, "held", {"data": 2})
+    facts = operations.perform(Stage.UPGRADE)
+    assert facts["files_lost"] == ["uploads/ in volume data held 500 files, and holds 0 now"]
+    assert facts["mounts_lost"] == []
+    assert bench.warned == []
+
+
+def test_a_smaller_loss_is_a_warning(bench: Bench) -> None:
+    """So that a recipe's meta can accept it."""
+    bench.held = {"data": 100}
+    operations = bench.until(Stage.INSTALL)
+    bench.then["end redeploy"] = lambda: setattr(bench, "held", {"data": 40})
+    assert operations.perform(Stage.UPGRADE)["files_lost"] == []
+    assert [one.code for one in bench.warned] == [WarningCode.VOLUME_SHRANK]
+
+
+def test_the_meta_says_what_may_be_lost(bench: Bench) -> None:
+    """By the volume's short name."""
+    bench.held, bench.meta = {"data": 500}, RecipeMeta(MAX_LOSS={"data": 1})
+    operations = bench.until(Stage.INSTALL)
+    bench.then["end redeploy"] = lambda: setattr(bench, "held", {"data": 0})
+    assert operations.perform(Stage.UPGRADE)["files_lost"] == []
+    assert bench.warned == []
+
+
+def test_a_volume_that_the_head_does_not_mount_is_a_fact(bench: Bench) -> None:
+    """Its data are lost to the app; an empty one is a warning."""
+    bench.labels, bench.held = {}, {"data": 3}
+    operations = bench.until(Stage.INSTALL)
+    bench.volumes = {"new": "/data"}
+    (lost,) = operations.perform(Stage.UPGRADE)["mounts_lost"]
+    assert "the head does not mount volume data" in lost
+    assert "the head mounts volume new in its place" in lost
+    bench.held, bench.volumes = {}, {"data": "/data"}
+    operations = bench.until(Stage.INSTALL)
+    bench.volumes = {}
+    assert operations.perform(Stage.UPGRADE)["mounts_lost"] == []
+    assert [one.code for one in bench.warned] == [WarningCode.VOLUME_ORPHANED]
+
+
+def test_a_volume_may_move_to_where_the_heads_image_declares_one(bench: Bench) -> None:
+    """That is a warning only."""
+    bench.held = {"data": 3}
+    operations = bench.until(Stage.INSTALL)
+    bench.volumes, bench.declared = {"data": "/new"}, {"nginx:a": ["/new"]}
+    assert operations.perform(Stage.UPGRADE)["mounts_lost"] == []
+    assert [one.code for one in bench.warned] == [WarningCode.VOLUME_MOVED]
+
+
+def test_a_witness_that_is_gone_alone_names_what_spares_the_volume(bench: Bench) -> None:
+    """The app's own files are there still: it may remove files that it does not know."""
+    bench.held = {"data": 7}
+    operations = bench.until(Stage.INSTALL)
+    bench.then["end redeploy"] = bench.witnesses.clear
+    (said,) = operations.perform(Stage.UPGRADE)["witness_problems"]
+    assert "the app's own files are still there (7, and 7 before)" in said
+    assert "NO_WITNESS = {'data': 'why'}" in said
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [(7, 3, "of 7 files"), (0, 0, f"{DATA}")])
+def test_a_witness_that_is_gone_with_other_files_says_so(
+    bench: Bench, before: int, after: int, said: str
+) -> None:
+    """An empty volume had nothing to compare."""
+    bench.held = {"data": before}
+    operations = bench.until(Stage.INSTALL)
+    bench.then["deploy a chaos"] = bench.witnesses.clear
+    bench.then["end redeploy"] = lambda: setattr(bench, "held", {"data": after})
+    (problem,) = operations.perform(Stage.UPGRADE)["witness_problems"]
+    assert said in problem
+    assert "NO_WITNESS" not in problem
+
+
+@pytest.mark.parametrize(
+    ("stage", "event"), [(Stage.BACKUP, "hook tidy"), (Stage.RESTORE, "hook load")]
+)
+def test_what_a_backup_or_a_restore_loses_is_a_fact(bench: Bench, stage: Stage, event: str) -> None:
+    """Compared with what was there before the backup."""
+    bench.held = {"data": 100}
+    operations = bench.until(previous(stage))
+    bench.then[event] = lambda: setattr(bench, "held", {"data": 1})
+    assert len(operations.perform(stage)["files_lost"]) == 1
+
+
+def test_what_lies_outside_the_volumes_is_a_warning(bench: Bench) -> None:
+    """Once for all stages."""
+    bench.changed = ["/srv/db"]
+    operations = bench.until(Stage.UPGRADE)
+    operations.perform(Stage.BACKUP)
+    operations.look_outside()
+    assert [one.code for one in bench.warned] == [WarningCode.DATA_IN_LAYER]
+
+
+def test_a_run_without_an_upgrade_or_a_backup_looks_outside_at_its_end(bench: Bench) -> None:
+    """Else nothing would have looked."""
+    bench.changed = ["/srv/db"]
+    operations = bench.until(Stage.INSTALL)
+    assert bench.warned == []
+    operations.look_outside()
+    assert [one.code for one in bench.warned] == [WarningCode.DATA_IN_LAYER]
 
 
 # Backup

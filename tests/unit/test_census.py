@@ -1,5 +1,6 @@
 """What volumes hold: how it is counted, and which losses fail a stage or are worth a warning."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -258,3 +259,18 @@ def test_a_loss_says_where_and_how_much() -> None:
     big = Census(held={DATA: Held(files=1, bytes=5 << 20)})
     (loss,) = losses(big, Census(held={DATA: Held(files=1)}), stack=STACK, most={})
     assert loss.sentence(STACK) == "volume data held 5242880 bytes, and holds 0 now"
+
+
+def test_what_an_image_put_into_an_anonymous_volume_is_not_counted(vault: FakeVault) -> None:
+    """Nor an empty file, on which a config is mounted; what the app wrote since it started is."""
+    name = "0a" * 32
+    volume = vault.volume(name)
+    for file, content, age in (
+        ("shipped", "x", 50.0),
+        ("mounted", "", 150.0),
+        ("data", "x", 150.0),
+    ):
+        (volume / file).write_text(content)
+        os.utime(volume / file, (age, age))
+    found = take(vault.target, [name], stack=STACK, fresh=100.0)
+    assert found.held == {name: Held(files=1, bytes=1)}

@@ -42,12 +42,16 @@ class Watched:
         self.failing: dict[str, Exception] = {}
         context = SimpleNamespace(
             nodes=None, client=None, factor=1.0, step=lambda _: None,
+            tools=SimpleNamespace(join=self._call("join", None)),
             target=SimpleNamespace(stack=STACK), plan=SimpleNamespace(base="1.0.0+1"),
             look=lambda: SimpleNamespace(services=(SimpleNamespace(name="app", image="a"),)),
         )  # fmt: skip
         view = SimpleNamespace(backup=SimpleNamespace(spec=None))
         operations: Any = SimpleNamespace(
-            context=context, reader="reader1" if up else "", app=lambda _: view
+            context=context,
+            reader="reader1" if up else "",
+            app=lambda _: view,
+            look_outside=self._call("look_outside", None),
         )
         self.observer = Observer(
             operations=operations, directory=directory, local=True, mask=lambda text, _: text
@@ -91,8 +95,8 @@ def test_each_stage_is_measured_and_two_are_photographed(watched: Watched) -> No
     results = tuple(result(stage) for stage in Stage)
     measured = ["memory", "image_sizes", "volume_sizes"]
     assert watched.through(*results) == [
-        *measured, "take", *measured, *measured, "files_in", "contents", *measured, "take",
-        *measured, "image_sizes",
+        *measured, "join", "take", *measured, *measured, "files_in", "contents", *measured, "join",
+        "take", *measured, "image_sizes", "look_outside",
     ]  # fmt: skip
     found = watched.observer.findings(results)
     assert [(one.stage, one.healthy_seconds) for one in found.stages] == [
@@ -155,8 +159,8 @@ def test_pictures_can_be_left_out(watched: Watched) -> None:
 def test_what_goes_wrong_while_looking_is_said_and_ends_nothing(watched: Watched) -> None:
     """Whatever it is; what comes next is looked at all the same."""
     watched.failing = {"memory": EngineError("no stats"), "take": KeyError("x")}
-    assert watched.through(result(Stage.INSTALL))[:4] == [
-        "memory", "image_sizes", "volume_sizes", "take",
+    assert watched.through(result(Stage.INSTALL))[:5] == [
+        "memory", "image_sizes", "volume_sizes", "join", "take",
     ]  # fmt: skip
     first, second = watched.observer.findings(()).notes
     assert first == "memory in install: no stats"

@@ -114,9 +114,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wide:
 def backups(bench: Wide) -> BackupOperations:
     """Return what backs up and restores over that bench."""
     target: Any = SimpleNamespace
-    return BackupOperations(
-        context=bench.operations().context, target=lambda service: target(name=service)
-    )
+    context = bench.operations().context
+    context.nodes._clients["n2"] = context.nodes.client  # noqa: SLF001  the fake engine of another node
+    return BackupOperations(context=context, target=lambda service: target(name=service))
 
 
 def wide(bench: Wide, node: str = "n2") -> None:
