@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
+from harness.proc import without_passwords
+from harness.report.output import program
 
 LOG_WIDTH = 160
 USAGE = """usage: python -m harness COMMAND
@@ -42,7 +44,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         return commands[words[0]](words[1:], os.environ if environ is None else environ, console)
     except Exception as raised:  # noqa: BLE001  code 1 means that a recipe is wrong, and no less
         error = _as_harness_error(raised)
-        Console(stderr=True, highlight=False).print(Text(f"cc-ci: {error}"), soft_wrap=True)
+        said = without_passwords(f"cc-ci: {error}")
+        Console(stderr=True, highlight=False).print(Text(said), soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_ABORTED
@@ -177,4 +180,4 @@ def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)

@@ -33,6 +33,7 @@ from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult, read
 from harness.report.terminal import RUN_LINE
 from harness.report.together import Ending, Row, TogetherView, show_together
+from harness.requirements import make_output
 from harness.run import LAUNCHER
 from harness.settings import Settings, split
 from harness.signals import Stopper, stop_on_signals
@@ -76,7 +77,7 @@ def run(
         )
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     directory = settings.output / f"jobs-{stamp}-{secrets.token_hex(4)}"
-    directory.mkdir(parents=True)
+    make_output(directory)
     members = [
         Member(
             argv=(sys.executable, "-m", "harness.follower", "run", selector, *options(argv)),

@@ -10,6 +10,7 @@ import sys
 
 from harness import __main__ as harness
 from harness import signals
+from harness.report.output import program
 
 
 def main() -> int:
@@ -19,4 +20,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)

@@ -24,6 +24,8 @@ from harness.with_parent import with_parent
 
 MASK = "****"
 TERMINAL_SIZE = (200, 400)  # rows and columns: so wide that no table is folded
+# Before the last @ of a URL's host; a password may hold another one.
+LOGIN = re.compile(r"((?!(?:git\+)?ssh://[^/\s:@]*@)\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 MOST_ON_TERMINAL = 4_000_000  # bytes kept; a program that prints without end is stopped by the time
 
@@ -48,6 +50,14 @@ def scrub(text: str, secrets: Sequence[str]) -> str:
         if len(secret) >= 4:  # noqa: PLR2004  a shorter one would mask half of any text
             text = text.replace(secret, MASK)
     return text
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with the user and password of every URL in it replaced by a mask.
+
+    Over ssh a user alone is only a name, and stays.
+    """
+    return LOGIN.sub(lambda url: f"{url[1]}{MASK}@", text)
 
 
 def run(

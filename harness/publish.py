@@ -112,7 +112,8 @@ def _unwritten(
     known: Mapping[str, str],
 ) -> tuple[RunResult, str]:
     """Return the run as judged with that error; leave a short results.json of it, or none."""
-    ended = EndedBy.of(_as_harness_error(error, directory))
+    ended = EndedBy.of(_as_harness_error(error))
+    ended = replace(ended, text=f"{directory}: {ended.text}")
     judged, _ = _judged(result, replace(facts, unwritten=ended), guard, known)
     short = replace(judged, stages=(), diagnosis=(), snapshot=(), retries=(), lint=None)
     for one in (judged, short):
@@ -122,12 +123,12 @@ def _unwritten(
     return judged, f"nothing could be written to {directory}"
 
 
-def _as_harness_error(error: OSError, directory: Path) -> HarnessError:
+def _as_harness_error(error: OSError) -> HarnessError:
     found = as_harness_error(error)
     if not isinstance(found, InternalError):
         return found
     return TestBedError(
-        f"{error.filename or directory}: {error.strerror}",
+        error.strerror or str(error),
         cause="the run's directory was removed or changed while the run went on",
         hint="run it again, with another --output if that directory is shared",
     )

@@ -40,7 +40,9 @@ def repeat_command(
     for option in OPTIONS:
         if option.name in settings.origins and option.name not in NOT_REPEATED:
             value = getattr(settings, option.name)
-            if option.name != "stages":
+            if not option.metavar:
+                words += [option.flag] if value else []
+            elif option.name != "stages":
                 words += [option.flag, str(value)]
             elif not stages:
                 words += [option.flag, ",".join(value)]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TestBedError, UsageError
-from harness.settings import Settings
 
 GIB = 1024.0**3
 IN_GIB = ("memory_gib", "disk_gib")
@@ -86,19 +85,6 @@ def _enough(name: str, there: Any, wanted: Any) -> bool:  # noqa: ANN401  a numb
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
-
-
-def require_overlays(settings: Settings) -> None:
-    """Refuse a directory of overlays that does not exist: fewer tests would look like a pass.
-
-    Raises:
-        UsageError: it is not a directory.
-    """
-    if settings.overlays is not None and not settings.overlays.is_dir():
-        raise UsageError(
-            f"--overlays names {settings.overlays}, which is not a directory",
-            hint="name the directory that holds a folder for each recipe, or leave --overlays out",
-        )
 
 
 def make_output(directory: Path) -> None:

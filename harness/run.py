@@ -91,7 +91,6 @@ def run_one(
     Raises:
         UsageError: the call is wrong; nothing was touched.
     """
-    requirements.require_overlays(settings)
     target = target_for(entry, settings, token=secrets.token_hex(4), now=datetime.now(UTC))
     directory = settings.output / target.run
     requirements.make_output(directory / "logs")

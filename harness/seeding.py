@@ -67,11 +67,13 @@ class SeedHooks:
 
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"ccci_ops_{abs(hash(path))}", path)
-    if spec is None or spec.loader is None:
-        raise TestBedError(f"{path} is no Python file")
+    if spec is None:
+        raise TestBedError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        # With `python -O`, an import would leave out every `assert`: the hook would expect nothing.
+        code = compile(path.read_bytes(), path, "exec", dont_inherit=True, optimize=0)
+        exec(code, module.__dict__)  # noqa: S102  as an import would do
     except AbortedError:
         raise
     except NOT_TO_BE_CAUGHT:
@@ -91,8 +93,9 @@ def _run(hook: Callable[[SeedContext], None], context: SeedContext, name: str, p
         error.what = f"in the seed hook {name} of {path}: {error.what}"
         raise
     except AssertionError as error:
+        line = traceback.extract_tb(error.__traceback__)[-1].line or ""
         raise RecipeError(
-            f"what the seed hook {name} expects of the app does not hold: {error}",
+            f"assertion failed in the seed hook {name}: {str(error) or line}",
             hint=f"look at {path}",
         ) from error
     except NOT_TO_BE_CAUGHT:

@@ -99,6 +99,13 @@ def _source(value: str) -> str:
     return str(_path(value)) if is_path else value
 
 
+def _directory(value: str) -> Path:
+    path = _path(value)
+    if not path.is_dir():  # with a typing error in it, fewer tests would look like a pass
+        raise ValueError(f"{path} is not a directory")
+    return path
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in choices:
@@ -165,7 +172,7 @@ OPTIONS = (
            help="auto: one in reach, else a private one; external: never start or install one"),
     Option(name="cache", env="CCCI_CACHE", parse=_path, default=None, metavar="DIR",
            help="engine, images, samples and locks (default: cc-ci in the user's cache directory)"),
-    Option(name="overlays", env="CCCI_OVERLAYS", parse=_path, default=None, metavar="DIR",
+    Option(name="overlays", env="CCCI_OVERLAYS", parse=_directory, default=None, metavar="DIR",
            help="where recipes' overlays and approvals lie (default: tests, beside the harness)"),
     Option(name="lock", env="CCCI_LOCK", parse=_choice("auto", "local", "swarm"),
            default="auto", metavar="MODE",

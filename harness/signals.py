@@ -64,7 +64,7 @@ class Stopper:
         """
         self._held = False
         if self._seen:
-            raise AbortedError(f"the run was stopped by {self._seen[0]}")
+            raise _stopped(self._seen[0])
 
     @property
     def stopped_by(self) -> str:
@@ -91,7 +91,13 @@ class Stopper:
         with suppress(OSError, RuntimeError):
             self.say(f"{name}: stopping; {self.doing} (once more to leave at once)")
         if not self._held:
-            raise AbortedError(f"the run was stopped by {name}")
+            raise _stopped(name)
+
+
+def _stopped(name: str) -> AbortedError:
+    hung_up = name == signal.SIGHUP.name
+    cause = "its terminal was closed, or the reader of its output left" if hung_up else ""
+    return AbortedError(f"the run was stopped by {name}", cause=cause)
 
 
 @contextmanager

@@ -82,6 +82,13 @@ NO_ADDRESSES = _fault(
     cause="networks that nobody needs any more hold them, or one of another app has the same",
     hint="docker network ls, and docker network prune; nox -s engine -- purge, if it is our own",
 )
+NO_CREDENTIALS = _fault(
+    ImageError,
+    "a credential store of the docker configuration cannot be used",
+    r"credentials store error|error getting credentials",
+    cause="config.json names a program (credsStore, credHelpers) that is missing or fails",
+    hint="install that program, or remove its entry from config.json in ~/.docker or DOCKER_CONFIG",
+)
 # In order: the first whose words are found.
 FAULTS = (
     _fault(
@@ -95,6 +102,7 @@ FAULTS = (
     ),
     NO_ROOM,
     NO_ADDRESSES,
+    NO_CREDENTIALS,
     _fault(
         EngineError,
         "a port of this machine is taken",

@@ -13,7 +13,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from harness.docker.faults import ENGINE_ERRORS, NO_ROOM
+from harness.docker.faults import ENGINE_ERRORS, NO_CREDENTIALS, NO_ROOM
 from harness.docker.nodes import Nodes
 from harness.embedded import images
 from harness.embedded.node_images import spread
@@ -113,6 +113,8 @@ class ImageProvider:
                 return image, None
             refusal = self._pull(image)
         except ENGINE_ERRORS as error:
+            if NO_CREDENTIALS.words.search(str(error)):
+                raise NO_CREDENTIALS.error(f"image {image}: {error}") from error
             raise EngineError(
                 f"the engine did not answer about {image}: {error}",
                 cause="it was stopped, killed or restarted, or it is overloaded",

@@ -16,6 +16,7 @@ from harness.errors import (
 )
 from harness.matrix import files, formats, selection, times
 from harness.recipes.catalogue import Catalogue
+from harness.report.output import program
 from harness.settings import CommandParser, Settings, command_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,4 +115,4 @@ def _held_by(plan: Path) -> set[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    program(lambda: main(sys.argv[1:], os.environ))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.errors import EXIT_ERROR, EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
 from harness.matrix.selection import Cell, from_json
+from harness.report.output import program
 from harness.report.results import RESULTS_FILE, RunResult, read
 from harness.settings import command_parser
 
@@ -85,4 +86,4 @@ def judge(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(lambda: main(sys.argv[1:]))

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.model import NotShown, Outcome, StageResult
 from harness.report import results
 from harness.report.answer import answer, counted, limits, place
+from harness.report.output import program
 from harness.report.results import RunResult
 
 SUMMARY_FILE = "summary.md"
@@ -149,4 +150,4 @@ def _cut(text: str, room: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(lambda: main(sys.argv[1:]))

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import EXIT_PASSED, HarnessError, UsageError
+from harness.report.output import program
 from harness.settings import Settings
 from harness.site import badges, index, page
 
@@ -71,4 +72,4 @@ def _parsed(argv: Sequence[str]) -> tuple[list[Path], Path | None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    program(lambda: main(sys.argv[1:], os.environ))

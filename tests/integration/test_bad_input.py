@@ -34,6 +34,8 @@ def without(name: str) -> dict[str, str]:
         (["custom-html", "--kep"], ["--kep", "--keep"]),
         (["custom-html", "--domain", "a b"], ["a b", "--domain"]),
         (["custom-html", "--pr", "1", "--ref", "x"], ["--ref", "--pr"]),
+        (["custom-html", "--overlays", "/nowhere"], ["/nowhere is not a directory"]),
+        (["https://bot:ghp_SECRET@forge.invalid/Org/.git"], ["https://****@forge.invalid/Org"]),
         ([], ["no recipe is named", "custom-html"]),
     ],
 )
@@ -46,6 +48,27 @@ def test_a_wrong_call_is_refused_before_anything_is_touched(
     assert call.directory is None
     for word in said:
         assert word in call.text
+    assert "SECRET" not in call.text
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    """In one line: it is not a fault of the harness."""
+    file = tmp_path / "file"
+    file.touch()
+    words = command("run", "custom-html", "--output", str(file))
+    done = proc.run(words, timeout=60, cwd=ROOT, env=environment(), check=False)
+    assert done.code == 2
+    assert done.stderr.startswith("cc-ci: cannot write to --output: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_credential_store_that_is_missing_is_named(harness: Harness, tmp_path: Path) -> None:
+    """It keeps every image from being looked for in a registry."""
+    (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')
+    repo = made(tmp_path, recipe_files("1.0.0+1", **{"nginx:1.27.4": "nowhere.invalid/x:1"}))
+    call = harness(str(repo.path), DOCKER_CONFIG=str(tmp_path))
+    check(call, 3, "error", "docker-credential-nowhere")
+    assert "credsStore" in call.text
 
 
 def check(call: Call, code: int, outcome: str, *said: str) -> None:

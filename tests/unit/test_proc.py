@@ -11,6 +11,7 @@ import pytest
 from harness import proc
 from harness.embedded import processes
 from harness.errors import ProcessError
+from harness.proc import without_passwords
 from harness.waiting import Deadline, wait_for
 from harness.with_parent import with_parent
 
@@ -156,3 +157,18 @@ def _await_file(path: Path) -> None:
 
 def _await_end(pid: int) -> None:
     wait_for(lambda: not processes.is_running(pid), what="the end", deadline=Deadline.after(20))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("'https://bot:ghp_x@forge.test/o.git' no", "'https://****@forge.test/o.git' no"),
+        ("https://ghp_x@a/b HTTP://c:d@e@f/g", "https://****@a/b HTTP://****@f/g"),
+        ("ssh://git@host/x git+ssh://git@h/y", "ssh://git@host/x git+ssh://git@h/y"),
+        ("ssh://git:word@host/x", "ssh://****@host/x"),
+        ("https://h/@team/x me@example.test", "https://h/@team/x me@example.test"),
+    ],
+)
+def test_no_password_of_a_url_is_shown(text: str, shown: str) -> None:
+    """A token may stand where the user's name does; over ssh that is only ever a name."""
+    assert without_passwords(text) == shown

@@ -265,3 +265,12 @@ def test_an_engine_that_does_not_answer_is_no_missing_image(
     with pytest.raises(EngineError, match="nginx:1"):
         bench.provider("nginx:1")
     assert (bench.engine.calls, bench.built) == (["inspect nginx:1"], [])
+
+
+def test_a_credential_store_that_is_missing_is_named(bench: ProviderBench) -> None:
+    """It is neither the engine's silence nor the image's absence."""
+    said = "Credentials store error: StoreError('docker-credential-nowhere not installed')"
+    bench.engine.refusal = DockerException(said)
+    with pytest.raises(ImageError, match="docker-credential-nowhere") as caught:
+        bench.provider("other:1")
+    assert "credsStore" in caught.value.cause

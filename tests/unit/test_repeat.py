@@ -81,6 +81,14 @@ def test_the_very_commit_can_be_tested_again(
     assert exact_command(entry, asked, ["install"], commit="") == ""
 
 
+def test_an_option_without_a_value_is_repeated_without_one() -> None:
+    """And not at all where the environment has switched it off."""
+    strict = Settings(strict=True, origins={"strict": "--strict"})
+    assert repeat_command(MADE, strict, []) == "nox -s e2e -- made --strict"
+    lax = Settings(strict=False, origins={"strict": "CCCI_STRICT in the environment"})
+    assert repeat_command(MADE, lax, []) == "nox -s e2e -- made"
+
+
 def test_what_was_left_out_is_left_out_again() -> None:
     """Else the command would not show what this run has shown."""
     only = Settings(skip_generic=frozenset({Stage.BACKUP}))

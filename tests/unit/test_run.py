@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from harness.errors import (
     SourceError,
     UsageError,
 )
+from harness.model import Stage
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
 from harness.run import (
@@ -124,6 +126,18 @@ def end_of_a_run(
         return content
 
     return run
+
+
+def test_the_stages_of_a_recipes_line_are_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`stages=` in recipes.txt asks for less, as --stages does: neither may be merged on."""
+    monkeypatch.setattr("tests.unit.test_run.MADE", replace(MADE, stages=(Stage.INSTALL,)))
+    content = end_of_a_run(tmp_path, monkeypatch, EngineError("no engine"))()
+    assert content["asked"] == ["install"]
+    missing = {one["stage"]: one["why"] for one in content["verdict"]["not_shown"]}
+    assert missing["upgrade"] == "not asked for"
+    assert missing["install"] == "not reached"
 
 
 @pytest.mark.parametrize(

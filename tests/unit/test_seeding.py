@@ -1,5 +1,7 @@
 """Seed hooks: found by name, run once and in order, and whose fault it is when one fails."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from harness.errors import (
 )
 from harness.model import Stage
 from harness.seeding import SeedContext, SeedHooks
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def hooks(tmp_path: Path, text: str) -> SeedHooks:
@@ -112,6 +116,30 @@ def test_an_assertion_in_a_hook_is_about_the_recipe(tmp_path: Path) -> None:
     assert "pre_backup" in error.what
     assert "the page is not there" in error.what
     assert "ops.py" in error.hint
+
+
+def test_an_assertion_in_a_hook_is_made_under_python_o(tmp_path: Path) -> None:
+    """`python -O` leaves out what it compiles; a hook without its `assert` would pass anything."""
+    path = tmp_path / "ops.py"
+    path.write_text("def pre_backup(ctx):\n    assert False, 'is made'\n")
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom harness.seeding import SeedHooks, SeedContext\n"
+        "from harness.model import Stage\n"
+        "hooks = SeedHooks.load([Path(sys.argv[1])])\n"
+        "hooks.run(Stage.BACKUP, SeedContext(app=None))\n"
+    )
+    found = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-O", "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert found.returncode == 1
+    assert "assertion failed in the seed hook pre_backup: is made" in found.stderr
+
+
+def test_an_assertion_without_a_message_shows_its_line(tmp_path: Path) -> None:
+    """Else the cause would end in nothing."""
+    error = raising(tmp_path, "assert 1 == 2")
+    assert error.what == "assertion failed in the seed hook pre_backup: assert 1 == 2"
 
 
 def test_a_hook_that_is_broken_itself_says_nothing_of_the_recipe(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_relative_paths_are_as_seen_from_the_working_directory(
     here.mkdir()
     project.mkdir()
     monkeypatch.chdir(here)
+    (here / "over").mkdir()
     got = load("--output", "out", "--src", "../mine", directory=project, CCCI_OVERLAYS="over")
     assert got.output == here / "out"
     assert Path(got.src).resolve() == tmp_path / "mine"
@@ -140,9 +141,16 @@ def test_a_file_may_not_say_where_approvals_lie(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="no setting 'overlays'"):
         load(directory=tmp_path)
     (tmp_path / "cc-ci.toml").unlink()
-    mine = Path("/mine")
-    assert load("--overlays", "/mine", directory=tmp_path).overlays == mine
-    assert load(directory=tmp_path, CCCI_OVERLAYS="/mine").overlays == mine
+    assert load("--overlays", "/usr", directory=tmp_path).overlays == Path("/usr")
+    assert load(directory=tmp_path, CCCI_OVERLAYS="/usr").overlays == Path("/usr")
+
+
+def test_overlays_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    """With a typing error in the name, fewer tests would look like a pass."""
+    (tmp_path / "file").touch()
+    for name in ("nowhere", "file"):
+        with pytest.raises(UsageError, match=f"{name} is not a directory"):
+            load("--overlays", str(tmp_path / name), directory=tmp_path)
 
 
 def test_every_other_option_may_be_set_in_a_file(tmp_path: Path) -> None:
