@@ -42,6 +42,7 @@ from harness.verdict.decide import Verdict
 
 SCHEMA = "cc-ci/results/1"
 RESULTS_FILE = "results.json"
+LOGS = "logs"  # the folder that every run makes first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,13 @@ class RunResult:
         partial.write_text(self.to_json())
         partial.replace(path)
         return path
+
+
+def unfinished(directory: Path) -> bool:
+    """Return whether a directory is that of a run that has no results.json, or is missing."""
+    if (directory / RESULTS_FILE).exists():
+        return False
+    return not directory.exists() or (directory / LOGS).is_dir()
 
 
 def read(directory: Path) -> RunResult | None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.errors import EXIT_ERROR, EXIT_PASSED
 from harness.model import NotShown, Outcome, StageResult
 from harness.report import results
 from harness.report.answer import answer, counted, limits, place
@@ -95,13 +96,20 @@ def _notes(result: RunResult) -> list[str]:
     return lines
 
 
-def together(found: Sequence[RunResult]) -> str:
-    """Return several runs: how many ended how, a table of all, and each that is not green."""
+def together(found: Sequence[RunResult], *, missing: Sequence[str] = ()) -> str:
+    """Return several runs: how many ended how, a table of all, and each that is not green.
+
+    Args:
+        found: the runs.
+        missing: what is said of each run that has no results.
+    """
     outcomes = [result.verdict.outcome for result in found]
     counts = [f"{outcomes.count(one)} {one}" for one in Outcome if one in outcomes]
     worst = next((one for one in _WORST if one in outcomes), None)
-    mark = MARKS[worst] if worst else "⚠️"
+    mark = MARKS[worst] if worst and not missing else MARKS[Outcome.ERROR]
+    counts += [f"{len(missing)} without results"] if missing else []
     lines = [f"## {mark} {', '.join(counts) or 'no run at all'}", ""]
+    lines += [*(f"- {span(one, room=TEXT)}" for one in missing), ""] if missing else []
     if found:
         lines += ["| recipe | result | stage | time | why |", "|---|---|---|--:|---|"]
     for result in found:
@@ -119,10 +127,24 @@ def _why(result: RunResult) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the summary of run directories: `python -m harness.report.summary DIR...`."""
-    found = [one for name in argv if (one := results.read(Path(name))) is not None]
-    sys.stdout.write(together(found))
-    return 0
+    """Print the summary of run directories: `python -m harness.report.summary DIR...`.
+
+    A run that has no readable results.json is listed, and makes the exit code 3: left out, it would
+    look like one that passed.
+    """
+    found, missing = [], []
+    for name in argv:
+        try:
+            one = results.read(Path(name))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            missing.append(f"{name}: results.json cannot be read: {type(error).__name__}")
+            continue
+        if one is not None:
+            found.append(one)
+        elif results.unfinished(Path(name)):
+            missing.append(f"{name}: no results.json: the run did not finish")
+    sys.stdout.write(together(found, missing=missing))
+    return EXIT_ERROR if missing else EXIT_PASSED
 
 
 _WORST = (Outcome.FAILED, Outcome.ERROR, Outcome.ABORTED, Outcome.SKIPPED, Outcome.PASSED)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.model import Outcome
 from harness.report.answer import limits, place
-from harness.report.results import RESULTS_FILE, RunResult, read
+from harness.report.results import LOGS, RESULTS_FILE, RunResult, read, unfinished
 
 VERSION = 3  # of the tables; an index of another version is made anew
 # Settings that change where and how fast a run goes, and not what it comes to.
@@ -79,8 +79,14 @@ def refresh(file: Path, roots: Iterable[Path]) -> tuple[list[Indexed], list[str]
         roots: directories below which runs are looked for.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    roots = list(roots)
     found = {path.resolve() for root in roots for path in root.rglob(RESULTS_FILE)}
-    unread = []
+    begun = {path.parent.resolve() for root in roots for path in root.rglob(LOGS)}
+    unread = [
+        f"{path}: no {RESULTS_FILE}: the run did not finish, or is still going on"
+        for path in sorted(begun)
+        if unfinished(path)
+    ]
     with closing(sqlite3.connect(file)) as database, database:
         if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             database.execute("DROP TABLE IF EXISTS runs")

@@ -239,3 +239,12 @@ def test_a_run_that_ended_before_its_image_was_known_is_compared_with_the_last(
     )
     got = flakes(indexed(tmp_path, *runs))
     assert (got.compared, dict(got.owners)) == (3, {Owner.TEST_BED: 1})
+
+
+def test_a_run_without_results_is_told(tmp_path: Path) -> None:
+    """Its recipe's last result is not its last run's."""
+    indexed(tmp_path, run(1))
+    (tmp_path / "run2" / "logs").mkdir(parents=True)
+    said = write([str(tmp_path)], {})
+    assert f"left out  {tmp_path / 'run2'}: no results.json" in said
+    assert "run1" not in said

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,21 @@ def test_warnings_stand_below_the_word() -> None:
         assert word not in bare(text)
     assert "1 warning" in summary.together([run])
     assert "### " in summary.together([run]), "a pass with an open warning has a section"
+
+
+def test_a_run_without_results_is_not_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It died, or had no room: a summary of the others alone would be green."""
+    for name in ("good", "died/logs", "torn", "jobs-1"):
+        (tmp_path / name).mkdir(parents=True)
+    RUN.write(tmp_path / "good")
+    (tmp_path / "torn/results.json").write_text("{")
+    assert summary.main([str(tmp_path / "good"), str(tmp_path / "jobs-1")]) == 0
+    assert capsys.readouterr().out.startswith("## ✅ 1 passed\n")
+    names = ("good", "died", "torn", "jobs-1", "nowhere")
+    assert summary.main([str(tmp_path / name) for name in names]) == 3
+    text = capsys.readouterr().out
+    assert text.startswith("## ⚠️ 1 passed, 3 without results\n")
+    for name in ("died: no results.json", "torn: results.json cannot be read", "nowhere: no resul"):
+        assert name in text
