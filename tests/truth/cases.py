@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UnknownNameError, UsageError
-from harness.model import Origin, Outcome, Stage
+from harness.model import Origin, Outcome, Stage, WarningCode
 
 LYING = Path(__file__).resolve().parents[1] / "lying"
 RECIPES = LYING / "recipes"
@@ -65,6 +65,8 @@ class Case:
         environ: what is set in its environment.
         stages: the words of stages, for those that matter.
         assertions: results of single assertions that have to be there.
+        warnings: the codes of warnings that have to be there; a healthy recipe that must not
+            warn has an empty list, and without the key they are not looked at.
         canaries: the names of the files that the recipe's own code has left behind, all of them.
     """
 
@@ -79,6 +81,7 @@ class Case:
     environ: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[Stage, Outcome] = field(default_factory=dict)
     assertions: tuple[Expected, ...] = ()
+    warnings: tuple[WarningCode, ...] | None = None
     canaries: tuple[str, ...] = ()
 
     @classmethod
@@ -114,6 +117,9 @@ class Case:
                 "options": tuple(known.get("options", ())),
                 "stages": {Stage(stage): Outcome(word) for stage, word in stages.items()},
                 "assertions": tuple(_expected(one) for one in known.get("assertions", ())),
+                "warnings": tuple(map(WarningCode, known["warnings"]))
+                if "warnings" in known
+                else None,
                 "canaries": tuple(known.get("canaries", ())),
             },
         )

@@ -125,9 +125,18 @@ def judge(case: Case, came: Came) -> tuple[str, ...]:
         for wanted in case.assertions
         if not any(_is(wanted, one) for one in _assertions(came.results, wanted.stage))
     ]
+    problems += _of_warnings(case, came)
     if "Traceback (most recent call last)" in came.text:
         problems.append("the harness showed a traceback")
     return tuple(problems)
+
+
+def _of_warnings(case: Case, came: Came) -> list[str]:
+    """Return which warnings are missing, and for a recipe that must have none, those it has."""
+    codes = {one["code"] for one in came.results.get("warnings", ())}
+    if case.warnings == () and codes:
+        return [f"warnings: {', '.join(sorted(codes))} instead of nothing"]
+    return [f"no warning {code}" for code in case.warnings or () if code not in codes]
 
 
 def _shown(value: object) -> str:

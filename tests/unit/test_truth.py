@@ -157,6 +157,19 @@ def test_an_assertion_that_differs_in_anything_is_not_the_one(change: dict[str, 
     assert [problem for problem in problems if problem.startswith("no assertion")]
 
 
+def test_warnings_have_to_be_there_or_not_at_all() -> None:
+    """By their codes; without the key they are not looked at."""
+    warned = came(results={**RESULTS, "warnings": [{"code": "no-page"}]})
+    wants = Case.parse("liar", {**RAW, "warnings": ["no-page"]})
+    assert judge(wants, warned) == judge(CASE, warned) == ()
+    assert judge(wants, came()) == ("no warning no-page",)
+    healthy = Case.parse("liar", {**RAW, "warnings": []})
+    assert judge(healthy, came()) == ()
+    assert judge(healthy, warned) == ("warnings: no-page instead of nothing",)
+    with pytest.raises(ValueError, match="no-pagge"):
+        Case.parse("liar", {**RAW, "warnings": ["no-pagge"]})
+
+
 def test_a_case_that_names_no_stage_takes_any() -> None:
     """What is decided wherever it shows first is not pinned down."""
     anywhere = Case.parse("liar", {**RAW, "stage": ""})
