@@ -28,26 +28,30 @@ LOCK_ROUNDS = "CC_CI_LOCK_ROUNDS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A part of the night: words of nox or of pytest, with what is added to the environment."""
+    """A part of the night: words of nox, of pytest or of Python, with what the environment adds."""
 
     name: str
     about: str
     nox: tuple[str, ...] = ()
     pytest: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def argv(self, junit: Path) -> list[str]:
         """Return its command line; pytest counts its tests in the file `junit`."""
         if self.nox:
             return [sys.executable, "-m", "nox", *self.nox]
+        if self.python:
+            return [sys.executable, *self.python]
         return [sys.executable, "-m", "pytest", f"--junitxml={junit}", *self.pytest]
 
     @property
     def command(self) -> str:
         """What to type to run it alone."""
-        words = ["nox", *self.nox] if self.nox else [".nox/dev/bin/python", "-m", "pytest"]
+        words = self.python or ("-m", "pytest", *self.pytest)
+        typed = ("nox", *self.nox) if self.nox else (".nox/dev/bin/python", *words)
         added = [f"{key}={value}" for key, value in self.environ.items()]
-        return shlex.join([*added, *words, *self.pytest])
+        return shlex.join([*added, *typed])
 
 
 def jobs(scale: float = 1.0) -> tuple[Job, ...]:
@@ -89,6 +93,10 @@ def jobs(scale: float = 1.0) -> tuple[Job, ...]:
         Job(
             name="newest", about="the whole suite with the newest version of each dependency",
             nox=("-s", "newest"),
+        ),
+        Job(
+            name="mutants", about="faults put into the harness: the unit tests notice them",
+            python=("-m", "tests.mutants"),
         ),
         Job(name="bench", about="a whole run beside its bare operations", nox=("-s", "bench")),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.recipes.catalogue import RESERVED_NAMES
 from tests.suite import checks, nightly
 from tests.suite.__main__ import needs_engine
 from tests.suite.nightly import Job, jobs, perform
@@ -101,6 +102,8 @@ def test_what_a_night_calls_is_there() -> None:
     for job in jobs():
         if job.nox:
             assert f"\ndef {job.nox[1]}(" in noxfile
+        if job.python:
+            assert (ROOT / job.python[1].replace(".", "/") / "__main__.py").exists()
         for path in job.pytest:
             text = (ROOT / path).read_text()
             assert all(f'"{variable}"' in text for variable in job.environ)
@@ -183,6 +186,12 @@ def test_every_folder_of_recipes_files_has_a_link_that_is_a_package(tmp_path: Pa
         if not any(path.is_relative_to(package) for package in own)
     }
     assert dict(checks.lay_out(links)) == laid_out
+
+
+def test_a_folder_of_the_harnesss_own_tests_is_not_a_recipes() -> None:
+    """A recipe of that name would run them as its overlay."""
+    folders = {name.partition("/")[2] for name in checks.MYPY["files"] if "/" in name}
+    assert folders <= RESERVED_NAMES, "add it to RESERVED_NAMES"
 
 
 @pytest.fixture(name="handlers")
