@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import docker
@@ -68,6 +68,7 @@ class Context:
         step: is told what is being done.
         fence: raises what keeps the run from doing anything more, because its lock was lost.
         waits: the seconds of every wait so far; it grows while the run goes on.
+        ran: for how many seconds services of the base had run on when it was upgraded.
         warn: records a warning that is shown beside the verdict.
     """
 
@@ -86,6 +87,7 @@ class Context:
     step: Callable[[str], None] = field(default=lambda _: None)
     fence: Callable[[], None] = field(default=lambda: None)
     waits: list[float] = field(default_factory=list)
+    ran: dict[str, float] = field(default_factory=dict)
     warn: Callable[[RunWarning], None] = field(default=lambda _: None)
 
     @property
@@ -120,6 +122,6 @@ class Context:
             return settle(
                 self.nodes,
                 self.target.stack,
-                before=before,
+                before=replace(before, ran=self.ran),
                 timeout=(self.meta.DEPLOY_TIMEOUT or timeout) * self.factor,
             )

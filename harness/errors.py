@@ -16,7 +16,8 @@ The tree::
     │   ├── EngineError            no usable engine, or it went away
     │   ├── ImageError             an image can be neither pulled nor built
     │   ├── AbraError              abra is not there, is of a wrong version, or does not do its job
-    │   └── DiskFullError          no room left
+    │   ├── DiskFullError          no room left
+    │   └── TestCodeError          a test, a fixture or a seed hook is wrong, not what it tests
     ├── LockTimeoutError      5    somebody else held the lock for too long
     ├── LockLostError         3    somebody else took the lock over while the run stood still
     ├── ExecError                  see `harness.docker.exec`
@@ -169,6 +170,12 @@ class AbraError(TestBedError):
 
 class DiskFullError(TestBedError):
     """There is no room left on a disk that the run needs."""
+
+
+class TestCodeError(TestBedError):
+    """Test code is broken: it cannot be read, or ran into a mistake of its own."""
+
+    __test__ = False  # as above
 
 
 class LockTimeoutError(HarnessError):

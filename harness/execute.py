@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.assertions import runner
-from harness.assertions.protocol import Order
+from harness.assertions.protocol import Order, Reading
 from harness.docker.faults import as_harness_error, spoiled
 from harness.docker.nodes import Nodes
 from harness.errors import (
@@ -21,13 +21,21 @@ from harness.errors import (
     ConvergenceError,
     HarnessError,
 )
-from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult
+from harness.model import (
+    BROKEN_TEST_CODE,
+    AssertionResult,
+    Origin,
+    Outcome,
+    Stage,
+    StageResult,
+)
 from harness.operations import Operations
 from harness.plan.planner import NEEDS, Plan, PlannedStage
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import EndedBy, StageFacts
 
 ASSERT_SECONDS = 900.0
+READ_SECONDS = 120.0  # for the imports of all test files, which deploy and ask nothing
 CONTAINER_SECONDS = 60.0  # how long an assertion waits for a container that is being replaced
 
 
@@ -86,8 +94,9 @@ class Execution:
         stages = [stage for stage in self.plan.stages if stage.asked or stage.runs]
         logs = self.directory / "logs"
         with runner.Workers(logs, self.environ) as self._workers:
+            unread = self._unread(stages)
             for planned, following in zip(stages, [*stages[1:], None], strict=True):
-                unperformed = self._unperformed(planned)
+                unperformed, unread = unread or self._unperformed(planned), None
                 if unperformed is None:
                     self._prepare(planned, following)
                     result = self._perform(planned)
@@ -97,6 +106,28 @@ class Execution:
                 self.finished(result)
                 if result.started:
                     self.observe(result)
+
+    def _unread(self, stages: Sequence[PlannedStage]) -> StageFacts | None:
+        """Read all test files before anything is deployed; return what is wrong with them, if any.
+
+        The first stage fails with it. The project's own files are known to be readable.
+        """
+        files = {path: origin for one in stages if one.runs for path, origin in one.files}
+        if all(origin is Origin.GENERIC for origin in files.values()):
+            return None
+        self.step("reading the test files")
+        reading = Reading(
+            files=tuple((str(path), origin) for path, origin in files.items()),
+            root=str(self.tests),
+            results=str(self.directory / "assertions.reading.jsonl"),
+        )
+        read = self._workers.read(reading, timeout=READ_SECONDS * self.factor)
+        if read.unfinished:
+            problem = f"{BROKEN_TEST_CODE}: {read.unfinished}"
+            return StageFacts(stage=stages[0].stage, assertions=read.results, unfinished=problem)
+        if all(result.outcome is not Outcome.ERROR for result in read.results):
+            return None
+        return StageFacts(stage=stages[0].stage, assertions=read.results)
 
     def _prepare(self, planned: PlannedStage, following: PlannedStage | None) -> None:
         """Start the children that assert after the next op; a stage without one has no time to."""
@@ -227,6 +258,7 @@ class Execution:
             engine=self.engine,
             node_id=self._nodes.own,
             others=self._nodes.others,
+            killed=self._nodes.events.killed,
             reader=self.operations.reader,
             readers=self.operations.context.tools.readers,
             patience=CONTAINER_SECONDS,

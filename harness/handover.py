@@ -6,12 +6,12 @@ that they saw can be believed. A task that broke under them broke by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.docker.deaths import broken_since
-from harness.docker.nodes import Nodes
+from harness.docker.readiness import Before, ended_well, how_it_quit
 from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.model import Stage
 
@@ -24,28 +24,48 @@ class HandOver:
         stage: that stage.
         look: the stack at that moment.
         ops: how many ops of each kind the ledger held then.
+        ran: for how many seconds services of the base had run on, once it was upgraded.
     """
 
     stage: Stage
     look: StackSnapshot
     ops: Mapping[str, int]
+    ran: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def containers(self) -> tuple[str, ...]:
         """The ids of the containers that ran then."""
         return tuple(sorted(i for i, state in self.look.containers.items() if state.running))
 
-    def broken(self, nodes: Nodes, now: StackSnapshot) -> str:
+    def broken(self, now: StackSnapshot) -> str:
         """Return which tasks broke by themselves since then, in a sentence; empty if none.
 
-        A service that crashes every few seconds looks fine in between.
+        A service that crashes every few seconds looks fine in between. One that ended with code 0
+        and is not started again has broken too, where it should run on.
         """
         names = {service.id: service.name for service in now.services}
-        return "; ".join(
+        found = [
             f"{names.get(task.service_id, '?')} broke after the {self.stage} had settled: "
-            f"{task.error or f'exit code {task.exit_code}'}"
-            for task in broken_since(nodes, self.look, now)
-        )
+            f"{now.why(task)}"
+            for task in broken_since(self.look, now)
+        ]
+        return "; ".join([*found, *self._quit(now)])
+
+    def _quit(self, now: StackSnapshot) -> Iterator[str]:
+        ran = {task.id for task in self.look.tasks if task.state == "running"}
+        before = Before(ran=self.ran)
+        for service in now.services:
+            tasks = now.tasks_of(service)
+            live = {task.slot for task in tasks if task.live}
+            for task in tasks:
+                if task.id not in ran or task.slot in live or task.state != "complete":
+                    continue
+                if now.unhealthy(task) or task.id in now.killed or service.job:
+                    continue  # told above, or no business of the recipe's
+                lasting = service.name in self.ran or now.checked(task)
+                if lasting and not ended_well(now, service, task, before):
+                    said = how_it_quit(now, task, self.ran.get(service.name))
+                    yield f"{service.name}: after the {self.stage} had settled, {said}"
 
     def changed(self, now: StackSnapshot, ops: Mapping[str, int]) -> str:
         """Return what of the deployment was changed since then, in a sentence; empty if nothing.

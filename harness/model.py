@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 NOTHING_ASSERTED = "nothing asserted"  # how the reason of a stage without assertions begins
+BROKEN_TEST_CODE = "your test code is broken"  # how the reason begins where a test is at fault
 LEFT_OUT = "left out"  # how a line of a plan begins that says what the verdict does not rest on
 
 
@@ -161,7 +162,7 @@ class TeardownResult:
 class Adaptation:
     """Something the harness changed about what is deployed, because this machine needs it."""
 
-    kind: str  # "stand-in", "endpoint-mode", "published-port", "secret"
+    kind: str  # "stand-in", "endpoint-mode", "published-port", "secret", "engine-socket"
     subject: str  # the image, service or secret
     detail: str
 

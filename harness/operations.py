@@ -21,7 +21,7 @@ from harness.assertions.page import Page, Seen, ask, page_facts
 from harness.assertions.protocol import Facts
 from harness.backup_operations import BackupOperations
 from harness.context import Context
-from harness.docker.readiness import Before, unsettled
+from harness.docker.readiness import Before, ran_on, unsettled
 from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.errors import (
     ConvergenceError,
@@ -110,7 +110,7 @@ class Operations:
         if self.given is None:
             return ""
         now = self.context.look()
-        broken = self.given.broken(self.context.nodes, now)
+        broken = self.given.broken(now)
         if broken:
             self.given = replace(self.given, look=now)
         return broken
@@ -149,14 +149,15 @@ class Operations:
         self.context.tools.join()
         self._await_answer(stage)
         look = self.context.look()
-        given = HandOver(stage=stage, look=settled, ops=self.context.ledger.counts())
+        ran = self.context.ran
+        given = HandOver(stage=stage, look=settled, ops=self.context.ledger.counts(), ran=dict(ran))
         self._refuse_broken(given, look)
-        if unsettled(look, Before()):  # something was replaced while it was asked for an answer
+        if unsettled(look, Before(ran=ran)):  # a container was replaced meanwhile
             self.context.tools.leave()
             look = self.context.settle(Before.of(look))
             self._refuse_broken(given, look)
             self.context.tools.join()
-        if reasons := unsettled(look, Before()):
+        if reasons := unsettled(look, Before(ran=ran)):
             raise InternalError(
                 f"the {stage} would be handed over before it has settled: {'; '.join(reasons)}",
                 cause="a wait of the harness ends too early",
@@ -165,7 +166,7 @@ class Operations:
 
     def _refuse_broken(self, given: HandOver, look: StackSnapshot) -> None:
         """Raise what broke by itself since then, once: it is known from now on."""
-        if broken := given.broken(self.context.nodes, look):
+        if broken := given.broken(look):
             self.given = replace(given, look=look)
             raise ConvergenceError(broken)
 
@@ -223,6 +224,7 @@ class Operations:
 
     def _upgrade(self) -> dict[str, Any]:
         before = self.context.look()
+        self.context.ran.update(ran_on(before))
         kept = self._backups.before_upgrade(before)
         try:
             facts = self._deploy(

@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from harness.assertions.app import App
-from harness.errors import AbortedError, HarnessError, RecipeError, TestBedError
+from harness.errors import AbortedError, HarnessError, RecipeError, TestCodeError
+from harness.model import BROKEN_TEST_CODE as BROKEN
 from harness.model import Stage
 
 NOT_TO_BE_CAUGHT = (KeyboardInterrupt, GeneratorExit, MemoryError)
@@ -43,7 +44,7 @@ class SeedHooks:
         """Read the hooks.
 
         Raises:
-            TestBedError: a file cannot be imported.
+            TestCodeError: a file cannot be imported.
         """
         return cls(modules=tuple((path, _module(path)) for path in paths))
 
@@ -57,7 +58,7 @@ class SeedHooks:
         Raises:
             HarnessError: what a hook ran into.
             RecipeError: an `assert` in a hook failed: the app does not do what it should.
-            TestBedError: a hook raised anything else, or remembers what is no JSON.
+            TestCodeError: a hook raised anything else, or remembers what is not JSON.
         """
         for path, module in self.modules:
             hook: Callable[[SeedContext], None] | None = getattr(module, f"pre_{stage}", None)
@@ -68,7 +69,7 @@ class SeedHooks:
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"ccci_ops_{abs(hash(path))}", path)
     if spec is None:
-        raise TestBedError(f"{path} is not a Python file")
+        raise TestCodeError(f"{BROKEN}: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         # With `python -O`, an import would leave out every `assert`: the hook would expect nothing.
@@ -104,6 +105,8 @@ def _run(hook: Callable[[SeedContext], None], context: SeedContext, name: str, p
         raise _broken(f"the seed hook {name} in {path} failed", error) from error
 
 
-def _broken(what: str, error: BaseException) -> TestBedError:
+def _broken(what: str, error: BaseException) -> TestCodeError:
     said = traceback.format_exception_only(error)[-1].strip()
-    return TestBedError(f"{what}: {said}", detail="".join(traceback.format_exception(error)))
+    return TestCodeError(
+        f"{BROKEN}: {what}: {said}", detail="".join(traceback.format_exception(error))
+    )

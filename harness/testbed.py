@@ -84,6 +84,7 @@ def prepare(
     nodes = Finder(client=client, engine=engine, given=settings.nodes, environment=environ).nodes()
     for other in nodes.others:
         say(f"node {other.name} is reached at {other.address}")
+    nodes.watch()
     provider = ImageProvider(
         client=client,
         cache=cache,

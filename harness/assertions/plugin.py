@@ -1,11 +1,11 @@
-"""The pytest plugin of the child: fixtures for assertions, and a result line for each of them."""
+"""The pytest plugins of the child: fixtures for assertions, and a result line for each of them."""
 
 from __future__ import annotations
 
 import inspect
 import textwrap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,38 +15,142 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from harness.assertions.app import App, BackupView
-from harness.assertions.protocol import Facts, Order, append
+from harness.assertions.protocol import BEGIN, Facts, Order, Reading, append
 from harness.assertions.witnesses import WitnessView
 from harness.docker.faults import as_harness_error
 from harness.docker.nodes import Nodes
 from harness.errors import HarnessError
 from harness.ledger import Ledger
-from harness.model import Origin, Outcome
+from harness.model import BROKEN_TEST_CODE, Origin, Outcome
 
 ENGINE = (DockerException, RequestException)
-NOT_THE_RECIPE = (
-    *ENGINE,
-    *(pytest.FixtureLookupError, NameError, TypeError, AttributeError, ImportError),  # the test
+# Mistakes of whoever wrote the code that raised them; an app's fault is told by an assertion.
+MISTAKES = (
+    *(NameError, TypeError, AttributeError, ImportError, SyntaxError, LookupError),
+    *(ArithmeticError, NotImplementedError, RecursionError, pytest.FixtureLookupError),
 )
+HARNESS = str(Path(__file__).resolve().parents[1])
+FIXTURES = ("app", "facts", "state", "ledger", "backup", "witnesses")  # those of `StagePlugin`
 OUTPUT_LIMIT = 20_000  # characters of one assertion's output that are kept
 SOURCE_LIMIT = 4_000  # and of its own text
 
 
-class StagePlugin:
+class ResultsPlugin:
+    """Writes down what comes of test files; `unreadable` says whether one could not be read.
+
+    Args:
+        results: the file that results go to.
+        files: the test files, each with where it comes from.
+    """
+
+    unreadable = False
+
+    def __init__(self, results: str, files: Sequence[tuple[str, Origin]]) -> None:
+        self._results = Path(results)
+        self._origins = {str(Path(path).resolve()): origin for path, origin in files}
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Write down which file is read: one that never ends has to be named."""
+        if isinstance(collector, pytest.Module):
+            self._begin(collector.nodeid, collector.path)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self,
+        collector: pytest.Collector,
+    ) -> Any:  # noqa: ANN401  the type of a hook wrapper is pytest's own affair
+        """Write down a test file that could not be read, or that skips itself as a whole.
+
+        The first means that the test code is wrong, not the app.
+        """
+        report: pytest.CollectReport = yield
+        self.unreadable = self.unreadable or report.failed
+        if not report.passed:
+            self._write(
+                nodeid=report.nodeid,
+                path=collector.path,
+                outcome=Outcome.ERROR if report.failed else Outcome.SKIPPED,
+                seconds=0.0,
+                message=_unreadable(report) if report.failed else _reason(report),
+                output=report.longreprtext if report.failed else "",
+            )
+        return report
+
+    def _begin(self, nodeid: str, path: Path) -> None:
+        origin = self._origins.get(str(path.resolve()), Origin.OVERLAY)
+        append(self._results, {"event": BEGIN, "nodeid": _shown(nodeid, path, origin)})
+
+    def _write(
+        self,
+        *,
+        nodeid: str,
+        path: Path,
+        outcome: Outcome,
+        seconds: float,
+        message: str,
+        output: str,
+        line: int = 0,
+        source: str = "",
+    ) -> None:
+        origin = self._origins.get(str(path.resolve()), Origin.OVERLAY)
+        append(
+            self._results,
+            {
+                "nodeid": _shown(nodeid, path, origin),
+                "origin": origin,
+                "outcome": outcome,
+                "seconds": seconds,
+                "message": message,
+                "output": output[-OUTPUT_LIMIT:],
+                "at": datetime.now(UTC).isoformat(),
+                "line": line,
+                "source": source,
+            },
+        )
+
+
+class ReadingPlugin(ResultsPlugin):
+    """Finds what is wrong with test files while nothing is deployed yet.
+
+    Args:
+        reading: what to read.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading.results, reading.files)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write down tests that ask for fixtures which do not exist."""
+        for item in session.items:
+            info = getattr(item, "_fixtureinfo", None)
+            known = {*(info.name2fixturedefs if info else ()), *FIXTURES, "request"}
+            unknown = [name for name in (info.names_closure if info else ()) if name not in known]
+            if unknown:
+                self._write(
+                    nodeid=item.nodeid,
+                    path=item.path,
+                    outcome=Outcome.ERROR,
+                    seconds=0.0,
+                    message=f"{BROKEN_TEST_CODE}: fixture '{unknown[0]}' not found",
+                    output="",
+                    **_origin_of(item),
+                )
+
+
+class StagePlugin(ResultsPlugin):
     """Hands the app to the assertions, and writes down what comes of each.
 
-    `unreadable` says whether a test file could not be read; then pytest runs none of them. `left`
-    is how many tests have not come to an end yet.
+    Where a file could not be read, pytest runs no test. `left` is how many tests have not ended.
 
     Args:
         order: what to assert about.
         nodes: the engines of the Swarm's nodes.
     """
 
-    unreadable = False
     left = -1  # not known until the files are read
 
     def __init__(self, order: Order, nodes: Nodes) -> None:
+        super().__init__(order.results, order.files)
         self._order = order
         self._ledger = Ledger(Path(order.facts.ledger))
         self._app = App(
@@ -58,7 +162,6 @@ class StagePlugin:
             factor=order.timeout_factor,
             note=self._ledger.note,
         )
-        self._origins = {str(Path(path).resolve()): origin for path, origin in order.files}
 
     @pytest.fixture(scope="session", name="app")
     def app_fixture(self) -> App:
@@ -94,6 +197,10 @@ class StagePlugin:
         """Remember how many tests there are."""
         self.left = len(session.items)
 
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Write down which test begins: one that never ends has to be named."""
+        self._begin(item.nodeid, item.path)
+
     def pytest_runtest_logfinish(self) -> None:
         """Count a test that came to its end."""
         self.left -= 1
@@ -119,56 +226,6 @@ class StagePlugin:
             )
         return report
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(
-        self,
-        collector: pytest.Collector,
-    ) -> Any:  # noqa: ANN401  as above
-        """Write down a test file that could not be read, or that skips itself as a whole.
-
-        The first means that the test bed is wrong, not the app.
-        """
-        report: pytest.CollectReport = yield
-        self.unreadable = self.unreadable or report.failed
-        if not report.passed:
-            self._write(
-                nodeid=report.nodeid,
-                path=collector.path,
-                outcome=Outcome.ERROR if report.failed else Outcome.SKIPPED,
-                seconds=0.0,
-                message="the test file could not be read" if report.failed else _reason(report),
-                output=report.longreprtext if report.failed else "",
-            )
-        return report
-
-    def _write(
-        self,
-        *,
-        nodeid: str,
-        path: Path,
-        outcome: Outcome,
-        seconds: float,
-        message: str,
-        output: str,
-        line: int = 0,
-        source: str = "",
-    ) -> None:
-        origin = self._origins.get(str(path.resolve()), Origin.OVERLAY)
-        append(
-            Path(self._order.results),
-            {
-                "nodeid": _shown(nodeid, path, origin),
-                "origin": origin,
-                "outcome": outcome,
-                "seconds": seconds,
-                "message": message,
-                "output": output[-OUTPUT_LIMIT:],
-                "at": datetime.now(UTC).isoformat(),
-                "line": line,
-                "source": source,
-            },
-        )
-
 
 def _origin_of(item: pytest.Item) -> dict[str, Any]:
     """Return the text of a test and the line at which it begins, where they are to be had."""
@@ -187,9 +244,7 @@ def _outcome(report: pytest.TestReport, error: BaseException | None) -> Outcome:
         return Outcome.PASSED
     if isinstance(error, HarnessError):
         return error.outcome
-    if isinstance(error, NOT_THE_RECIPE):
-        return Outcome.ERROR
-    return Outcome.FAILED
+    return Outcome.ERROR if isinstance(error, (*ENGINE, *MISTAKES)) else Outcome.FAILED
 
 
 def _message(report: pytest.TestReport, error: BaseException | None) -> str:
@@ -202,7 +257,19 @@ def _message(report: pytest.TestReport, error: BaseException | None) -> str:
         return str(error)
     if isinstance(error, ENGINE):
         return str(as_harness_error(error))
-    return "".join(traceback.format_exception_only(error)).strip()
+    said = "".join(traceback.format_exception_only(error)).strip()
+    if not isinstance(error, MISTAKES):
+        return said
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = bool(frames) and frames[-1].f_code.co_filename.startswith(HARNESS)
+    return f"the harness itself failed: {said}" if ours else f"{BROKEN_TEST_CODE}: {said}"
+
+
+def _unreadable(report: pytest.CollectReport) -> str:
+    """Return that a file cannot be read, and the last line of why."""
+    lines = [line.removeprefix("E").strip() for line in report.longreprtext.splitlines()]
+    last = next((line for line in reversed(lines) if line), "it cannot be imported")
+    return f"{BROKEN_TEST_CODE}: {last}"
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

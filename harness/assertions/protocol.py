@@ -17,6 +17,7 @@ from harness.model import AssertionResult, Origin, Outcome, Stage
 from harness.recipes.doors import Door
 
 END = {"event": "end"}
+BEGIN = "begin"  # the event of a test, or of the reading of a file, that begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ class Order:
     patience: float  # seconds to wait for a container
     timeout_factor: float
     others: tuple[Endpoint, ...] = ()  # how the engines of other nodes are reached
+    killed: tuple[str, ...] = ()  # ids of containers that were ended from outside until now
 
     def dump(self) -> bytes:
         """Return the order as one line."""
@@ -107,7 +109,33 @@ class Order:
         raw["facts"] = Facts(**facts)
         raw["files"] = tuple((path, Origin(origin)) for path, origin in raw["files"])
         raw["others"] = tuple(Endpoint(**other) for other in raw["others"])
+        raw["killed"] = tuple(raw["killed"])
         return cls(**raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Test files that are read before anything is deployed, with what is wrong with them to where.
+
+    Reading runs what stands at the top of a file and of its `conftest.py`, and no test.
+    """
+
+    files: tuple[tuple[str, Origin], ...]
+    root: str
+    results: str
+
+    def dump(self) -> bytes:
+        """Return it as one line."""
+        return json.dumps({"reading": asdict(self)}).encode()
+
+    @classmethod
+    def load(cls, line: str) -> Reading | None:
+        """Read what `dump` wrote; None for an order."""
+        raw = json.loads(line).get("reading")
+        if raw is None:
+            return None
+        files = tuple((path, Origin(origin)) for path, origin in raw["files"])
+        return cls(files=files, root=raw["root"], results=raw["results"])
 
 
 def append(path: Path, entry: Mapping[str, object]) -> None:
@@ -121,12 +149,8 @@ def read_results(path: Path) -> tuple[tuple[AssertionResult, ...], bool]:
 
     A torn line, of a child that was killed or had no room, is left out: then it was not the end.
     """
-    lines = path.read_text().splitlines() if path.exists() else []
-    entries: list[dict[str, Any]] = []
-    for line in lines:
-        with suppress(ValueError):
-            entries.append(json.loads(line))
-    whole = bool(lines) and len(entries) == len(lines) and entries[-1] == END
+    lines, entries = _entries(path)
+    whole = bool(lines) and len(entries) == lines and entries[-1] == END
     results = tuple(
         AssertionResult(
             nodeid=entry["nodeid"],
@@ -140,6 +164,23 @@ def read_results(path: Path) -> tuple[tuple[AssertionResult, ...], bool]:
             source=entry.get("source", ""),
         )
         for entry in entries
-        if entry != END
+        if "event" not in entry
     )
     return results, whole
+
+
+def unfinished(path: Path) -> str:
+    """Return the test, or the file, with which the child began last; empty if it was done."""
+    _, entries = _entries(path)
+    begun = [entry["nodeid"] for entry in entries if entry.get("event") == BEGIN]
+    return "" if not begun or entries[-1] == END else begun[-1]
+
+
+def _entries(path: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many lines there are, and those that can be read."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    entries: list[dict[str, Any]] = []
+    for line in lines:
+        with suppress(ValueError):
+            entries.append(json.loads(line))
+    return len(lines), entries

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from harness.assertions.protocol import Order, read_results
+from harness.assertions.protocol import Order, Reading, read_results, unfinished
 from harness.errors import ProcessError
 from harness.model import AssertionResult, Stage
 from harness.proc import Worker
@@ -69,27 +69,48 @@ class Workers:
     def prepare(self, stage: Stage) -> None:
         """Start the stage's child, unless it was started before."""
         if stage not in self._ready:
-            self._ready[stage] = Worker(
-                [sys.executable, "-m", "harness.assertions.child", str(os.getpid())],
-                log=self._logs / f"assertions.{stage}.log",
-                env=self._environ,
-            )
+            self._ready[stage] = self._started(stage)
 
     def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
         """Let the stage's child run the order's files, and return what came of them."""
         self.prepare(stage)
         return run(self._ready.pop(stage), order, timeout=timeout)
 
+    def read(self, reading: Reading, *, timeout: float) -> Asserted:
+        """Let a child read test files, and return what is wrong with them: an error, if anything.
 
-def run(worker: Worker, order: Order, *, timeout: float) -> Asserted:
-    """Let the child run the order's files, and return what came of them."""
+        Args:
+            reading: which files.
+            timeout: seconds to wait.
+        """
+        return run(self._started("reading"), reading, timeout=timeout)
+
+    def _started(self, name: str) -> Worker:
+        return Worker(
+            [sys.executable, "-m", "harness.assertions.child", str(os.getpid())],
+            log=self._logs / f"assertions.{name}.log",
+            env=self._environ,
+        )
+
+
+def run(worker: Worker, order: Order | Reading, *, timeout: float) -> Asserted:
+    """Let the child run the order's files, or read them, and return what came of them."""
     began = time.monotonic()
     problem = ""
     try:
         code = worker.finish(order.dump(), timeout=timeout)
     except ProcessError as error:
         code, problem = -1, str(error)
-    results, whole = read_results(Path(order.results))
-    if not whole and not problem:
-        problem = f"the process that runs the assertions ended with code {code} before it was done"
+    path = Path(order.results)
+    results, whole = read_results(path)
+    if not whole:
+        problem = _stopped_at(unfinished(path), problem, code, timeout)
     return Asserted(seconds=time.monotonic() - began, results=results, unfinished=problem)
+
+
+def _stopped_at(name: str, problem: str, code: int, timeout: float) -> str:
+    """Return why a child was not done, with the test or the file at which it was."""
+    if problem:
+        return f"{name} did not end within {timeout:g} s and was stopped" if name else problem
+    at = f", at {name}" if name else ""
+    return f"the process that runs the assertions ended with code {code} before it was done{at}"

@@ -141,6 +141,14 @@ FAULTS = (
         hint="mount it by hand; test the recipe where its file server can be reached",
     ),
     _fault(
+        TestBedError,
+        "the log server that the recipe names is not in reach",
+        r"failed to initialize logging driver.*(refused|timed? ?out|unreachable|no such host"
+        r"|no route to host)",
+        cause="`logging:` in the compose file sends the service's log to another machine",
+        hint="test it where that server can be reached, or without `logging:`",
+    ),
+    _fault(
         EngineError,
         "the engine could not make a network connection for a container",
         r"error creating vxlan|sandbox join failed|failed to create endpoint|network sandbox"

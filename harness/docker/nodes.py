@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import docker
@@ -18,6 +19,7 @@ from requests import PreparedRequest, Response
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from harness.docker.events import FILTERS, EventLog
 from harness.errors import EngineError
 from harness.settings import NODE
 
@@ -60,18 +62,29 @@ class Nodes:
         own: the Swarm id of that engine's node.
         others: the endpoints of the other nodes that run tasks.
         connect: makes a client from an endpoint's variables.
+        events: what happened to containers since `watch`.
     """
 
     client: docker.DockerClient
     own: str
     others: tuple[Endpoint, ...] = ()
     connect: Callable[[Mapping[str, str]], docker.DockerClient] = connect
+    events: EventLog = field(default_factory=EventLog)
     _clients: dict[str, docker.DockerClient] = field(default_factory=dict)
     _seen: dict[str, str] = field(default_factory=dict)
 
     def __contains__(self, node: str) -> bool:
         """Whether the engine of the node of that id can be asked."""
         return node == self.own or any(other.id == node for other in self.others)
+
+    def watch(self) -> None:
+        """Follow the events of every node from now on: they tell how each container ended."""
+        for node in (self.own, *(other.id for other in self.others)):
+            self.events.follow(partial(self._streamed, node))
+
+    def _streamed(self, node: str) -> Iterable[Mapping[str, Any]]:
+        client = self.client if node == self.own else self._connected(node)
+        return client.api.events(filters=dict(FILTERS), decode=True)
 
     def name(self, node: str) -> str:
         """Return the name of the node of that id; the id itself where it is not known."""
@@ -133,6 +146,7 @@ class Nodes:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        self.events.close()
 
     def _connected(self, node: str) -> docker.DockerClient:
         endpoint = next((other for other in self.others if other.id == node), None)

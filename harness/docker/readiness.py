@@ -16,8 +16,12 @@ OUTLIVE = 1.5  # how many times as long as the crashed one before it a container
 OUTLIVE_SECONDS = 30.0  # and that is long enough: rarer crashes are not waited for
 UPDATE_UNDER_WAY = ("updating", "rollback_started")
 UPDATE_LOST = ("paused", "rollback_started", "rollback_paused", "rollback_completed")
-CRASHES_BEFORE_GIVING_UP = 4  # an engine keeps five tasks a slot: more could not be counted
+# How long a task without a health check has to run that is not started again after code 0: a job
+# may take its time, and a worker that quits would not be noticed later.
+ONE_SHOT_SECONDS = 30.0
+LONG_DELAY = 5.0  # seconds: a delay that a recipe asks for between two runs of a job
 REJECTIONS_BEFORE_GIVING_UP = 3
+ENDED_IN_UPDATE = "the new task ended with code 0, and should run on"
 STOPPED_BY_UPDATE = "the new container was stopped, most likely because it was not healthy"
 
 
@@ -28,6 +32,7 @@ class Before:
     update_started: Mapping[str, str] = field(default_factory=dict)  # by service name
     templates: Mapping[str, object] = field(default_factory=dict)  # by service name
     task_ids: frozenset[str] = frozenset()
+    ran: Mapping[str, float] = field(default_factory=dict)  # seconds that a service had run on
 
     @classmethod
     def of(cls, snapshot: StackSnapshot) -> Before:
@@ -39,6 +44,23 @@ class Before:
         )
 
 
+def ran_on(snapshot: StackSnapshot) -> dict[str, float]:
+    """Return for how many seconds each service has been running, jobs between two runs left out."""
+    found: dict[str, float] = {}
+    for service in snapshot.services:
+        tasks = snapshot.tasks_of(service)
+        if service.job or any(task.state == "complete" for task in tasks):
+            continue
+        ages = [
+            snapshot.containers[task.container_id].age
+            for task in tasks
+            if task.state == "running" and task.container_id in snapshot.containers
+        ]
+        if ages:
+            found[service.name] = max(ages)
+    return found
+
+
 def unsettled(snapshot: StackSnapshot, before: Before) -> list[str]:
     """Return why the stack has not settled yet, one reason per line; empty when it has."""
     if not snapshot.services:
@@ -46,12 +68,13 @@ def unsettled(snapshot: StackSnapshot, before: Before) -> list[str]:
     reasons = []
     for service in snapshot.services:
         reasons += [
-            f"{service.name}: {reason}" for reason in _unsettled_service(snapshot, service, before)
+            f"{service.name}: {reason}" for reason in unsettled_service(snapshot, service, before)
         ]
     return reasons
 
 
-def _unsettled_service(snapshot: StackSnapshot, service: ServiceState, before: Before) -> list[str]:
+def unsettled_service(snapshot: StackSnapshot, service: ServiceState, before: Before) -> list[str]:
+    """Return why one service has not settled yet; empty when it has."""
     reasons = []
     if service.update_state in UPDATE_UNDER_WAY:
         reasons.append(f"update {service.update_state}")
@@ -60,20 +83,24 @@ def _unsettled_service(snapshot: StackSnapshot, service: ServiceState, before: B
     tasks = snapshot.tasks_of(service)
     if service.job:
         return reasons + _unsettled_job(service, tasks)
-    live = [task for task in tasks if task.live]
+    resting = _resting_slots(snapshot, service, before)
+    live = [task for task in tasks if task.live and task.slot not in resting]
     current = [task for task in live if task.spec == service.template]
     if len(live) != len(current):
         reasons.append(f"{len(live) - len(current)} task(s) of an older version not replaced yet")
     running = [task for task in current if task.state == "running"]
-    finished = _finished_slots(service, tasks)
-    wanted = service.replicas if service.replicas is not None else max(1, len(live))
-    if len(running) + len(finished) < wanted:
+    there = len(live) + len(resting)
+    wanted = service.replicas if service.replicas is not None else max(1, there)
+    if len(running) + len(resting) < wanted:
         states = ", ".join(sorted(task.state for task in current)) or "no task"
         reasons.append(f"{len(running)}/{wanted} running ({states})")
     for task in running:
         reasons += [
             problem
-            for problem in (_container_problem(snapshot, task), _unproven(snapshot, task, tasks))
+            for problem in (
+                _container_problem(snapshot, service, task),
+                _unproven(snapshot, task, tasks),
+            )
             if problem
         ]
     return reasons
@@ -95,21 +122,45 @@ def _unsettled_job(service: ServiceState, tasks: tuple[TaskState, ...]) -> list[
     return [] if done >= wanted else [f"{done}/{wanted} completed"]
 
 
-def _finished_slots(service: ServiceState, tasks: tuple[TaskState, ...]) -> list[str]:
-    """Return the slots whose newest task ended well and is not going to be started again."""
-    if service.restart == "any":
-        return []
-    newest: dict[str, TaskState] = {}
-    for task in tasks:
-        newest.setdefault(task.slot, task)
-    return [
+def _resting_slots(
+    snapshot: StackSnapshot, service: ServiceState, before: Before
+) -> frozenset[str]:
+    """Return the slots whose job is done: a one-shot, or one that waits for its next run."""
+    ended: dict[str, TaskState] = {}  # the newest of each slot that has ended
+    moving: set[str] = set()  # slots in which something else is going on
+    for task in snapshot.tasks_of(service):
+        if task.live or task.state in ("running", "shutdown"):
+            waits = service.restart == "any" and (service.delay or 0.0) >= LONG_DELAY
+            if task.slot not in ended and not (task.live and waits):
+                moving.add(task.slot)
+        else:
+            ended.setdefault(task.slot, task)
+    return frozenset(
         slot
-        for slot, task in newest.items()
-        if task.state == "complete" and task.spec == service.template
-    ]
+        for slot, task in ended.items()
+        if slot not in moving
+        and task.spec == service.template
+        and ended_well(snapshot, service, task, before)
+    )
 
 
-def _container_problem(snapshot: StackSnapshot, task: TaskState) -> str:
+def ended_well(
+    snapshot: StackSnapshot, service: ServiceState, task: TaskState, before: Before
+) -> bool:
+    """Whether a task has ended as a job does: with code 0, and nobody expected it to run on.
+
+    What has a health check is no job; nor is what the base kept running until it was upgraded. A
+    job that is run again may only have been at it just then, so that has to have run for longer.
+    """
+    if task.state != "complete" or task.id in snapshot.killed or snapshot.checked(task):
+        return False
+    if service.restart == "any" and (service.delay or 0.0) < LONG_DELAY:
+        return False  # it is meant to run on, and is started again at once
+    ran = before.ran.get(service.name)
+    return ran is None or (service.restart == "any" and snapshot.ran(task) > ran)
+
+
+def _container_problem(snapshot: StackSnapshot, service: ServiceState, task: TaskState) -> str:
     """Return why the task's container cannot be asked for anything yet, or nothing.
 
     A container on a node whose engine was not asked cannot be seen: the task's own state has to do.
@@ -121,8 +172,9 @@ def _container_problem(snapshot: StackSnapshot, task: TaskState) -> str:
         return "its container is gone"
     if not container.usable:
         return f"its container is {container.status}, health {container.health or 'unknown'}"
-    if not container.checked and container.age < STEADY_SECONDS:
-        return f"its container runs for {container.age:.0f} s and has no health check"
+    steady = STEADY_SECONDS if service.restart == "any" else ONE_SHOT_SECONDS
+    if not container.checked and container.age < steady:
+        return f"its container has run for {container.age:.0f} s and has no health check"
     return ""
 
 
@@ -137,7 +189,8 @@ def _unproven(snapshot: StackSnapshot, task: TaskState, tasks: tuple[TaskState, 
         (
             other
             for other in tasks  # newest first
-            if other.state == "failed"
+            if snapshot.crashed(other)
+            and other.state in ("failed", "complete")
             and other.slot == task.slot
             and other.spec == task.spec
             and other.created_at < task.created_at
@@ -149,9 +202,8 @@ def _unproven(snapshot: StackSnapshot, task: TaskState, tasks: tuple[TaskState, 
     enough = min(crashed.lived * OUTLIVE, OUTLIVE_SECONDS)
     if container.age >= enough:
         return ""
-    said = crashed.error or f"exit code {crashed.exit_code}"
     return (
-        f"the container before crashed after {crashed.lived:.0f} s ({said}); "
+        f"the container before crashed after {crashed.lived:.0f} s ({snapshot.why(crashed)}); "
         f"this one has to last for {enough:.0f} s"
     )
 
@@ -166,29 +218,65 @@ def lost(snapshot: StackSnapshot, before: Before) -> str:
 
 
 def _lost_service(snapshot: StackSnapshot, service: ServiceState, before: Before) -> str:
+    tasks = snapshot.tasks_of(service)
     ended = service.update_state in UPDATE_LOST and not _status_is_stale(service, before)
+    fresh = [task for task in tasks if task.id not in before.task_ids]
+    resting = _resting_slots(snapshot, service, before)  # a job may fail until its database is up
+    broken = [
+        task
+        for task in fresh
+        if (task.broken or snapshot.unhealthy(task)) and task.slot not in resting
+    ]
+    over = [task for task in fresh if task.state == "complete"]
+    last = snapshot.why(broken[0]) if broken else ENDED_IN_UPDATE if over else STOPPED_BY_UPDATE
+    if ended_early := _quit(snapshot, service, before):
+        return ended_early
     # Swarm takes a one-shot task that ended well for a failure of the update.
-    fresh = [task for task in snapshot.tasks_of(service) if task.id not in before.task_ids]
-    broken = [task for task in fresh if task.broken]
-    last = (broken[0].error or f"exit code {broken[0].exit_code}") if broken else STOPPED_BY_UPDATE
-    if ended and not _finished_slots(service, snapshot.tasks_of(service)):
+    if ended and not resting:
         return f"the update ended as {service.update_state}: {last} ({service.update_message})"
     if not broken:
         return ""
-    if not any(task.live for task in snapshot.tasks_of(service)):
+    if not any(task.live for task in tasks):
         return f"its task {broken[0].state} and is not started again ({last})"
     rejected = sum(task.state == "rejected" for task in broken)
     if rejected >= REJECTIONS_BEFORE_GIVING_UP:
         return f"its tasks were rejected {rejected} times ({last})"
-    # An app may crash until its database is up: crashes count once all the others have settled.
-    if len(broken) >= CRASHES_BEFORE_GIVING_UP and _others_settled(snapshot, service, before):
-        return f"it crashed {len(broken)} times in a row ({last})"
     return ""
 
 
-def _others_settled(snapshot: StackSnapshot, service: ServiceState, before: Before) -> bool:
-    return not any(
-        _unsettled_service(snapshot, other, before)
-        for other in snapshot.services
-        if other.id != service.id
+def _quit(snapshot: StackSnapshot, service: ServiceState, before: Before) -> str:
+    """Return that a task that should run on has ended with code 0 for good, or nothing."""
+    if service.job or service.replicas == 0:
+        return ""
+    newest: dict[str, TaskState] = {}
+    for task in snapshot.tasks_of(service):
+        newest.setdefault(task.slot, task)
+    live = {task.slot for task in snapshot.tasks_of(service) if task.live}
+    for slot, task in newest.items():
+        current = task.state == "complete" and task.spec == service.template
+        if current and slot not in live and not ended_well(snapshot, service, task, before):
+            return how_it_quit(snapshot, task, before.ran.get(service.name))
+    return ""
+
+
+def how_it_quit(snapshot: StackSnapshot, task: TaskState, ran: float | None) -> str:
+    """Return that a task ended with code 0 for good, and why it should not have.
+
+    Args:
+        snapshot: a look at the stack.
+        task: the task.
+        ran: the seconds that the base's task had run on, if it did.
+    """
+    again = "and is not started again"
+    if snapshot.unhealthy(task):
+        return f"its task is not started again; it was {snapshot.why(task)}"
+    if task.id in snapshot.killed:
+        return f"its task was stopped from outside, ended with code 0, {again}"
+    if snapshot.checked(task):
+        return f"its task ended with code 0 although it has a health check, {again}"
+    if ran is None:
+        return f"its task ended with code 0 after {snapshot.ran(task):.0f} s, {again}"
+    return (
+        f"its task ended with code 0 after {snapshot.ran(task):.0f} s, {again}; the base's ran on "
+        f"({ran:.0f} s until the upgrade)"
     )

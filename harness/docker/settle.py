@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.docker.deaths import killed_from_outside
+from harness.docker.adapted import unresolved
+from harness.docker.crashes import Crashes
 from harness.docker.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
 from harness.docker.nodes import Nodes
+from harness.docker.placement import unplaceable
 from harness.docker.readiness import Before, lost, unsettled
 from harness.docker.snapshot import (
     NAMESPACE_LABEL,
@@ -65,7 +67,12 @@ def settle(
         ConvergenceError: it will never settle, or has not in time.
         TestBedError: the same, and the machine is to blame.
     """
-    judge = _Judge(nodes=nodes, before=before, check=Deadline.after(STUCK_SECONDS))
+    judge = _Judge(
+        nodes=nodes,
+        before=before,
+        check=Deadline.after(STUCK_SECONDS),
+        crashes=Crashes(before=before),
+    )
     looks: list[StackSnapshot] = []
 
     def look() -> StackSnapshot:
@@ -95,27 +102,41 @@ class _Judge:
         nodes: the engines of the Swarm's nodes.
         before: the stack as it was before the op.
         check: when the machine is looked at if the app has not begun by then.
+        crashes: those that were seen so far.
     """
 
     nodes: Nodes
     before: Before
     check: Deadline
+    crashes: Crashes
     _seen: dict[str, str] = field(default_factory=dict)  # names of services, by their ids
 
     def lost(self, look: StackSnapshot) -> HarnessError | None:
         """Return why the stack never will settle, or None while it may."""
         what = "the app did not come up"
+        self.crashes.look(look)
         if removed := self._removed(look):
             return _with(removed, what, describe_tasks(look))
-        if reason := lost(look, self.before):
+        if fault := unplaceable(self.nodes.client, look):
+            fault.detail = describe_tasks(look)
+            return fault
+        if reason := self._given_up(look):
             what = f"{what}: {reason}"
-            fault = self._machine(look)
-            if fault is None:
-                return ConvergenceError(what, detail=describe_tasks(look))
-        else:
-            # On a full disk the Swarm's own records stand still: nothing more would be seen.
-            fault = self._no_room(look) or self._stuck(look)
+            if fault := self._machine(look):
+                return _with(fault, what, describe_tasks(look))
+            return ConvergenceError(what, detail=describe_tasks(look))
+        # On a full disk the Swarm's own records stand still: nothing more would be seen.
+        fault = self._no_room(look) or self._stuck(look)
         return _with(fault, what, describe_tasks(look)) if fault else None
+
+    def _given_up(self, look: StackSnapshot) -> str:
+        """Return why the stack never will settle, with the service first that is to blame."""
+        reason = lost(look, self.before)
+        if not reason:
+            return self.crashes.hopeless(look)
+        worst = self.crashes.worst(look)
+        same = not worst or worst.partition(":")[0] == reason.partition(":")[0]
+        return reason if same else f"{worst}; {reason}"
 
     def _removed(self, look: StackSnapshot) -> TestBedError | None:
         """Return that a service is gone which was there: no recipe does that."""
@@ -133,7 +154,8 @@ class _Judge:
 
     def late(self, look: StackSnapshot, timeout: float, detail: str) -> HarnessError:
         """Return why the stack has not settled in time."""
-        reason = detail.splitlines()[0] if detail else "nothing was seen"
+        worst = self.crashes.worst(look)
+        reason = worst or (detail.splitlines()[0] if detail else "nothing was seen")
         what = f"the app had not settled after {timeout:g} s: {reason}"
         fault = self._machine(look)
         if fault is None and (shown := self._not_begun(look)):
@@ -142,7 +164,9 @@ class _Judge:
             return _with(fault, what, detail)
         return ConvergenceError(
             what,
-            cause="it is slow to start, or never becomes healthy",
+            cause="it crashes while others of its services are not ready"
+            if worst
+            else "it is slow to start, or never becomes healthy",
             hint="look at its log; DEPLOY_TIMEOUT in recipe_meta.py allows more time",
             detail=detail,
         )
@@ -157,7 +181,8 @@ class _Judge:
     def _no_room(self, look: StackSnapshot) -> TestBedError | None:
         """Return that a disk is full, if the engine refused a task for that."""
         for service, task in self._fresh(look):
-            if task.broken and fault_in(task.error) is NO_ROOM:
+            own = _fills_its_own_volume(service, task)
+            if task.broken and not own and fault_in(task.error) is NO_ROOM:
                 return NO_ROOM.error(f"{service.name}: {task.error}")
         return None
 
@@ -171,16 +196,20 @@ class _Judge:
     def _machine(self, look: StackSnapshot) -> TestBedError | None:
         """Return what is wrong with the machine, from this op's tasks and from a look at it."""
         for service, task in self._fresh(look):
-            mine = _holds_its_own_port(look, service, task)
+            mine = _holds_its_own_port(look, service, task) or _fills_its_own_volume(service, task)
             if (task.broken or task.live) and not mine and (fault := fault_in(task.error)):
                 return fault.error(f"{service.name}: {task.error}")
         for service, task in self._fresh(look):
-            if task.broken and killed_from_outside(self.nodes, task):
+            if task.id in look.killed:
                 return TestBedError(
                     f"a container of {service.name} was killed from outside while the app came up",
-                    cause="this machine ran out of memory, or somebody or something killed it",
+                    cause="the engine recorded a kill, or this machine ran out of memory",
                     hint="dmesg shows what the kernel killed; free -m; run fewer things at a time",
                 )
+        for service in look.services:
+            crashed = self.crashes.of(service.name)
+            if crashed and (hidden := unresolved(self.nodes, look, service, crashed)):
+                return hidden
         return spoiled(self.nodes)
 
     def _not_begun(self, look: StackSnapshot) -> tuple[str, str] | None:
@@ -238,12 +267,24 @@ def _holds_its_own_port(look: StackSnapshot, service: ServiceState, task: TaskSt
     return OWN_PORT in task.error and any(o.live and o.state == "running" for o in older)
 
 
+def _fills_its_own_volume(service: ServiceState, task: TaskState) -> bool:
+    """Whether the room that is missing may be that of a volume to which the recipe gave a size."""
+    mounts = service.template["ContainerSpec"].get("Mounts") or ()
+    options = (
+        ((mount.get("VolumeOptions") or {}).get("DriverConfig") or {}).get("Options") or {}
+        for mount in mounts
+    )
+    sized = any("size=" in str(one.get("o", "")) or "size" in one for one in options)
+    return sized and bool(NO_ROOM.words.search(task.error))
+
+
 def describe_tasks(snapshot: StackSnapshot) -> str:
     """Return one line per task that ended badly, with the engine's own sentence in full."""
     lines = []
     for service in snapshot.services:
         for task in snapshot.tasks_of(service):
-            if task.broken or (task.error and task.desired == "running"):
-                said = task.error or f"exit code {task.exit_code}"
+            ended = task.broken or snapshot.unhealthy(task)
+            if ended or (task.error and task.desired == "running"):
+                said = snapshot.why(task)
                 lines.append(f"{service.name}.{task.slot}: {task.state}: {said}")
     return "\n".join(lines)

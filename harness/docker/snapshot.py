@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,16 +16,22 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
+from harness.docker.deaths import killed_from_outside
 from harness.docker.nodes import Nodes
 from harness.errors import EngineError
 
 NOT_COMPARED = frozenset({"Runtime", "Placement"})
+NANOSECONDS = 1e9  # in a second: the engine's unit of durations
 NAMESPACE_LABEL = "com.docker.stack.namespace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerState:
-    """A container as its node's engine sees it. `health` is None without a health check."""
+    """A container as its node's engine sees it. `health` is None without a health check.
+
+    `last_check` is what its health check said when it failed last, or empty. `ran` is for how many
+    seconds it ran, once it has ended.
+    """
 
     id: str
     running: bool
@@ -34,6 +40,8 @@ class ContainerState:
     exit_code: int
     started_at: str
     age: float = math.inf  # seconds that it has been running
+    last_check: str = ""
+    ran: float = 0.0
 
     @classmethod
     def parse(cls, inspected: Mapping[str, Any]) -> ContainerState:
@@ -48,6 +56,8 @@ class ContainerState:
             exit_code=int(state["ExitCode"]),
             started_at=state["StartedAt"],
             age=_age(inspected["Id"], state["StartedAt"]),
+            last_check=_last_failure(health or {}),
+            ran=_between(state["StartedAt"], state.get("FinishedAt", "")),
         )
 
     @property
@@ -56,9 +66,19 @@ class ContainerState:
         return self.health not in (None, "none")
 
     @property
+    def sick(self) -> bool:
+        """Whether it was unhealthy when it was seen last."""
+        return self.health == "unhealthy"
+
+    @property
     def usable(self) -> bool:
         """Whether a command or a request sent to it now can be expected to be answered."""
         return self.running and (not self.checked or self.health == "healthy")
+
+
+def _last_failure(health: Mapping[str, Any]) -> str:
+    failed = [check for check in health.get("Log") or [] if check["ExitCode"] != 0]
+    return f"exit code {failed[-1]['ExitCode']}\n{failed[-1]['Output'].strip()}" if failed else ""
 
 
 def _age(identity: str, started_at: str) -> float:
@@ -78,6 +98,12 @@ def _began(_identity: str, started_at: str) -> float | None:
     if started is None:
         return None
     return time.monotonic() - max(0.0, (datetime.now(UTC) - started).total_seconds())
+
+
+def _between(began: str, ended: str) -> float:
+    """Return the seconds between two of the engine's times; 0 where one is unknown."""
+    first, last = _moment(began), _moment(ended)
+    return max(0.0, (last - first).total_seconds()) if first and last else 0.0
 
 
 def _moment(text: str) -> datetime | None:
@@ -138,10 +164,15 @@ class TaskState:
         return self.state in ("failed", "rejected", "orphaned")
 
     @property
+    def ended(self) -> float:
+        """When it got into its present state, in Unix time; 0 when that is not known."""
+        changed = _moment(self.state_since)
+        return changed.timestamp() if changed else 0.0
+
+    @property
     def lived(self) -> float:
         """How many seconds there were from its creation until it got into its present state."""
-        created, changed = _moment(self.created_at), _moment(self.state_since)
-        return (changed - created).total_seconds() if created and changed else 0.0
+        return _between(self.created_at, self.state_since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +191,7 @@ class ServiceState:
     update_message: str
     template: Mapping[str, Any]
     definition: Mapping[str, Any] = field(default_factory=dict)  # all of it, as it was asked for
+    delay: float | None = None  # seconds before a restart; None where the recipe does not say
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], stack: str) -> ServiceState:
@@ -168,6 +200,7 @@ class ServiceState:
         update = raw.get("UpdateStatus") or {}
         template = spec["TaskTemplate"]
         replicas, job = _mode(spec.get("Mode", {}))
+        policy = template.get("RestartPolicy") or {}
         return cls(
             id=raw["ID"],
             name=spec["Name"].removeprefix(f"{stack}_"),
@@ -175,7 +208,8 @@ class ServiceState:
             labels=spec.get("Labels") or {},
             replicas=replicas,
             job=job,
-            restart=(template.get("RestartPolicy") or {}).get("Condition", "any"),
+            restart=policy.get("Condition", "any"),
+            delay=policy["Delay"] / NANOSECONDS if "Delay" in policy else None,
             update_state=update.get("State", ""),
             update_started=update.get("StartedAt", ""),
             update_message=update.get("Message", ""),
@@ -211,7 +245,11 @@ def _mode(mode: Mapping[str, Any]) -> tuple[int | None, bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackSnapshot:
-    """One look at a stack. `containers` holds those of the manager's node and of `others`."""
+    """One look at a stack. `containers` holds those of the manager's node and of `others`.
+
+    Only containers of tasks that should run are among them; `ended` holds those of tasks that
+    ended with code 0, and `killed` the ids of tasks whose containers were ended from outside.
+    """
 
     stack: str
     node_id: str
@@ -219,10 +257,39 @@ class StackSnapshot:
     tasks: tuple[TaskState, ...]
     containers: Mapping[str, ContainerState]
     others: frozenset[str] = frozenset()  # ids of other nodes whose containers were looked at
+    ended: Mapping[str, ContainerState] = field(default_factory=dict)
+    killed: frozenset[str] = frozenset()
 
     def sees(self, node: str) -> bool:
         """Whether the containers of the node of that id were looked at."""
         return node == self.node_id or node in self.others
+
+    def checked(self, task: TaskState) -> bool:
+        """Whether a task that ended with code 0 had a health check."""
+        container = self.ended.get(task.container_id)
+        return container.checked if container else bool(_health_check(task.spec))
+
+    def unhealthy(self, task: TaskState) -> bool:
+        """Whether a task ended with code 0 when it was stopped for being unhealthy."""
+        container = self.ended.get(task.container_id)
+        return task.state == "complete" and container is not None and container.sick
+
+    def ran(self, task: TaskState) -> float:
+        """For how many seconds the program of a task that ended with code 0 had run."""
+        container = self.ended.get(task.container_id)
+        return container.ran if container else task.lived
+
+    def crashed(self, task: TaskState) -> bool:
+        """Whether a task ended badly by itself."""
+        return (task.broken or self.unhealthy(task)) and task.id not in self.killed
+
+    def why(self, task: TaskState) -> str:
+        """Return how a task ended, in the engine's words where it has any."""
+        if self.unhealthy(task):
+            said = self.ended[task.container_id].last_check.splitlines()
+            words = said[-1].strip() if said else "no output"
+            return f"stopped for being unhealthy, and ended with code 0; its last check: {words}"
+        return task.error or f"exit code {task.exit_code}"
 
     def service(self, name: str) -> ServiceState | None:
         """Return the service of that short name, or None."""
@@ -251,6 +318,7 @@ def read_stack(nodes: Nodes, stack: str, *, patient: bool = False) -> StackSnaps
     found_tasks = client.api.tasks(filters=namespace)  # type: ignore[no-untyped-call]  # stubs lack it
     tasks = tuple(TaskState.parse(raw) for raw in found_tasks)
     found, silent = _containers(nodes, tasks, patient=patient)
+    looked_at = [task for task in tasks if task.node_id in nodes and task.node_id not in silent]
     return StackSnapshot(
         stack=stack,
         node_id=nodes.own,
@@ -260,7 +328,28 @@ def read_stack(nodes: Nodes, stack: str, *, patient: bool = False) -> StackSnaps
         tasks=tasks,
         containers=found,
         others=frozenset(other.id for other in nodes.others) - silent,
+        ended=dict(_ended(nodes, looked_at)),
+        killed=frozenset(
+            task.id
+            for task in looked_at
+            if (task.broken or task.state == "complete") and killed_from_outside(nodes, task)
+        ),
     )
+
+
+def _ended(nodes: Nodes, tasks: Sequence[TaskState]) -> Iterator[tuple[str, ContainerState]]:
+    """Yield the containers of tasks that ended with code 0, as far as they are still there."""
+    for task in tasks:
+        if task.state == "complete" and task.container_id:
+            state = read_container(nodes.client_of(task.node_id), task.container_id)
+            if state is not None:
+                yield task.container_id, state
+
+
+def _health_check(spec: Mapping[str, Any]) -> bool:
+    """Whether a task's template has a health check; the image may have one that is not seen."""
+    check = (spec.get("ContainerSpec") or {}).get("Healthcheck") or {}
+    return bool(check.get("Test")) and check["Test"] != ["NONE"]
 
 
 def _containers(

@@ -126,7 +126,7 @@ class AbraPlatform:
             app = self._app.with_new_secrets(sample)
         compose = app.compose(recipe.path)
         refuse(self.client, compose, self.target, self.nodes)
-        machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr)
+        machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)
         notes += [*self._renamed(app), *self._secrets.create(compose, app.secrets)]
         override, adapted = build(compose, self.target, None, machine)
         (self.directory / OVERRIDE).write_text(json.dumps(override, indent=2))

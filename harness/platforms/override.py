@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.docker.adapted import DNSRR_LABEL
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.model import Adaptation
 from harness.platforms.base import Images, Revision, Target
 from harness.recipes.compose import Compose, Resource, Service
 
 DNSRR = "dnsrr"
+USUAL_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")  # where recipes look for the engine's
+UNIX = "unix://"
 SWITCHES = frozenset({"internal", "attachable"})
 
 
@@ -24,16 +27,24 @@ class Machine:
     """What this machine forces on a deployment.
 
     `images` maps an image to the reference that is deployed in its place, where they differ.
+    `socket` is the engine's own where it is not at the usual place, or empty.
     """
 
     dnsrr: bool
+    socket: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
 
 
 def machine_for(
-    compose: Compose, images: Images, *, dnsrr: bool
+    compose: Compose, images: Images, *, dnsrr: bool, environ: Mapping[str, str]
 ) -> tuple[Machine, list[Adaptation]]:
     """Make sure that every image is there; return what this machine forces on them, and says so.
+
+    Args:
+        compose: the recipe's compose files.
+        images: makes sure that an image is there.
+        dnsrr: whether services need `endpoint_mode: dnsrr` on this machine.
+        environ: the environment that leads the docker command to the engine.
 
     Raises:
         ImageError: one can be neither pulled nor built.
@@ -46,7 +57,10 @@ def machine_for(
             replaced[image] = reference
         if note is not None:
             notes.append(note)
-    return Machine(dnsrr=dnsrr, images=replaced), notes
+    host = environ.get("DOCKER_HOST", "")
+    own = host.removeprefix(UNIX) if host.startswith(UNIX) else ""
+    socket = "" if own in USUAL_SOCKETS else own
+    return Machine(dnsrr=dnsrr, images=replaced, socket=socket), notes
 
 
 def own_labels(target: Target) -> dict[str, str]:
@@ -84,6 +98,8 @@ def build(
     for name, service in compose.services.items():
         changed = _adapt(service, machine, adaptations)
         deploy = {"labels": {**own, **written}, **changed.pop("deploy", {})}
+        if "endpoint_mode" in deploy:
+            deploy["labels"][DNSRR_LABEL] = DNSRR
         services[name] = {"labels": own, "deploy": deploy, **changed}
     override: dict[str, Any] = {"services": services}
     if compose.version:
@@ -127,6 +143,16 @@ def _adapt(service: Service, machine: Machine, notes: list[Adaptation]) -> dict[
     changed: dict[str, Any] = {}
     if service.image in machine.images:
         changed["image"] = machine.images[service.image]
+    if sockets := _own_sockets(service, machine):
+        changed["volumes"] = sockets
+        notes.append(
+            Adaptation(
+                kind="engine-socket",
+                subject=service.name,
+                detail=f"{sockets[0]['target']} is {machine.socket}, the socket of the engine "
+                "that runs the app",
+            )
+        )
     if machine.dnsrr and any(port.mode == "ingress" for port in service.ports):
         notes.append(
             Adaptation(
@@ -146,3 +172,17 @@ def _adapt(service: Service, machine: Machine, notes: list[Adaptation]) -> dict[
             )
         )
     return changed
+
+
+def _own_sockets(service: Service, machine: Machine) -> list[dict[str, Any]]:
+    """Return the mounts that put the engine's own socket where the recipe mounts the usual one."""
+    return [
+        {
+            "type": "bind",
+            "source": machine.socket.replace("$", "$$"),
+            "target": mount.target,
+            "read_only": mount.read_only,
+        }
+        for mount in service.mounts
+        if machine.socket and mount.kind == "bind" and mount.source in USUAL_SOCKETS
+    ]

@@ -81,7 +81,7 @@ class SwarmPlatform:
         env = self._app.at(revision.directory)
         compose = self._app.compose(revision.directory)
         refuse(self.client, compose, self.target, self.nodes)
-        machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr)
+        machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)
         notes += self._secrets.create(compose, self._app.secrets)
         override, adapted = build(compose, self.target, revision, machine)
         path = self.work / f"override.{revision.commit[:8]}.json"

@@ -17,8 +17,17 @@ from harness.errors import (
     EXIT_NOTHING_ASSERTED,
     EXIT_PASSED,
     LockTimeoutError,
+    TestCodeError,
 )
-from harness.model import NOTHING_ASSERTED, AssertionResult, Leak, NotShown, Outcome, Stage
+from harness.model import (
+    BROKEN_TEST_CODE,
+    NOTHING_ASSERTED,
+    AssertionResult,
+    Leak,
+    NotShown,
+    Outcome,
+    Stage,
+)
 from harness.verdict.facts import EndedBy, RunFacts, StageFacts
 
 EXIT_CODES = {
@@ -119,12 +128,19 @@ def _asserted(facts: StageFacts) -> Word:
     if bad:
         first = bad[0].message.splitlines()[0] if bad[0].message else "no message"
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        return Word(outcome=bad[0].outcome, reason=f"{bad[0].nodeid}: {first}{more}")
+        heading = f"{BROKEN_TEST_CODE}: "
+        told = f"{bad[0].nodeid}: {first.removeprefix(heading)}{more}"
+        return _with_kind(bad[0].outcome, heading + told if first.startswith(heading) else told)
     if facts.unfinished:
-        return Word(outcome=Outcome.ERROR, reason=facts.unfinished)
+        return _with_kind(Outcome.ERROR, facts.unfinished)
     if _any_passed(facts.assertions):
         return Word(outcome=Outcome.PASSED)
     return Word(outcome=Outcome.SKIPPED, reason=NOTHING_ASSERTED)
+
+
+def _with_kind(outcome: Outcome, reason: str) -> Word:
+    broken = reason.startswith(BROKEN_TEST_CODE)
+    return Word(outcome=outcome, reason=reason, kind=TestCodeError.__name__ if broken else "")
 
 
 def _any_passed(assertions: Sequence[AssertionResult]) -> bool:

@@ -103,7 +103,6 @@ class Bench:
     dirty_tree: bool = False
     answers: list[int] = field(default_factory=list)  # before it answers 200
     stack: StackSnapshot = field(default_factory=look)
-    killed_by_memory: set[str] = field(default_factory=set)  # containers that their limit ended
     spoiled: bool = False  # whether the machine is not fit for a verdict any more
     asserted: dict[Stage, Outcome] = field(default_factory=dict)
     results: tuple[AssertionResult, ...] = ()  # of each stage's assertions
@@ -124,6 +123,7 @@ class Bench:
     timeouts: dict[str, float] = field(default_factory=dict)
     waits: list[float] = field(default_factory=list)
     befores: list[Before] = field(default_factory=list)
+    ran: dict[str, float] = field(default_factory=dict)  # of the base, as the last wait was told
     written: list[bytes] = field(default_factory=list)
     steps_said: list[str] = field(default_factory=list)
     finished: list[StageResult] = field(default_factory=list)
@@ -148,10 +148,13 @@ class Bench:
         first, *others = self.stack.services
         self.stack = look(replace(first, **changes), *others)
 
-    def replace_task(self, code: int = 0, error: str = "", *, ready: bool = True) -> None:
+    def replace_task(
+        self, code: int = 0, error: str = "", *, ready: bool = True, killed: bool = False
+    ) -> None:
         """Let the task end, and Swarm start another one; by default it was shut down in order.
 
-        With `ready` False, the new one is up only once somebody has waited for it.
+        With `ready` False, the new one is up only once somebody has waited for it; with `killed`,
+        the engine's events say that the old one was killed from outside.
         """
         app, *_ = self.stack.services
         old = next(one for one in self.stack.tasks if one.desired == "running")
@@ -160,10 +163,12 @@ class Bench:
         )
         new = self._task(app)
         others = tuple(one for one in self.stack.tasks if one is not old)
-        up = look(app, tasks=(*others, over, new))
+        dead = self.stack.killed | ({old.id} if killed else frozenset())
+        up = replace(look(app, tasks=(*others, over, new)), killed=dead)
         self.stack = up
         if not ready:
-            self.stack = look(app, tasks=(*others, over, replace(new, state="starting")))
+            tasks = (*others, over, replace(new, state="starting"))
+            self.stack = replace(up, tasks=tasks)
             self.then["settle"] = lambda: setattr(self, "stack", up)
 
     def observed(self) -> bool:
@@ -176,7 +181,7 @@ class Bench:
 
     def kill(self) -> None:
         """Let somebody kill the app's container from outside."""
-        self.replace_task(137, "non-zero exit (137)")
+        self.replace_task(137, "non-zero exit (137)", killed=True)
 
     @property
     def api(self) -> Any:  # noqa: ANN401  the engine's
@@ -185,8 +190,7 @@ class Bench:
         def inspect(identity: str) -> dict[str, Any]:
             if identity not in {one.container_id for one in self.stack.tasks}:
                 raise NotFound(identity)
-            state = {"StartedAt": STARTED, "OOMKilled": identity in self.killed_by_memory}
-            return {"State": state, "HostConfig": {"Memory": 1 << 30}}
+            return {"State": {"StartedAt": STARTED}}
 
         return SimpleNamespace(
             inspect_container=inspect, base_url="http://elsewhere",
@@ -332,7 +336,8 @@ class Bench:
         assert (nodes.own, stack) == (NODE, STACK)
         assert not self.observed(), "the app's containers may be replaced now"
         self.happen("settle")
-        self.befores.append(before)
+        self.befores.append(replace(before, ran={}))
+        self.ran = dict(before.ran)
         self.waits.append(timeout)
         return self.stack
 

@@ -165,21 +165,9 @@ def test_a_task_that_was_only_replaced_or_killed_from_outside_changes_no_word(
     assert bench.finished[2].reason == reasons.get(said, "backup: said so")
 
 
-@pytest.mark.parametrize("why", ["memory", "unhealthy", "forgotten"])
-def test_a_kill_that_the_app_brought_about_itself_is_its_own(bench: Bench, why: str) -> None:
-    """Its memory limit, its health check; and what cannot be known any more counts as its own."""
-
-    def mishap() -> None:
-        word = "unhealthy container" if why == "unhealthy" else "non-zero exit (137)"
-        bench.replace_task(137, word)
-        if why == "memory":
-            bench.killed_by_memory = {"c-app-2"}
-        if why == "forgotten":
-            first, *others = bench.stack.tasks
-            tasks = (replace(first, container_id=""), *others)
-            bench.stack = replace(bench.stack, tasks=tasks)
-
-    bench.then["assert backup"] = mishap
+def test_code_137_without_a_kill_is_the_apps_own(bench: Bench) -> None:
+    """A program may end itself with it; no event says that somebody else did."""
+    bench.then["assert backup"] = partial(bench.replace_task, 137, "non-zero exit (137)")
     assert bench.performed()["backup"] == "failed"
 
 

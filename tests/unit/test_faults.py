@@ -177,6 +177,8 @@ RUNC = f"starting container failed: {CREATE}runc create failed: "
         ("could not find network proxy", EngineError, "removed under it"),
         ("failed to mount local volume: mount :/x:/data, data: addr=10.0.0.9: no such device",
          TestBedError, "another machine"),
+        ("failed to initialize logging driver: dial tcp 10.0.0.9:514: connect: connection refused",
+         TestBedError, "log server"),
         ("subnet sandbox join failed: error creating vxlan interface: file exists", EngineError,
          "network connection"),
         ("fork/exec /usr/bin/runc: cannot allocate memory", TestBedError, "memory"),

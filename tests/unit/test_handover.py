@@ -2,25 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.handover import HandOver
 from harness.model import Stage
-from tests.unit.fake_stack import NODE, container, ended, look, service, task
+from tests.unit.fake_stack import container, ended, look, service, task
 
 APP, DB = service(labels={"a": "b"}), service("db")
 OPS = {"deploy": 1, "backup": 0}
-CLIENT: Any = SimpleNamespace(
-    api=SimpleNamespace(
-        inspect_container=lambda _identity: {"State": {"OOMKilled": False}, "HostConfig": {}}
-    )
-)
-NODES = Nodes(client=CLIENT, own=NODE)
 
 
 def given(seen: StackSnapshot) -> HandOver:
@@ -140,23 +132,54 @@ def test_each_task_that_broke_is_a_sentence_with_its_service() -> None:
     """With the engine's own words, or the exit code where it has none."""
     crashed, mute = ended(task(APP)), ended(task(DB), 3, "")
     now = look(APP, DB, tasks=(crashed, mute, task(APP, 2), task(DB, 2)))
-    assert given(look(APP, DB)).broken(NODES, now) == (
+    assert given(look(APP, DB)).broken(now) == (
         "app broke after the upgrade had settled: non-zero exit (1); "
         "db broke after the upgrade had settled: exit code 3"
     )
-    assert given(now).broken(NODES, now) == ""
+    assert given(now).broken(now) == ""
 
 
 def test_a_task_whose_service_is_gone_is_told_all_the_same() -> None:
     """It broke before somebody removed the service."""
     now = look(APP, tasks=(task(APP), ended(task(DB))))
-    assert given(look(APP, DB)).broken(NODES, now).startswith("? broke after the upgrade")
+    assert given(look(APP, DB)).broken(now).startswith("? broke after the upgrade")
 
 
 def test_a_container_that_was_killed_did_not_break() -> None:
     """That says nothing of the app."""
-    now = look(APP, DB, tasks=(ended(task(APP), 137), task(APP, 2), task(DB)))
-    assert given(look(APP, DB)).broken(NODES, now) == ""
+    over = ended(task(APP), 137)
+    now = look(APP, DB, tasks=(over, task(APP, 2), task(DB)))
+    assert given(look(APP, DB)).broken(now)
+    assert given(look(APP, DB)).broken(replace(now, killed=frozenset({over.id}))) == ""
+
+
+ONCE = service("worker", restart="on-failure")
+
+
+def quit_now(**health: str | None) -> StackSnapshot:
+    """Return a look at a worker that ended with code 0 and is not started again."""
+    done = task(ONCE, state="complete", desired="shutdown")
+    seen = container(done.container_id, running=False, ran=7.0, **health)
+    return replace(look(ONCE, tasks=(done,)), ended={done.container_id: seen})
+
+
+def test_a_worker_that_ran_on_in_the_base_and_quits_has_broken() -> None:
+    """Swarm does not start again what ends with 0; in the base it ran on until the upgrade."""
+    over = replace(given(look(ONCE)), ran={"worker": 12.0})
+    assert over.broken(quit_now()) == (
+        "worker: after the upgrade had settled, its task ended with code 0 after 7 s, and is not "
+        "started again; the base's ran on (12 s until the upgrade)"
+    )
+    assert replace(over, ran={"worker": 6.0}).broken(quit_now()), "however long it ran"
+    assert replace(over, ran={}).broken(quit_now()) == "", "a job that the base had ended"
+    assert replace(over, look=quit_now()).broken(quit_now()) == "", "it had ended before"
+
+
+def test_what_has_a_health_check_is_no_job() -> None:
+    """It should run on, whatever the base did; where it was unhealthy, that is said."""
+    over = given(look(ONCE))
+    assert "although it has a health check" in over.broken(quit_now(health="healthy"))
+    assert "stopped for being unhealthy" in over.broken(quit_now(health="unhealthy"))
 
 
 @pytest.mark.parametrize(

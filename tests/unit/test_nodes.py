@@ -310,10 +310,16 @@ def test_a_commands_container_is_found_on_its_node() -> None:
 def test_why_a_container_ended_is_asked_of_its_node() -> None:
     """A node that does not answer leaves it open whose fault it was."""
     killed = ended(THERE, 137)
-    assert killed_from_outside(spread_out(having(THERE.container_id)), killed)
-    assert not killed_from_outside(spread_out(having()), killed), "nobody knows any more"
+
+    def seen(found: Any) -> bool:  # noqa: ANN401  what the node has, or what it raises
+        nodes = spread_out(found)
+        nodes.events.add({"Action": "oom", "id": THERE.container_id})
+        return killed_from_outside(nodes, killed)
+
+    assert seen(having(THERE.container_id)), "it has no memory limit of its own"
+    assert not seen(having()), "nobody knows any more"
     with pytest.raises(EngineError, match="worker1"):
-        killed_from_outside(spread_out(OSError("refused")), killed)
+        seen(OSError("refused"))
 
 
 def test_logs_come_from_every_node_that_answers(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.model import Adaptation
 from harness.platforms.base import Revision, Target
-from harness.platforms.override import Machine, build
+from harness.platforms.override import Machine, build, machine_for
 from harness.recipes.compose import Compose, load
 
 COMPOSE = """
@@ -120,3 +122,39 @@ def test_a_dollar_sign_that_is_filled_in_already_is_not_filled_in_again(tmp_path
     files = load(tmp_path, "", {})
     made, _ = build(files, TARGET, revision(tmp_path, chaos=False), Machine(dnsrr=False))
     assert made["volumes"]["v"]["name"] == "a$$b"
+
+
+def test_services_whose_endpoint_mode_was_changed_say_so(tmp_path: Path) -> None:
+    """What fails for it later is then not blamed on the recipe."""
+    made, _ = build(compose(tmp_path), TARGET, None, Machine(dnsrr=True))
+    labels = {name: one["deploy"]["labels"] for name, one in made["services"].items()}
+    assert labels["app"]["ccci.endpoint-mode"] == "dnsrr"
+    assert "ccci.endpoint-mode" not in labels["db"], "the recipe itself asks for it"
+
+
+@pytest.mark.parametrize(
+    ("host", "socket"),
+    [
+        ("unix:///cache/docker.sock", "/cache/docker.sock"),
+        ("unix:///var/run/docker.sock", ""),
+        ("tcp://10.0.0.1:2376", ""),
+        ("", ""),
+    ],
+)
+def test_a_recipe_that_mounts_the_engines_socket_gets_that_of_the_engine_in_use(
+    tmp_path: Path, host: str, socket: str
+) -> None:
+    """A private engine's is elsewhere: the usual path is missing there, or another engine's."""
+    usual = "/var/run/docker.sock:/run/docker.sock:ro"
+    (tmp_path / "compose.yml").write_text(
+        f"services: {{app: {{image: n, volumes: ['{usual}', '/etc/hosts:/x']}}, b: {{image: n}}}}"
+    )
+    files = load(tmp_path, "", {})
+    machine, _ = machine_for(
+        files, lambda image: (image, None), dnsrr=False, environ={"DOCKER_HOST": host}
+    )
+    assert machine.socket == socket
+    made, adapted = build(files, TARGET, None, machine)
+    mount = {"type": "bind", "source": socket, "target": "/run/docker.sock", "read_only": True}
+    assert made["services"]["app"].get("volumes", []) == ([mount] if socket else [])
+    assert [(one.kind, one.subject) for one in adapted] == [("engine-socket", "app")] * bool(socket)

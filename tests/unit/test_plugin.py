@@ -25,10 +25,14 @@ from harness.verdict.facts import StageFacts
 ENDS = """
 import docker, pytest, requests
 from harness import errors
+from harness.assertions import protocol
 
 def test_passes(): print("printed")
 def test_fails(): assert 1 == 2, "why"
 def test_breaks(): {}["x"]
+def test_misspells(): nothing()
+def test_wants_a_number(): int("the page")
+def test_finds_a_fault_of_ours(): protocol.append(None, {})
 def test_skips(): pytest.skip("not here")
 @pytest.mark.skip(reason="not now")
 def test_marked(): assert False
@@ -261,7 +265,22 @@ def ends(asserted: Mapping[Stage, Asserted]) -> Mapping[str, list[AssertionResul
     [
         ("test_passes", Outcome.PASSED, ""),
         ("test_fails", Outcome.FAILED, "AssertionError: why\nassert 1 == 2"),
-        ("test_breaks", Outcome.FAILED, "KeyError: 'x'"),
+        ("test_breaks", Outcome.ERROR, "your test code is broken: KeyError: 'x'"),
+        (
+            "test_misspells",
+            Outcome.ERROR,
+            "your test code is broken: NameError: name 'nothing' is not defined",
+        ),
+        (
+            "test_wants_a_number",
+            Outcome.FAILED,
+            "ValueError: invalid literal for int() with base 10: 'the page'",
+        ),
+        (
+            "test_finds_a_fault_of_ours",
+            Outcome.ERROR,
+            "the harness itself failed: AttributeError: 'NoneType' object has no attribute 'open'",
+        ),
         ("test_skips", Outcome.SKIPPED, "not here"),
         ("test_marked", Outcome.SKIPPED, "not now"),
         ("test_xfails", Outcome.SKIPPED, "known: #7"),
@@ -358,7 +377,11 @@ def test_a_file_that_cannot_be_imported_is_an_error(asserted: Mapping[Stage, Ass
     """The test bed is wrong; the reason names the file, the output has the traceback."""
     got = word(asserted[Stage.UPGRADE])
     assert got.outcome is Outcome.ERROR
-    assert got.reason == "made/test_install.py: the test file could not be read (and 1 more)"
+    assert got.reason == (
+        "your test code is broken: made/test_install.py: ModuleNotFoundError: No module named "
+        "'no_such_module' (and 1 more)"
+    )
+    assert got.kind == "TestCodeError"
     result = asserted[Stage.UPGRADE].results[0]
     assert result.origin is Origin.OVERLAY
     assert "no_such_module" in result.output
@@ -382,7 +405,7 @@ def test_a_child_that_was_ended_by_a_test_is_an_error(
     got = asserted[stage]
     assert [result.outcome for result in got.results] == [Outcome.PASSED]
     assert word(got).outcome is Outcome.ERROR
-    assert "before it was done" in word(got).reason
+    assert word(got).reason.endswith("before it was done, at made/test_install.py::test_b")
 
 
 def test_a_broken_conftest_is_an_error(asserted: Mapping[Stage, Asserted]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.docker.readiness import Before, lost, unsettled
+from harness.docker.readiness import Before, lost, ran_on, unsettled
 from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
 
 NODE = "node1"
@@ -174,30 +174,6 @@ def test_a_task_that_is_not_started_again_is_the_end() -> None:
     assert "non-zero exit (3)" in lost(look([service(restart="none")], [dead], []), Before())
 
 
-def test_a_crash_loop_is_given_up_after_a_few_crashes() -> None:
-    """Long before the deploy's time-out, with the engine's own sentence."""
-    crashes = [
-        task(number=n, state="failed", desired="shutdown", error="boom") for n in range(1, 5)
-    ]
-    now = task(number=9, state="ready", desired="ready")
-    assert lost(look([service()], [*crashes[:3], now], []), Before()) == ""
-    assert "crashed 4 times" in lost(look([service()], [*crashes, now], []), Before())
-
-
-def test_an_app_may_crash_until_its_database_is_up() -> None:
-    """Its crashes count only once the others have settled: else a slow database is a red recipe."""
-    crashes = [task(number=n, state="failed", desired="shutdown", error="x") for n in range(1, 6)]
-    starting = task("db", state="starting")
-    both = [service(), service("db")]
-    assert (
-        lost(
-            look(both, [*crashes, task(number=9, state="ready", desired="ready"), starting], []),
-            Before(),
-        )
-        == ""
-    )
-
-
 def test_rejected_tasks_are_given_up() -> None:
     """The engine refuses them for a reason that does not go away."""
     refused = [
@@ -282,3 +258,105 @@ def test_a_job_of_the_version_before_does_not_count() -> None:
     job = service(job=True, template=V2)
     old = task(state="complete", desired="shutdown", spec=V1)
     assert unsettled(look([job], [old], []), Before())
+
+
+def over(owner: str = "app", number: int = 1, **changes: Any) -> TaskState:  # noqa: ANN401
+    """Return a task that ended with code 0."""
+    return task(owner, number, state="complete", desired="shutdown", **changes)
+
+
+def with_ended(snapshot: StackSnapshot, **changes: Any) -> StackSnapshot:  # noqa: ANN401
+    """Return the look, with the containers of tasks that ended with code 0 as they were."""
+    done = [one.container_id for one in snapshot.tasks if one.state == "complete"]
+    fields = {"running": False, "status": "exited", "health": None, "ran": 2.0, **changes}
+    return replace(snapshot, ended={name: container(name, **fields) for name in done})
+
+
+@pytest.mark.parametrize("restart", ["none", "on-failure"])
+def test_a_one_shot_is_done_and_a_worker_has_quit(restart: str) -> None:
+    """The difference is what the base did: a worker ran on there until it was upgraded."""
+    seen = with_ended(look([service(restart=restart)], [over()], []))
+    assert (unsettled(seen, Before()), lost(seen, Before())) == ([], "")
+    base = Before(ran={"app": 1.0})
+    assert unsettled(seen, base)
+    assert "ended with code 0 after 2 s, and is not started again; the base's ran on" in lost(
+        seen, base
+    )
+
+
+def test_what_has_a_health_check_is_no_one_shot() -> None:
+    """By its container, which may have the image's, and by the template where that is gone."""
+    seen = look([service(restart="on-failure")], [over()], [])
+    healthy = with_ended(seen, health="healthy")
+    assert unsettled(healthy, Before())
+    assert "although it has a health check" in lost(healthy, Before())
+    sick = with_ended(seen, health="unhealthy", last_check="exit code 22\n% Total\ncurl: (22) 404")
+    assert lost(sick, Before()) == (
+        "app: its task is not started again; it was stopped for being unhealthy, and ended with "
+        "code 0; its last check: curl: (22) 404"
+    )
+    for check, word in (({"Test": ["CMD", "x"]}, True), ({"Test": ["NONE"]}, False), ({}, False)):
+        template = {"ContainerSpec": {"Image": "app:1", "Healthcheck": check}}
+        owner = service(restart="none", template=template)
+        assert bool(unsettled(look([owner], [over(spec=template)], []), Before())) == word
+
+
+def test_a_job_that_failed_at_first_is_done_all_the_same() -> None:
+    """A migration is tried again until its database is up, and nothing of it is live then."""
+    tries = [task(number=n, state="failed", desired="shutdown") for n in (1, 2)]
+    seen = with_ended(look([service(restart="on-failure")], [*tries, over(number=3)], []))
+    assert (unsettled(seen, Before()), lost(seen, Before())) == ([], "")
+    assert "not started again" in lost(look([service(restart="on-failure")], tries, []), Before())
+
+
+def test_a_job_between_two_runs_has_settled() -> None:
+    """Whether it waits or runs; but not before its first run, nor after one that failed."""
+    cron = service(delay=20.0)
+    waits = task(number=9, state="ready", desired="ready")
+    runs, young = task(number=9), [container("c-app-9", health=None, age=1.0)]
+    for snapshot in (look([cron], [over(), waits], []), look([cron], [over(), runs], young)):
+        assert unsettled(with_ended(snapshot), Before()) == []
+    assert unsettled(look([cron], [runs], young), Before())
+    broke = task(number=8, state="failed", desired="shutdown")
+    assert unsettled(with_ended(look([cron], [over(), broke, waits], [])), Before())
+    assert unsettled(with_ended(look([cron], [over(spec=V2), waits], [])), Before())
+    between = with_ended(look([cron], [over(), waits], []))
+    assert unsettled(between, Before(ran={"app": 1.0})) == [], "it was at it when it was upgraded"
+    assert unsettled(between, Before(ran={"app": 2.0})), "the base's worker ran on for longer"
+
+
+@pytest.mark.parametrize("delay", [None, 0.0, 4.9])
+def test_what_is_started_again_at_once_is_no_job(delay: float | None) -> None:
+    """It is meant to run on: a recipe that wants a pause asks for one."""
+    waits = task(number=9, state="ready", desired="ready")
+    assert unsettled(with_ended(look([service(delay=delay)], [over(), waits], [])), Before())
+
+
+def test_a_job_that_runs_at_the_upgrade_did_not_run_on() -> None:
+    """It had ended before in that slot; and what has run is counted by its container."""
+    seen = look([service(), service("db")], [over(), task(number=2), task("db")])
+    assert ran_on(seen) == {"db": 60.0}
+
+
+def test_a_kill_from_outside_needs_no_proof_of_lasting() -> None:
+    """It says nothing of the app, and Swarm has replaced the container: nothing is waited for."""
+    broke = task(state="failed", desired="shutdown", state_since="2026-01-01T00:01:00Z")
+    seen = look([service()], [broke, task(number=2)], [container("c-app-2", age=6.0)])
+    assert "has to last" in unsettled(seen, Before())[0]
+    assert unsettled(replace(seen, killed=frozenset({broke.id})), Before()) == []
+
+
+def test_what_is_never_started_again_may_take_its_time() -> None:
+    """A migration is waited for, as long as a job may take; a worker has to prove that it lasts."""
+    running = [container("c-app-1", health=None, age=10.0)]
+    for restart in ("none", "on-failure"):
+        assert unsettled(look([service(restart=restart)], [task()], running), Before())
+        assert unsettled(look([service(restart=restart)], [task()]), Before()) == []
+    assert unsettled(look([service()], [task()], running), Before()) == []
+
+
+def test_a_task_that_quits_in_an_update_is_named() -> None:
+    """Swarm calls that a failure, and takes the old version back."""
+    back = service(update_state="rollback_completed", update_started="t2", template=V1)
+    said = lost(look([back], [over(number=2, spec=V2), task()]), Before(templates={"app": V1}))
+    assert "ended with code 0" in said

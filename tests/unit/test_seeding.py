@@ -13,7 +13,7 @@ from harness.errors import (
     ExecFailedError,
     HarnessError,
     RecipeError,
-    TestBedError,
+    TestCodeError,
 )
 from harness.model import Stage
 from harness.seeding import SeedContext, SeedHooks
@@ -88,7 +88,7 @@ def test_the_hooks_of_several_files_run_in_their_order(tmp_path: Path) -> None:
 def test_after_a_hook_that_failed_no_other_one_runs(tmp_path: Path) -> None:
     """The message names the file: all of them are called alike."""
     made = files(tmp_path, "def pre_backup(ctx): {}['x']\n", "def pre_backup(ctx): 1 / 0\n")
-    with pytest.raises(TestBedError, match=r"/0/ops\.py failed: KeyError"):
+    with pytest.raises(TestCodeError, match=r"/0/ops\.py failed: KeyError"):
         made.run(Stage.BACKUP, context())
     made = files(tmp_path / "more", "", "def pre_backup(ctx): assert False\n")
     with pytest.raises(RecipeError) as caught:
@@ -145,7 +145,7 @@ def test_an_assertion_without_a_message_shows_its_line(tmp_path: Path) -> None:
 def test_a_hook_that_is_broken_itself_says_nothing_of_the_recipe(tmp_path: Path) -> None:
     """*error*, with the line at which it broke."""
     error = raising(tmp_path, "{}['no such key']")
-    assert type(error) is TestBedError
+    assert type(error) is TestCodeError
     assert "KeyError: 'no such key'" in error.what
     assert "line 3" in error.detail
 
@@ -169,7 +169,7 @@ ENDS = ("import sys; sys.exit(0)", "import pytest; pytest.skip('no', allow_modul
 def test_a_hook_cannot_end_or_skip_the_run(tmp_path: Path, statement: str) -> None:
     """Either would pass every `except Exception`, and the stage would be forgotten: *error*."""
     error = raising(tmp_path, statement)
-    assert type(error) is TestBedError
+    assert type(error) is TestCodeError
     assert "the seed hook pre_backup" in error.what
     assert error.what.endswith(("SystemExit: 0", "Skipped: no"))
 
@@ -177,7 +177,7 @@ def test_a_hook_cannot_end_or_skip_the_run(tmp_path: Path, statement: str) -> No
 @pytest.mark.parametrize("text", ENDS)
 def test_a_file_cannot_end_or_skip_the_run_when_it_is_read(tmp_path: Path, text: str) -> None:
     """Before anything is deployed."""
-    with pytest.raises(TestBedError, match=r"ops\.py cannot be imported: .*(Exit|Skipped)"):
+    with pytest.raises(TestCodeError, match=r"ops\.py cannot be imported: .*(Exit|Skipped)"):
         hooks(tmp_path, text)
 
 
@@ -197,7 +197,7 @@ def test_what_is_not_the_hooks_own_is_not_taken_for_it(
 @pytest.mark.parametrize("text", ["def pre_backup(ctx:\n", "import no_such_module\n", "1 / 0\n"])
 def test_a_file_that_cannot_be_imported_is_named(tmp_path: Path, text: str) -> None:
     """Before anything is deployed."""
-    with pytest.raises(TestBedError, match=r"ops\.py cannot be imported: \w+Error"):
+    with pytest.raises(TestCodeError, match=r"ops\.py cannot be imported: \w+Error"):
         hooks(tmp_path, text)
 
 
@@ -211,6 +211,6 @@ def test_a_stop_during_the_import_is_a_stop(tmp_path: Path) -> None:
 def test_what_cannot_be_handed_on_is_the_hooks_fault(tmp_path: Path, value: str) -> None:
     """Assertions get the state as JSON; found out later, it would look like the harness's fault."""
     error = raising(tmp_path, f"ctx.state['note'] = {value}")
-    assert type(error) is TestBedError
+    assert type(error) is TestCodeError
     assert "pre_backup" in error.what
     assert "JSON" in error.what

@@ -1,11 +1,10 @@
 """Waiting until a stack has settled: what the wait ends in, and whose fault that is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from docker.errors import NotFound
 
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
@@ -59,14 +58,14 @@ class Bench:
         before: the stack before the op.
         fault: what is wrong with the machine, or None.
         found: the stack's networks, as the engine lists them.
-        states: what the engine says of a container's state, by its id.
+        said: what containers wrote to their logs, by their ids.
     """
 
     monkeypatch: pytest.MonkeyPatch
     before: Before = field(default_factory=Before)
     fault: TestBedError | None = None
     found: list[dict[str, Any]] = field(default_factory=list)
-    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
 
     def settle(self, *given: StackSnapshot) -> list[StackSnapshot]:
         """Settle over these looks, and return those that were taken."""
@@ -99,11 +98,15 @@ class Bench:
         assert filters == {"label": "com.docker.stack.namespace=s"}
         return self.found
 
-    def inspect_container(self, identity: str) -> dict[str, Any]:
-        """Return a container, as the engine does."""
-        if identity not in self.states:
-            raise NotFound(identity)
-        return {"State": self.states[identity], "HostConfig": {"Memory": 1 << 30}}
+    def nodes(self) -> list[dict[str, Any]]:
+        """List the Swarm's nodes, of which there is one."""
+        node = {"Hostname": "here", "Resources": {"NanoCPUs": 2e9, "MemoryBytes": 8 << 30}}
+        return [{"ID": "there", "Status": {"State": "ready"}, "Spec": {}, "Description": node}]
+
+    def logs(self, container: str, *, tail: int) -> bytes:
+        """Return the last lines of a container's log."""
+        assert tail
+        return self.said[container].encode()
 
 
 @pytest.fixture
@@ -217,13 +220,11 @@ def test_what_the_engine_said_before_the_op_counts_for_nothing(bench: Bench) -> 
 
 def test_a_container_that_was_killed_is_not_one_that_crashed(bench: Bench) -> None:
     """By an operator, or by the kernel of a machine that has run out of memory."""
-    killed = look(task(**{**CRASH, "exit_code": 137}, container_id="c"))
-    bench.states["c"] = {"OOMKilled": False}
-    error = bench.error(TestBedError, killed)
+    crash = task(**{**CRASH, "exit_code": 137}, container_id="c")
+    error = bench.error(TestBedError, replace(look(crash), killed=frozenset({crash.id})))
     assert "killed from outside" in error.what
     assert "memory" in error.cause
-    bench.states["c"] = {"OOMKilled": True}  # by the limit that the recipe gave it
-    bench.error(ConvergenceError, killed)
+    bench.error(ConvergenceError, look(crash))  # it ended itself with that code
 
 
 @pytest.mark.parametrize("state", [*BEFORE_START])
@@ -318,3 +319,69 @@ def test_a_stack_that_is_gone_before_the_first_look_was_removed(bench: Bench) ->
     bench.before = Before(templates={"app": SPEC})
     with pytest.raises(TestBedError, match=r"services were removed .*: app"):
         bench.settle(look(services=()))
+
+
+def test_a_constraint_that_no_node_meets_is_an_error_at_once(bench: Bench) -> None:
+    """Nothing that the run waits for would change it (moby/moby#33807)."""
+    placement = {"TaskTemplate": {"Placement": {"Constraints": ["node.labels.gpu == true"]}}}
+    lonely = service("gpu", "g", replicas=None, definition=placement)
+    both = (service(), lonely)
+    error = bench.error(EngineError, look(task(), services=both))
+    assert error.what == "gpu: no node of this Swarm meets the constraint node.labels.gpu == true"
+    assert "--label-add gpu=true" in error.hint
+
+
+def test_of_several_that_crash_the_first_and_most_frequent_is_named(bench: Bench) -> None:
+    """The app ends with 1 only because its database ends with 127, and it gives up earlier."""
+    both = (service(), service("db", "d"))
+    crashes = [
+        task(n, service_id="d", container_id=f"d{n}", **{**CRASH, "exit_code": 127})
+        for n in range(1, 4)
+    ]
+    given_up = [task(9, **CRASH)]
+    again = task(5, service_id="d", state="ready", desired="ready")
+    error = bench.error(ConvergenceError, look(*crashes, *given_up, again, services=both))
+    assert error.what.startswith("the app did not come up: db: it crashed 3 times in a row (exit")
+    assert "app: its task failed and is not started again" in error.what
+
+
+def test_a_crash_is_named_where_time_runs_out(bench: Bench) -> None:
+    """The app that waits for it is not slow to start."""
+    both = (service(), service("db", "d"))
+    crash = task(1, service_id="d", **CRASH)
+    again = task(2, service_id="d", state="ready", desired="ready")
+    waits = task(3, state="running", container_id="")
+    error = bench.error(ConvergenceError, look(crash, again, waits, services=both))
+    assert "after 9 s: db: it crashed once (exit code 1)" in error.what
+    assert "slow to start" not in error.cause
+
+
+def test_a_name_that_our_adaptation_hides_is_not_the_recipes_fault(bench: Bench) -> None:
+    """With dnsrr a neighbour's name resolves only once it runs; nginx looks it up at its start."""
+    adapted = service("db", "d", labels={"ccci.endpoint-mode": "dnsrr"})
+    starting = task(3, service_id="d", state="starting")
+    crash = task(1, **CRASH, container_id="c")
+
+    def given(other: ServiceState, *more: TaskState) -> StackSnapshot:
+        return look(crash, *(more or (starting,)), services=(service(), other))
+
+    bench.said["c"] = 'nginx: [emerg] host not found in upstream "s_db" in /etc/nginx/x.conf:1'
+    error = bench.error(TestBedError, given(adapted))
+    assert error.what == "app ended because it could not resolve the name of db"
+    assert "dnsrr" in error.cause
+    bench.error(ConvergenceError, given(replace(adapted, labels={})))
+    dead = task(4, **CRASH, service_id="d")
+    bench.error(ConvergenceError, given(adapted, dead))  # it is not there for its own reason
+    for said in ('host not found in upstream "nothing-here"', "s_db: connection refused"):
+        bench.said["c"] = said
+        bench.error(ConvergenceError, given(adapted))
+
+
+def test_a_volume_of_the_recipes_own_size_may_be_full(bench: Bench) -> None:
+    """The engine says the same of it as of a disk that has no room left."""
+    options = {"DriverConfig": {"Options": {"type": "tmpfs", "o": "size=1m,uid=0"}}}
+    mount = {"Type": "volume", "VolumeOptions": options}
+    sized = service(template={"ContainerSpec": {"Mounts": [mount]}})
+    refused = look(task(**REFUSED, error=NO_ROOM))
+    bench.error(DiskFullError, refused)
+    bench.error(ConvergenceError, replace(refused, services=(sized,)))

@@ -1,0 +1,117 @@
+"""Which crashes count, and which of several services that crash is to blame.
+
+An app may crash until its database is up, so its crashes count only from then on. Where several
+crash, the others are usually consequences of the one that dies first and most often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.docker.readiness import Before, ended_well, unsettled_service
+from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+
+CRASHES_BEFORE_GIVING_UP = 4  # an engine keeps five tasks a slot: older ones are remembered here
+# A service without a health check may run for long before it answers its neighbours.
+UNCHECKED_UP_SECONDS = 60.0
+NEVER_CURED = (126, 127)  # the command is missing or cannot be run: no neighbour helps
+
+
+@dataclass(kw_only=True)
+class Crashes:
+    """The crashes seen during one wait; `look` is told of every look.
+
+    Whenever another service comes up, counting begins anew: it may be what the others waited for.
+
+    Args:
+        before: the stack as it was before the op.
+    """
+
+    before: Before
+    _seen: dict[str, dict[str, TaskState]] = field(default_factory=dict)  # by service, by id
+    _excused: set[str] = field(default_factory=set)  # ids of tasks from before a service came up
+    _up: set[str] = field(default_factory=set)  # services that were up once
+
+    def look(self, snapshot: StackSnapshot) -> None:
+        """Note the crashes of a look, and which of them neighbours excuse."""
+        up = {s.name for s in snapshot.services if self._is_up(snapshot, s)}
+        if up - self._up:
+            # Of older tasks, which Swarm has forgotten, only what was seen is left.
+            self._excused |= {task.id for task in snapshot.tasks}.union(*self._seen.values())
+            self._up |= up
+        for service in snapshot.services:
+            for task in snapshot.tasks_of(service):
+                fresh = task.id not in self.before.task_ids
+                if fresh and self._counts(snapshot, service, task):
+                    self._seen.setdefault(service.name, {})[task.id] = task
+
+    def hopeless(self, snapshot: StackSnapshot) -> str:
+        """Return which service crashes for good, in one sentence; empty while one may recover."""
+        unsettled = {s.name for s in snapshot.services if self._unsettled(snapshot, s)}
+        waited_for = {
+            service.name
+            for service in snapshot.services
+            if service.name in unsettled or service.name not in self._up
+            if self._count(service.name) < CRASHES_BEFORE_GIVING_UP
+        }
+        given_up = any(
+            self._count(name) >= CRASHES_BEFORE_GIVING_UP and not waited_for for name in unsettled
+        )
+        return self.worst(snapshot) if given_up or self._never_cured(unsettled) else ""
+
+    def worst(self, snapshot: StackSnapshot) -> str:
+        """Return what is said of the service that dies first and most often; empty if none does."""
+        ranked = sorted(self._seen, key=self._rank)
+        unsettled = [
+            name
+            for name in ranked
+            if (service := snapshot.service(name)) and self._unsettled(snapshot, service)
+        ]
+        if not unsettled:
+            return ""
+        said = self._said(snapshot, unsettled[0])
+        others = ", ".join(f"{name} {len(self.of(name))} times" for name in unsettled[1:])
+        return f"{said}; also crashed: {others}" if others else said
+
+    def of(self, name: str) -> tuple[TaskState, ...]:
+        """Return the crashed tasks of a service, oldest first."""
+        return tuple(sorted(self._seen.get(name, {}).values(), key=lambda task: task.created_at))
+
+    def _said(self, snapshot: StackSnapshot, name: str) -> str:
+        tasks = self.of(name)
+        often = "once" if len(tasks) == 1 else f"{len(tasks)} times in a row"
+        if tasks[-1].state == "complete" and not snapshot.unhealthy(tasks[-1]):
+            return f"{name}: it ended with code 0 {often}"
+        return f"{name}: it crashed {often} ({snapshot.why(tasks[-1])})"
+
+    def _rank(self, name: str) -> tuple[bool, int, str]:
+        tasks = self.of(name)
+        curable = all(task.exit_code not in NEVER_CURED for task in tasks)
+        return curable, -len(tasks), tasks[0].state_since
+
+    def _count(self, name: str) -> int:
+        return len(self._seen.get(name, {}).keys() - self._excused)
+
+    def _never_cured(self, names: Iterable[str]) -> bool:
+        """Whether one of them crashed often enough in a way that no neighbour cures."""
+        return any(
+            sum(task.exit_code in NEVER_CURED for task in self.of(name)) >= CRASHES_BEFORE_GIVING_UP
+            for name in names
+        )
+
+    def _unsettled(self, snapshot: StackSnapshot, service: ServiceState) -> bool:
+        return bool(unsettled_service(snapshot, service, self.before))
+
+    def _is_up(self, snapshot: StackSnapshot, service: ServiceState) -> bool:
+        return not self._unsettled(snapshot, service) and all(
+            container.checked or container.age >= UNCHECKED_UP_SECONDS
+            for task in snapshot.tasks_of(service)
+            if task.live and (container := snapshot.containers.get(task.container_id))
+        )
+
+    def _counts(self, snapshot: StackSnapshot, service: ServiceState, task: TaskState) -> bool:
+        if snapshot.crashed(task):
+            return task.state != "rejected"
+        ended = task.state == "complete" and task.id not in snapshot.killed and not service.job
+        return ended and not ended_well(snapshot, service, task, self.before)

@@ -1,0 +1,7 @@
+"""An overlay that takes for granted what it does not have."""
+
+from harness.assertions.protocol import Facts
+
+
+def test_it(facts: Facts) -> None:
+    assert facts.seen["no such stage"]
