@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.backups.labels import BackupSpec, VolumePart
-from harness.backups.restic import Repository, snapshot_path
+from harness.backups.restic import EXTRACTED, REPOSITORY, Repository, snapshot_path
 from harness.errors import BackupError
 from tests.unit.fake_vault import FakeVault
 
@@ -19,22 +19,23 @@ def part(service: str, volume: str, target: str = "/data") -> VolumePart:
 def test_every_regular_file_is_listed_with_its_size(tmp_path: Path) -> None:
     """Whatever its name; no folder and no link."""
     vault = FakeVault(tmp_path)
-    folder = tmp_path / "extracted/0a1b/volumes/v"
+    folder = Path(f"{tmp_path}{EXTRACTED}/0a1b/volumes/v")
     (folder / "empty folder").mkdir(parents=True)
     (folder / "link").symlink_to("none")
     sizes = {"none": 0, "a b": 3, "two\nlines": 70_000, "n\u00e4me": 1}
     for name, size in sizes.items():
         (folder / name).write_bytes(b"x" * size)
-    found = Repository(target=vault.target).files("/extracted/0a1b")
+    found = Repository(target=vault.target).files(f"{EXTRACTED}/0a1b")
     assert found == {f"/volumes/v/{name}": size for name, size in sizes.items()}
 
 
 def test_a_snapshot_may_be_empty_where_others_are_not(tmp_path: Path) -> None:
     """A node's share of an app may hold nothing; without that leave, an empty backup is refused."""
+    snapshots = Path(f"{tmp_path}{REPOSITORY}/snapshots")
 
     def restic(_argv: Sequence[str]) -> str:
-        (tmp_path / "repository/snapshots").mkdir(exist_ok=True)
-        (tmp_path / "repository/snapshots/0a1b2c").touch()
+        snapshots.mkdir(exist_ok=True)
+        (snapshots / "0a1b2c").touch()
         return (
             '{"message_type":"summary","snapshot_id":"0a1b","total_bytes_processed":0,'
             '"total_files_processed":0}\n'

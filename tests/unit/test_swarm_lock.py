@@ -433,6 +433,43 @@ def test_a_lease_that_makes_no_sense_is_the_usual_one(configs: FakeConfigs, text
     assert seen.lease == swarm_lock.LEASE_SECONDS
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("5", 5.0), ("0.5", 0.5), ("3600", 3600.0)])
+def test_a_holder_promises_its_own_lease(
+    configs: FakeConfigs, clock: FakeClock, text: str, seconds: float
+) -> None:
+    """Others wait for that long, and not for as long as they would promise themselves."""
+    configs.create("ccci-lock-x", {OWNER: "o", swarm_lock.LOCK_LABEL: "x", LEASE: text})
+    seen = look(configs, "x")
+    assert seen is not None
+    watch = Watch(clock=clock)
+    assert not watch.expired(seen)
+    clock.now += seconds - 0.1
+    assert not watch.expired(seen)
+    clock.now += 0.1
+    assert watch.expired(seen)
+
+
+def test_only_locks_are_listed(configs: FakeConfigs, clock: FakeClock) -> None:
+    """A config that somebody labelled by hand has no owner: it locks nothing."""
+    configs.create("made-by-hand", {swarm_lock.LOCK_LABEL: "y"})
+    with held(configs, clock):
+        assert [seen.name for seen in every_lock(configs)] == ["x"]
+
+
+def test_only_locks_that_still_exist_are_written_down(
+    tmp_path: Path, configs: FakeConfigs, clock: FakeClock
+) -> None:
+    """Else the note would grow with each stack that was ever locked."""
+    watch, note = Watch(clock=clock), tmp_path / "seen"
+    with held(configs, clock):
+        for seen in every_lock(configs):
+            watch.expired(seen)
+    watch.save(note, frozenset({"x"}))
+    assert list(json.loads(note.read_text())["seen"]) == ["x"]
+    watch.save(note, frozenset())
+    assert json.loads(note.read_text())["seen"] == {}
+
+
 def test_what_was_seen_earlier_counts(tmp_path: Path, configs: FakeConfigs) -> None:
     """Written down, so that the start of a run need not wait for the lease of a dead one."""
     clock, note = FakeClock(now=500.0), tmp_path / "seen"
