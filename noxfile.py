@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from harness.errors import HarnessError  # noqa: E402  the path has to be set first
+from harness.proc import without_passwords  # noqa: E402  the same
 from harness.sessions import listing  # noqa: E402  the same
 from harness.sessions.asked import Asked, Recipes, stages  # noqa: E402  the same
 from harness.sessions.listing import Group  # noqa: E402  the same
@@ -39,14 +40,20 @@ ASKED = Asked.parse(sys.argv[1:], os.environ)
 
 
 def _leave(error: HarnessError) -> None:
-    sys.stderr.write(f"cc-ci: {error}\n")
+    sys.stderr.write(without_passwords(f"cc-ci: {error}\n"))
     sys.exit(error.exit_code)
+
+
+def _shown(record: logging.LogRecord) -> bool:
+    """Mask passwords in what nox logs, such as a command that failed, and drop its noise."""
+    record.msg, record.args = without_passwords(record.getMessage()), ()
+    return not record.msg.startswith(NOISE)
 
 
 def _prepare() -> Recipes:
     """Quieten nox, make its `-j N` the harness's `--jobs N`, and return the recipes."""
     for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda record: not record.getMessage().startswith(NOISE))
+        handler.addFilter(_shown)
     if ASKED.all_of_e2e and ASKED.jobs:
         os.environ["CCCI_JOBS"] = ASKED.jobs
     try:
@@ -99,7 +106,7 @@ def _recipe(session: nox.Session, *recipes: str, only: tuple[str, ...] = ()) -> 
 
 
 @nox.session(default=False, allow_parallel=False, tags=TEST)
-@nox.parametrize("recipe", [nox.param(recipe, id=recipe) for recipe in TOGETHER])
+@nox.parametrize("recipe", [nox.param(recipe, id=without_passwords(recipe)) for recipe in TOGETHER])
 def e2e(session: nox.Session, recipe: str) -> None:
     """Test each recipe, all stages on one real deployment: -- NAME|PATH|URL[#REF] [--option]."""
     _recipe(session, *(RECIPES.names if RECIPES.together else (recipe,)))

@@ -74,7 +74,9 @@ def test_a_call_has_a_directory_of_its_own_a_terminal_and_a_few_variables(tmp_pa
     """Two calls in one ABRA_DIR change each other's checkouts; a user's secrets are not its own."""
     body = '[ "$1" = --version ] && echo abra version 0.9.0 && exit; [ -t 0 ] && [ -t 1 ] && tty'
     make_abra(tmp_path, body)
-    environ = environ_with(tmp_path, DOCKER_HOST="unix:///x", TOKEN="hidden", ABRA_DIR="/theirs")  # noqa: S106  no password
+    environ = environ_with(
+        tmp_path, DOCKER_HOST="unix:///x", TOKEN="hidden", ABRA_DIR="/theirs", LANG="de_DE.UTF-8"  # noqa: S106  no password
+    )  # fmt: skip
     abra = detect(environ, tmp_path)
     done = abra.run(
         "recipe", "lint", "made", directory=tmp_path / "own", environ=environ, timeout=5
@@ -86,6 +88,7 @@ def test_a_call_has_a_directory_of_its_own_a_terminal_and_a_few_variables(tmp_pa
     assert seen["ABRA_DIR"] == str(tmp_path / "own")
     assert seen["DOCKER_HOST"] == "unix:///x"
     assert "TOKEN" not in seen
+    assert (seen["LANG"], seen["LC_ALL"]) == ("C", "C"), "its help and tables are translated"
 
 
 def test_what_it_says_is_scrubbed(tmp_path: Path) -> None:

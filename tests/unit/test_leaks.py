@@ -124,6 +124,26 @@ def test_every_file_of_a_run_is_masked_before_it_is_published(tmp_path: Path) ->
         assert "logs/app.log" in (tmp_path / name).read_text(), name
 
 
+def test_a_file_that_cannot_be_masked_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk must not publish a secret; the others are masked all the same."""
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).write_text(VALUE)
+    write = Path.write_bytes
+
+    def full(self: Path, content: bytes) -> int:
+        if self.name == "a.log":
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        guard().files(tmp_path)
+    assert not (tmp_path / "a.log").exists()
+    assert (tmp_path / "b.log").read_text() == "****"
+
+
 def test_what_a_renderer_adds_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that reads a secret from elsewhere, or encodes it: the run is judged once more."""
     monkeypatch.setattr("harness.report.summary.render", lambda _: VALUE.encode().hex())

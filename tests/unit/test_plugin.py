@@ -28,6 +28,9 @@ from harness import errors
 from harness.assertions import protocol
 
 def test_passes(): print("printed")
+def test_asserts_everywhere():
+    import sys
+    if sys.flags.optimize: pytest.fail("a helper's assertions would be left out")
 def test_fails(): assert 1 == 2, "why"
 def test_breaks(): {}["x"]
 def test_misspells(): nothing()
@@ -207,7 +210,10 @@ def asserted(
     files that have the names of modules.
     """
     base = tmp_path_factory.mktemp("places")
-    environ = {"PATH": os.environ["PATH"], "PYTEST_ADDOPTS": "-k nothing", "PYTEST_PLUGINS": "no_x"}
+    environ = {
+        "PATH": os.environ["PATH"], "PYTEST_ADDOPTS": "-k nothing", "PYTEST_PLUGINS": "no_x",
+        "PYTHONOPTIMIZE": "1",
+    }  # fmt: skip
     elsewhere = base / "where the user called it"
     write(elsewhere, dict.fromkeys(STRAYS, STRAY))
     with Workers(base, environ) as workers, chdir(elsewhere):
@@ -264,6 +270,7 @@ def ends(asserted: Mapping[Stage, Asserted]) -> Mapping[str, list[AssertionResul
     ("name", "outcome", "message"),
     [
         ("test_passes", Outcome.PASSED, ""),
+        ("test_asserts_everywhere", Outcome.PASSED, ""),
         ("test_fails", Outcome.FAILED, "AssertionError: why\nassert 1 == 2"),
         ("test_breaks", Outcome.ERROR, "your test code is broken: KeyError: 'x'"),
         (

@@ -207,6 +207,13 @@ def test_the_first_bad_stage_decides_and_only_a_pass_ends_with_0(words: tuple[Ou
     assert (got.exit_code == 0) == (got.outcome is PASSED)
 
 
+def test_growth_says_more_than_a_leak_and_both_are_told() -> None:
+    """The leak is added to the cause."""
+    got = decide(run(growth=GROWN, leaks=(LEAK,)))
+    assert got.cause.startswith("it takes more than MAX_GROWTH")
+    assert "besides, a secret was published" in got.cause
+
+
 def test_a_lock_that_a_stage_waits_for_in_vain_has_the_exit_code_of_locks() -> None:
     """The backup bot is taken in the middle of a run; it is an error all the same."""
     locked = StageFacts(stage=Stage.BACKUP, error=EndedBy.of(LockTimeoutError("not free")))
