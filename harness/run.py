@@ -107,10 +107,13 @@ def run_one(
     except UsageError:
         shutil.rmtree(directory)
         raise
-    result, problem = publish(result, facts, directory, run.guard, run.known_leaks)
-    if problem:
-        console.print(plain(f"report   {problem}"), soft_wrap=True)
-    show_result(console, result, directory)
+    stopper = Stopper(say=view.say, doing="the results are being written")
+    stopper.hold()  # else the exit code could say aborted, and results.json passed
+    with stop_on_signals(view.say, stopper=stopper):
+        result, problem = publish(result, facts, directory, run.guard, run.known_leaks)
+        if problem:
+            console.print(plain(f"report   {problem}"), soft_wrap=True)
+        show_result(console, result, directory)
     return result
 
 

@@ -48,6 +48,7 @@ def ended(tmp_path: Path, command: list[str], shell: str) -> tuple[int, str]:
     "shell",
     [
         "| head -c 5 >/dev/null; exit ${PIPESTATUS[0]}",
+        "2>&1 | head -c 5 >/dev/null; exit ${PIPESTATUS[0]}",
         ">/dev/full",
         ">&-",
         "2>&-",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -126,6 +127,22 @@ def end_of_a_run(
         return content
 
     return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_results_are_written_changes_no_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The run is over: an exit code of its own would contradict what is in the file."""
+
+    def render(_result: object) -> str:
+        signal.raise_signal(number)
+        return "summary"
+
+    monkeypatch.setattr("harness.report.summary.render", render)
+    content = end_of_a_run(tmp_path, monkeypatch, EngineError("no engine"))()
+    assert (content["verdict"]["outcome"], content["verdict"]["exit_code"]) == ("error", 3)
+    assert "the results are being written" in (tmp_path / "shown").read_text()
 
 
 def test_the_stages_of_a_recipes_line_are_what_was_asked_for(
