@@ -137,3 +137,18 @@ def test_a_recipes_directory_is_tested_from_within_and_never_imported_from(
     assert done.code == 0, said(done)
     assert f"installing nox into {moved}/.venv" in done.stderr
     assert launched(moved, recipe, "-l").stderr == ""
+
+
+def test_an_empty_recipes_txt_is_never_green(launcher: Path, tmp_path: Path) -> None:
+    """Nothing was tested; the one line says what to do."""
+    recipes = launcher / "recipes.txt"
+    before = recipes.read_text()
+    recipes.write_text("# none\n")
+    try:
+        argv = [sys.executable, "-m", "nox", "--noxfile", str(launcher / "noxfile.py")]
+        env = environment()
+        done = proc.run([*argv, "-s", "e2e"], timeout=60, cwd=tmp_path, env=env, check=False)
+    finally:
+        recipes.write_text(before)
+    assert done.code == 2
+    assert done.stderr.startswith(f"cc-ci: {recipes} lists no recipe\n")
