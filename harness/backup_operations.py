@@ -17,6 +17,7 @@ from harness.backups.labels import BackupSpec, VolumePart, short_name
 from harness.backups.placing import located, places, require_in_place
 from harness.backups.restic import Repository
 from harness.context import Context
+from harness.core.events import Doing, Step
 from harness.docker.exec import ExecTarget
 from harness.docker.readiness import Before
 from harness.docker.snapshot import StackSnapshot
@@ -192,7 +193,7 @@ class BackupOperations:
         made = self.context.backups.back_up(self._job(spec))
         self._snapshots = made.snapshots
         self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
-        after = self._settle_again(look)
+        after = self._settle_again(Stage.BACKUP, look)
         visit = self._visit(
             after, Stage.BACKUP, places=self._places, read=self._witnesses, since=self._census
         )
@@ -223,7 +224,7 @@ class BackupOperations:
         self.context.ledger.begin(Op.RESTORE, snapshot=self._snapshot)
         hooks = self.context.backups.restore(self._job(spec), self._snapshots)
         self.context.ledger.end(Op.RESTORE, snapshot=self._snapshot)
-        after = self._settle_again(look)
+        after = self._settle_again(Stage.RESTORE, look)
         visit = self._visit(
             after, Stage.RESTORE, places=self._places, read=self._witnesses, since=self._census
         )
@@ -300,8 +301,8 @@ class BackupOperations:
         self._census = visit.census
         return visit.written
 
-    def _settle_again(self, before: StackSnapshot) -> StackSnapshot:
-        self.context.step("waiting until settled")
+    def _settle_again(self, stage: Stage, before: StackSnapshot) -> StackSnapshot:
+        self.context.step(Doing(step=Step.WAIT, stage=stage))
         return self.context.settle(Before.of(before))
 
 

@@ -13,6 +13,7 @@ import docker
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
 from harness.backups.restic import Repository
+from harness.core.events import Doing
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.settle import settle
@@ -84,7 +85,7 @@ class Context:
     meta: RecipeMeta
     backups: Driver = field(default_factory=ResticDriver)
     factor: float = 1.0
-    step: Callable[[str], None] = field(default=lambda _: None)
+    step: Callable[[Doing], None] = field(default=lambda _: None)
     fence: Callable[[], None] = field(default=lambda: None)
     waits: list[float] = field(default_factory=list)
     ran: dict[str, float] = field(default_factory=dict)

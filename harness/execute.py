@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.assertions import runner
 from harness.assertions.protocol import Order, Reading
+from harness.core.events import Doing, Step
 from harness.docker.faults import as_harness_error, spoiled
 from harness.docker.nodes import Nodes
 from harness.errors import (
@@ -78,7 +79,7 @@ class Execution:
     environ: Mapping[str, str]
     engine: Mapping[str, str]
     factor: float = 1.0
-    step: Callable[[str], None] = field(default=lambda _: None)
+    step: Callable[[Doing], None] = field(default=lambda _: None)
     finished: Callable[[StageResult], None] = field(default=lambda _: None)
     observe: Callable[[StageResult], None] = field(default=lambda _: None)
     results: list[StageResult] = field(default_factory=list)
@@ -199,7 +200,7 @@ class Execution:
         timing.op_ended()
         facts = StageFacts(stage=stage, has_files=bool(planned.files))
         if planned.files:
-            self.step(f"{stage}: assertions")
+            self.step(Doing(step=Step.ASSERTIONS, stage=stage))
             asserted = self._workers.run(
                 stage, self._order(planned), timeout=ASSERT_SECONDS * self.factor
             )

@@ -6,14 +6,13 @@ The assertions compare counts from here; nothing is ever rewritten.
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+
+from harness.core import events
 
 
 class Op(StrEnum):
@@ -46,9 +45,7 @@ class Ledger:
 
     def entries(self) -> tuple[Mapping[str, object], ...]:
         """Return everything recorded so far, oldest first."""
-        if not self.path.exists():
-            return ()
-        return tuple(json.loads(line) for line in self.path.read_text().splitlines())
+        return events.entries(self.path)
 
     def counts(self) -> Mapping[str, int]:
         """Return how many ops of each kind were begun, by the kind's word; none is 0."""
@@ -60,10 +57,4 @@ class Ledger:
         return self.counts()[str(op)]
 
     def _append(self, entry: Mapping[str, object]) -> None:
-        line = json.dumps({"at": datetime.now(UTC).isoformat(), **entry}) + "\n"
-        # One write of one short line to a file opened for appending is not torn by another one's.
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        events.append(self.path, entry)

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import screenshot
 from harness.backups.labels import short_name
+from harness.core.events import Doing, Step
 from harness.docker import stats
 from harness.docker.faults import as_harness_error
 from harness.errors import AbortedError
@@ -148,7 +149,7 @@ class Observer:
 
     def _shoot(self, stage: Stage) -> None:
         context = self.operations.context
-        context.step(f"{stage}: a picture of the page")
+        context.step(Doing(step=Step.PICTURE, stage=stage))
         context.tools.join()  # after an op that failed, nothing has joined yet
         app = self.operations.app(stage)
         self.screenshots.append(

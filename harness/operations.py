@@ -21,6 +21,7 @@ from harness.assertions.page import Page, Seen, ask, page_facts
 from harness.assertions.protocol import Facts
 from harness.backup_operations import BackupOperations
 from harness.context import Context
+from harness.core.events import Doing, Step
 from harness.docker.readiness import Before, ran_on, unsettled
 from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.errors import (
@@ -90,7 +91,7 @@ class Operations:
             self.context.fence()
             self._seed(stage)
         if stage is not Stage.CUSTOM:
-            self.context.step(f"{stage}: op")
+            self.context.step(Doing(step=Step.OP, stage=stage))
             self.context.fence()
         self._seen[stage] = ops[stage]()
         self._hand_over(stage)
@@ -101,7 +102,7 @@ class Operations:
     def _seed(self, stage: Stage) -> None:
         """Run the stage's seed hooks, which may ask the app."""
         if self.context.seeds.has(stage):
-            self.context.step(f"{stage}: seed hook")
+            self.context.step(Doing(step=Step.SEED, stage=stage))
             with self.context.tools.asking():
                 self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
 
@@ -131,7 +132,7 @@ class Operations:
             ConvergenceError: a task broke by itself meanwhile, or the app does not settle.
         """
         given = self._given
-        self.context.step(f"{stage}: looking whether the app has settled")
+        self.context.step(Doing(step=Step.SETTLED, stage=stage))
         look = self.context.settle(Before.of(given.look))
         self._refuse_broken(given, look)
         if look.containers.keys() != given.look.containers.keys():
@@ -197,10 +198,7 @@ class Operations:
         if seen:
             self._pages[stage] = seen[0]
             if seen[0].seen is Seen.CHECK:
-                self.context.step(
-                    f"{stage}: {health.path} has no page; {health.check}, which its health check "
-                    "asks, has one"
-                )
+                self.context.step(Doing(step=Step.PAGE, stage=stage, about=health.check))
             if warning := page_warning(seen[0], health, self.context.meta):
                 self.context.warn(warning)
 
@@ -213,7 +211,7 @@ class Operations:
             self.reader = reader.result()
         if self.context.steps.scripts:
             before = Before.of(self.context.look())
-            self.context.step("install: install steps")
+            self.context.step(Doing(step=Step.INSTALL_STEPS, stage=Stage.INSTALL))
             facts["install_steps"] = self.context.steps.run(
                 self.context.target,
                 self.context.client,
@@ -294,7 +292,7 @@ class Operations:
         deployed: Deployed = context.platform.deploy(revision)
         self.adaptations.update(dict.fromkeys(deployed.adaptations))
         self._revision, self._deployed = revision, deployed
-        context.step(f"{op}: waiting until settled")
+        context.step(Doing(step=Step.WAIT, about=op))
         settled = context.settle(before, timeout=deployed.timeout)
         images = {service.name: service.image for service in settled.services}
         context.ledger.end(op, commit=commit, images=images)

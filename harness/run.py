@@ -18,6 +18,8 @@ from harness import linting, reaper, requirements, stack_locks, testbed
 from harness.abra.program import Abra
 from harness.backup_choice import driver_for
 from harness.context import Context
+from harness.core import events
+from harness.core.events import Doing, Events, Step
 from harness.docker.faults import as_harness_error
 from harness.docker.sweep import RUN_LABEL
 from harness.embedded import samples
@@ -144,9 +146,11 @@ class Run:
     _began: float = field(default_factory=time.monotonic)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
     guard: Guard = field(init=False)
+    _events: Events = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the guard, to which every published text goes."""
+        """Make the guard, to which every published text goes, and the record of events."""
+        self._events = Events(self.directory / events.FILE)
         self.guard = Guard(
             generated=lambda: self._platform.named_secrets if self._platform else {},
             brought=(*passwords(self.settings.src), *passwords(self.entry.source)),
@@ -180,7 +184,7 @@ class Run:
         self._abra = abra_for(settings, self.environ, say=say)
         if self._abra:
             say(f"platform  {self._abra} deploys")
-        self._step("looking for an engine")
+        self._step(Doing(step=Step.ENGINE))
         bed = self._bed = testbed.prepare(settings, self.environ, say=say)
         rows = [f"{row.name} {row.value}" for row in bed.preflight.rows]
         say(f"preflight  all well: {'; '.join(rows)}")
@@ -207,14 +211,15 @@ class Run:
             local=bed.engine.host.startswith("unix://"),
         )
         for image in subject.images:
-            self._step(f"image {image}")
+            self._step(Doing(step=Step.IMAGE, about=image))
             bed.images(image)
         stack.callback(self._tear_down, bed)
         stack.callback(stopper.hold)  # the first to be called: a clean-up is not interrupted
         self._execute(bed, subject, work, held)
 
-    def _step(self, text: str) -> None:
-        self.view.step(f"{self.target.recipe}: {text}")
+    def _step(self, doing: Doing) -> None:
+        self._events.begin(replace(doing, about=self.scrub(doing.about)))
+        self.view.step(f"{self.target.recipe}: {doing}")
 
     def _source(self) -> str:
         """Return what is cloned: a pull request's address names a repository, too."""
@@ -233,9 +238,9 @@ class Run:
                     say=self.view.say,
                 )
             )
-        self._step(f"cloning {source}")
+        self._step(Doing(step=Step.CLONE, about=source))
         repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
-        self._step("lint")
+        self._step(Doing(step=Step.LINT))
         self._lint = linting.lint(
             self.entry, repo, self.settings, self.environ, work=work, change=self._change
         )
@@ -320,9 +325,9 @@ class Run:
             bed=bed, target=self.target, settings=self.settings, directory=self.directory,
             shared=bool(self._locks and self._locks.lease),
         )  # fmt: skip
-        self._step("collecting logs")
+        self._step(Doing(step=Step.LOGS))
         self._diagnosis = teardown.diagnose(scrub=self.guard.mask)
-        self._step("keeping the app" if self.settings.keep else "teardown")
+        self._step(Doing(step=Step.KEEP if self.settings.keep else Step.TEARDOWN))
         if not self.settings.keep:
             self._undeploy()
         self._teardown = teardown.keep() if self.settings.keep else teardown.remove()

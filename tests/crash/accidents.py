@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from harness.core.events import Doing, Step
 from harness.docker.sweep import RUN_LABEL
 from harness.errors import EXIT_ERROR, HarnessError
-from tests.crash.killing import RECIPE, Scope, started
+from harness.ledger import Op
+from harness.model import Stage
+from tests.crash.killing import Scope, started
 from tests.crash.matrix import Bed, Came, Dead, await_end, complete, follow
 
 
@@ -22,7 +25,7 @@ class Accident:
     """
 
     kind: str
-    step: str
+    step: Doing
     happen: Callable[[Bed, Scope, str], Iterator[None]]
 
 
@@ -62,15 +65,35 @@ def _lock_is_stolen(_bed: Bed, scope: Scope, run: str) -> Iterator[None]:
 
 
 ACCIDENTS = (
-    Accident(kind="stack removed", step="redeploy: waiting until settled", happen=_stack_goes),
-    Accident(kind="stack removed", step="backup: assertions", happen=_stack_goes),
-    Accident(kind="lock stolen", step="install: assertions", happen=_lock_is_stolen),
-    Accident(kind="lock stolen", step="upgrade: assertions", happen=_lock_is_stolen),
-    Accident(kind="disk filled", step="upgrade: op", happen=_disk_fills),
-    Accident(kind="disk filled", step="backup: op", happen=_disk_fills),
-    Accident(kind="engine restarted", step="install: assertions", happen=_engine_restarts),
     Accident(
-        kind="engine restarted", step="redeploy: waiting until settled", happen=_engine_restarts
+        kind="stack removed", step=Doing(step=Step.WAIT, about=Op.REDEPLOY), happen=_stack_goes
+    ),
+    Accident(
+        kind="stack removed",
+        step=Doing(step=Step.ASSERTIONS, stage=Stage.BACKUP),
+        happen=_stack_goes,
+    ),
+    Accident(
+        kind="lock stolen",
+        step=Doing(step=Step.ASSERTIONS, stage=Stage.INSTALL),
+        happen=_lock_is_stolen,
+    ),
+    Accident(
+        kind="lock stolen",
+        step=Doing(step=Step.ASSERTIONS, stage=Stage.UPGRADE),
+        happen=_lock_is_stolen,
+    ),
+    Accident(kind="disk filled", step=Doing(step=Step.OP, stage=Stage.UPGRADE), happen=_disk_fills),
+    Accident(kind="disk filled", step=Doing(step=Step.OP, stage=Stage.BACKUP), happen=_disk_fills),
+    Accident(
+        kind="engine restarted",
+        step=Doing(step=Step.ASSERTIONS, stage=Stage.INSTALL),
+        happen=_engine_restarts,
+    ),
+    Accident(
+        kind="engine restarted",
+        step=Doing(step=Step.WAIT, about=Op.REDEPLOY),
+        happen=_engine_restarts,
     ),
 )
 
@@ -84,18 +107,18 @@ def befall(bed: Bed, accidents: tuple[Accident, ...], say: Callable[[str], None]
     for number, accident in enumerate(accidents):
         place = scope.folder / f"a{number}"
         with started(scope, place / "hit") as going:
-            if not going.await_step(f"{RECIPE}: {accident.step}"):
+            if not going.await_step(accident.step):
                 raise HarnessError(f"the run never came to '{accident.step}'", detail=going.text)
             run, family = going.run, going.family()
             with contextmanager(accident.happen)(bed, scope, run):
                 await_end(going)
             code = going.process.returncode
-        dead = Dead(where=accident.step, kind=accident.kind, run=run, family=family)
+        dead = Dead(where=str(accident.step), kind=accident.kind, run=run, family=family)
         rows = follow(bed, scope, [dead], place / "next", before, "--stages", "install")
         if code != EXIT_ERROR:
             rows.append(
                 Came(
-                    where=accident.step, kind=accident.kind, run=run,
+                    where=str(accident.step), kind=accident.kind, run=run,
                     left=(f"the run itself ended with {code}",), following="passed",
                 )
             )  # fmt: skip

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from harness.core import events
+from harness.core.events import Doing, Step
 from harness.embedded import processes
 from harness.waiting import Deadline, wait_for
 from tests.integration.support import ROOT, command, environment
 
 RECIPE = "custom-html"
-STEP = re.compile(r"^\[ *[0-9.]+s\] (" + RECIPE + r": .+)$", re.MULTILINE)
-RUN = re.compile(r"^\[.*\] run +(\S+)$", re.MULTILINE)
-# Where the cache lies differs from scope to scope, and the key of a sample is no step.
-PLACE = re.compile(r"cloning \S+")
+PRINTED = "printed.txt"
 RUN_SECONDS = 180.0
 LOOK_SECONDS = 0.005  # steps may be that short
 
@@ -34,9 +32,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One kill: after a step began (the n-th line of that name), and so many seconds later."""
+    """One kill: after a step began (the n-th of its kind), and so many seconds later."""
 
-    step: str
+    step: Doing
     nth: int
     kind: Kind
     delay: float = 0.0
@@ -47,12 +45,14 @@ class Kill:
         """Where it is, as the table shows it."""
         if self.random:
             return "random moments"
-        return self.step.partition(": ")[2] + (f" ({self.nth})" if self.nth > 1 else "")
+        return f"{self.step} ({self.nth})" if self.nth > 1 else str(self.step)
 
 
-def steps(text: str) -> list[str]:
-    """Return the steps that a run has printed, without what differs between caches."""
-    return [PLACE.sub("cloning", step) for step in STEP.findall(text)]
+def steps(output: Path) -> list[Doing]:
+    """Return the steps of the only run below a directory, without what differs between caches."""
+    files = output.glob(f"*/{events.FILE}")
+    begun = [doing for file in files for doing in events.Events(file).steps()]
+    return [replace(one, about="") if one.step is Step.CLONE else one for one in begun]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,20 +116,19 @@ class Started:
     """A run that goes on beside us."""
 
     process: subprocess.Popen[bytes]
-    printed: Path
+    output: Path
 
     @property
     def text(self) -> str:
         """What it has printed."""
-        return self.printed.read_text()
+        return (self.output / PRINTED).read_text()
 
     @property
     def run(self) -> str:
-        """Its id, or empty while it has not said it."""
-        said = RUN.search(self.text)
-        return Path(said[1]).name if said else ""
+        """Its id, or empty while it has no directory."""
+        return next((one.name for one in self.output.iterdir() if one.is_dir()), "")
 
-    def await_step(self, step: str, nth: int = 1) -> bool:
+    def await_step(self, step: Doing, nth: int = 1) -> bool:
         """Wait until it has begun that step so often; return whether it has, or ended first."""
         wait_for(
             lambda: self.reached(step, nth) or self.process.poll() is not None,
@@ -139,9 +138,9 @@ class Started:
         )
         return self.reached(step, nth)
 
-    def reached(self, step: str, nth: int) -> bool:
+    def reached(self, step: Doing, nth: int) -> bool:
         """Whether it has begun that step so often."""
-        return steps(self.text).count(step) >= nth
+        return steps(self.output).count(step) >= nth
 
     def family(self) -> frozenset[Child]:
         """Return the processes that it has started, without itself."""
@@ -165,14 +164,13 @@ class Started:
 def started(scope: Scope, output: Path, *words: str) -> Iterator[Started]:
     """Start a run of the recipe; it is ended with the block if it still goes on."""
     output.mkdir(parents=True)
-    printed = output / "printed.txt"
     argv = [*scope.prefix, *command("run", RECIPE, *words, "--output", str(output))]
-    with printed.open("wb") as stream:
+    with (output / PRINTED).open("wb") as stream:
         process = subprocess.Popen(  # noqa: S603  the harness itself
             argv, cwd=ROOT, env=scope.environ(), stdout=stream, stderr=stream
         )
     try:
-        yield Started(process=process, printed=printed)
+        yield Started(process=process, output=output)
     finally:
         if process.poll() is None:
             process.kill()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import docker
 
+from harness.core.events import Doing
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import RUN_LABEL, find
 from harness.errors import HarnessError, WaitTimeoutError
@@ -57,11 +58,11 @@ class Dead:
     family: frozenset[Child]
 
 
-def plan(boundaries: Sequence[str], kills: int, *, seed: int) -> list[Kill]:
+def plan(boundaries: Sequence[Doing], kills: int, *, seed: int) -> list[Kill]:
     """Return that many kills: each boundary in both kinds, in random order, then random moments.
 
     Args:
-        boundaries: the steps that a whole run prints, in order.
+        boundaries: the steps of a whole run, in order.
         kills: how many; with fewer than twice the boundaries, not all of them have their turn.
         seed: what the order and the random moments are drawn from.
     """
@@ -201,7 +202,7 @@ def left_of(bed: Bed, dead: Dead) -> list[str]:
     return sorted(left)
 
 
-def collect(scope: Scope, output: Path) -> list[str]:
+def collect(scope: Scope, output: Path) -> list[Doing]:
     """Return the steps of a whole run, which has to be green; it fills the scope's cache, too.
 
     Raises:
@@ -210,7 +211,7 @@ def collect(scope: Scope, output: Path) -> list[str]:
     word, text = complete(scope, output)
     if word != "passed":
         raise HarnessError(f"the run before all others is not green: {word}", detail=text)
-    return steps(text)
+    return steps(output)
 
 
 def kill_all(

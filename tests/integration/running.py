@@ -7,10 +7,11 @@ from pathlib import Path
 
 import docker
 
+from harness.core.events import Doing
 from harness.docker.sweep import RUN_LABEL, find
 from harness.errors import HarnessError
 from harness.waiting import Deadline, wait_for
-from tests.integration.support import ROOT, command, environment
+from tests.integration.support import ROOT, RUN_SECONDS, command, environment, reached
 
 PRINTED = "printed.txt"  # below a run's output: all that it printed
 
@@ -34,19 +35,16 @@ def running(
             process.wait()
 
 
-def reaches(output: Path, words: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the run has printed these words."""
+def reaches(output: Path, doing: Doing, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the run has begun this step."""
 
-    def ended(_text: str) -> HarnessError | None:
+    def ended(_reached: bool) -> HarnessError | None:  # noqa: FBT001  one argument: the look
         return HarnessError("the run ended first") if process.poll() is not None else None
 
     wait_for(
-        (output / PRINTED).read_text,
-        what=f"'{words}'",
-        deadline=Deadline.after(120),
-        ready=lambda text: words in text,
-        failed=ended,
-    )
+        reached(output, doing), what=f"'{doing}'", deadline=Deadline.after(RUN_SECONDS),
+        failed=ended, interval=0.02,
+    )  # fmt: skip
 
 
 def run_of(output: Path) -> str:

@@ -12,11 +12,23 @@ from typing import Any
 import jsonschema
 
 from harness import proc
+from harness.core import events
+from harness.core.events import Doing, Events, Step
+from harness.ledger import Op
+from harness.model import Stage
 from harness.waiting import Deadline, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "docs" / "results.schema.json"
 RUN_SECONDS = 300.0
+
+# Moments of a run at which tests act.
+DEPLOYING = Doing(step=Step.WAIT, about=Op.DEPLOY)
+REDEPLOYING = Doing(step=Step.WAIT, about=Op.REDEPLOY)
+INSTALLING = Doing(step=Step.OP, stage=Stage.INSTALL)
+INSTALL_ASSERTIONS = Doing(step=Step.ASSERTIONS, stage=Stage.INSTALL)
+UPGRADE_ASSERTIONS = Doing(step=Step.ASSERTIONS, stage=Stage.UPGRADE)
+TEARDOWN = Doing(step=Step.TEARDOWN)
 
 COMPOSE = """\
 version: "3.8"
@@ -161,6 +173,12 @@ def meanwhile(run: Callable[[], Call], when: Callable[[], bool], act: Callable[[
         return running.result()
 
 
-def said(output: Path, words: str) -> Callable[[], bool]:
-    """Return what tells whether the only run below a directory has said these words yet."""
-    return lambda: any(words in log.read_text() for log in output.glob("*/run.log"))
+def begun(output: Path) -> dict[str, tuple[Doing, ...]]:
+    """Return the steps that the runs below a directory have begun, by run."""
+    files = output.glob(f"*/{events.FILE}")
+    return {file.parent.name: Events(file).steps() for file in files}
+
+
+def reached(output: Path, doing: Doing) -> Callable[[], bool]:
+    """Return what tells whether a run below a directory has begun this step."""
+    return lambda: any(doing in steps for steps in begun(output).values())

@@ -25,6 +25,7 @@ from harness.testbed import TestBed
 from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.running import left, run_of, running
+from tests.integration.support import begun
 
 pytestmark = pytest.mark.xdist_group("backup-bot")  # the engine has one bot
 
@@ -192,20 +193,20 @@ def test_one_backup_at_a_time(harness: Harness, cache_dir: Path) -> None:
     assert "this very test" in call.text
 
 
-def test_a_run_killed_under_its_bot_leaves_none_behind(
-    harness: Harness, client: docker.DockerClient, tmp_path: Path
-) -> None:
-    """The next one finds it by the run's label, and would else be offered two of them by abra."""
+def test_a_run_killed_under_its_bot_leaves_none_behind(apart: Harness, tmp_path: Path) -> None:
+    """The next one finds it by the run's label; abra would otherwise be offered two of them."""
     output = tmp_path / "killed"
     words = ("custom-html", "--stages", "backup", "--backup-driver", "backupbot")
-    with running(output, *words) as run:
+    with running(output, *words, environ=apart.environ) as process:
         wait_for(
-            lambda: client.api.services(filters={"label": LABEL}),  # type: ignore[no-untyped-call]  # as above
-            what="the bot", deadline=Deadline.after(180), ready=bool,
+            lambda: any(
+                "backupbot" in item for run in begun(output) for item in left(apart.client, run)
+            ),
+            what="the bot", deadline=Deadline.after(180),
         )  # fmt: skip
-        run.kill()
+        process.kill()
     dead = run_of(output)
-    assert any("backupbot" in item for item in left(client, dead))
-    call = harness(*words)
+    assert any("backupbot" in item for item in left(apart.client, dead))
+    call = apart(*words)
     assert call.code == 0, call.text
-    assert left(client, dead) == []
+    assert left(apart.client, dead) == []

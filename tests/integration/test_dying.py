@@ -1,6 +1,7 @@
 """Runs that are stopped, killed or blocked: nothing stays that the next run does not remove."""
 
 import os
+import secrets
 import signal
 import subprocess
 from pathlib import Path
@@ -8,10 +9,20 @@ from pathlib import Path
 import docker
 import pytest
 
+from harness.core.events import Doing
 from harness.docker.sweep import STACK_LABEL, find
 from tests.integration.conftest import Harness
 from tests.integration.running import left, reaches, run_of, running
-from tests.integration.support import ROOT, command, environment
+from tests.integration.support import (
+    DEPLOYING,
+    INSTALL_ASSERTIONS,
+    INSTALLING,
+    REDEPLOYING,
+    ROOT,
+    TEARDOWN,
+    command,
+    environment,
+)
 
 
 def test_a_run_killed_in_mid_upgrade_is_cleaned_up_by_the_next(
@@ -20,7 +31,7 @@ def test_a_run_killed_in_mid_upgrade_is_cleaned_up_by_the_next(
     """SIGKILL: nothing of the dead run could clean up, so the next one has to, and is green."""
     output = tmp_path / "killed"
     with running(output, "custom-html", environ=apart.environ) as process:
-        reaches(output, "redeploy: waiting until settled", process)
+        reaches(output, REDEPLOYING, process)
         process.kill()
     dead, work = run_of(output), Path(apart.environ["CCCI_CACHE"]) / "work"
     assert left(apart.client, dead)
@@ -33,19 +44,19 @@ def test_a_run_killed_in_mid_upgrade_is_cleaned_up_by_the_next(
 
 
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "moment"),
     [
-        (signal.SIGTERM, "deploy: waiting until settled"),
-        (signal.SIGINT, "install: assertions"),
-        (signal.SIGTERM, "custom-html: teardown"),
+        (signal.SIGTERM, DEPLOYING),
+        (signal.SIGINT, INSTALL_ASSERTIONS),
+        (signal.SIGTERM, TEARDOWN),
     ],
 )
 def test_a_run_that_is_told_to_stop_cleans_up(
-    number: signal.Signals, words: str, client: docker.DockerClient, tmp_path: Path
+    number: signal.Signals, moment: Doing, client: docker.DockerClient, tmp_path: Path
 ) -> None:
     """It is *aborted*, with its own exit code, and removes what it made."""
     with running(tmp_path, "custom-html", "--stages", "install") as process:
-        reaches(tmp_path, words, process)
+        reaches(tmp_path, moment, process)
         process.send_signal(number)
         assert process.wait(120) == 130
     text = (tmp_path / "printed.txt").read_text()
@@ -66,58 +77,51 @@ def test_a_run_that_takes_too_long_is_an_error_and_is_removed(
     assert left(client, call.results["run"]) == []
 
 
-def test_a_second_run_of_a_stack_waits_and_gives_up(harness: Harness, tmp_path: Path) -> None:
+def test_a_second_run_of_a_stack_waits_and_gives_up(apart: Harness, tmp_path: Path) -> None:
     """It shows who holds the lock, and has its own exit code."""
-    output = tmp_path / "first"
-    with running(output, "custom-html", "--domain", "locked.test") as process:
-        reaches(output, "install: op", process)
-        call = harness("custom-html", "--domain", "locked.test", "--lock-timeout", "1")
+    output, domain = tmp_path / "first", f"locked-{secrets.token_hex(4)}.test"
+    words = ("custom-html", "--stages", "install", "--domain", domain)
+    with running(output, *words, environ=apart.environ) as process:
+        reaches(output, INSTALLING, process)
+        process.send_signal(signal.SIGSTOP)  # so that it holds the lock for as long as it takes
+        call = apart(*words, "--lock-timeout", "1")
+        process.send_signal(signal.SIGCONT)
         process.send_signal(signal.SIGTERM)
         process.wait(120)
     assert call.code == 5, call.text
     assert f"process {process.pid} on {os.uname().nodename}" in call.text
-    assert "waiting for the lock 'stack-locked_test'" in call.text
+    assert f"waiting for the lock 'stack-{domain.replace('.', '_')}'" in call.text
 
 
-def test_two_runs_of_a_recipe_at_once_do_not_meet(harness: Harness, tmp_path: Path) -> None:
-    """Each has its own domain, stack, checkout and snapshot."""
-    output = tmp_path / "other"
-    with running(output, "custom-html") as process:
-        call = harness("custom-html")
-        assert process.wait(120) == 0, (output / "printed.txt").read_text()
+def test_a_kept_app_stays_until_it_is_told_to_go(apart: Harness, tmp_path: Path) -> None:
+    """`--keep` says how; a run in between leaves it alone, and no other deploys over it."""
+    domain = f"kept-{secrets.token_hex(4)}.test"
+    call = apart("custom-html", "--stages", "install", "--keep", "--domain", domain)
     assert call.code == 0, call.text
-
-
-def test_a_kept_app_stays_until_it_is_told_to_go(
-    harness: Harness, client: docker.DockerClient
-) -> None:
-    """`--keep` says how; a run in between leaves it alone, and nobody deploys over it."""
-    call = harness("custom-html", "--stages", "install", "--keep", "--domain", "kept.test")
-    assert call.code == 0, call.text
-    run = call.results["run"]
-    try:
-        assert f"nox -s reap -- {run}" in call.text
-        assert harness("custom-html", "--stages", "install").code == 0
-        assert find(client, f"{STACK_LABEL}=kept_test")
-        over = harness("custom-html", "--stages", "install", "--domain", "kept.test")
-        assert over.code == 2
-        assert "there is already a stack kept_test" in over.text
-    finally:
-        reap = subprocess.run(  # noqa: S603  the harness itself
-            command("reap", run), cwd=ROOT, env=environment(), capture_output=True, check=False
-        )
+    run, stack = call.results["run"], call.results["stack"]
+    assert f"nox -s reap -- {run}" in call.text
+    again = Harness(apart.client, tmp_path / "again", apart.environ)
+    over = again("custom-html", "--stages", "install", "--domain", domain)
+    assert over.code == 2
+    assert f"there is already a stack {stack}" in over.text
+    assert find(apart.client, f"{STACK_LABEL}={stack}")
+    reap = subprocess.run(  # noqa: S603  the harness itself
+        command("reap", run), cwd=ROOT, env=environment(**apart.environ), capture_output=True,
+        check=False,
+    )  # fmt: skip
     assert reap.returncode == 0
-    assert left(client, run) == []
+    assert left(apart.client, run) == []
 
 
-def test_a_foreign_stack_is_never_touched(harness: Harness, client: docker.DockerClient) -> None:
+def test_a_foreign_stack_is_never_touched(apart: Harness) -> None:
     """Not by a sweep, and not when its name is asked for."""
-    label = {"com.docker.stack.namespace": "foreign_test"}
-    client.volumes.create("foreign_test_data", labels=label)
+    domain = f"foreign-{secrets.token_hex(4)}.test"
+    stack = domain.replace(".", "_")
+    label = {"com.docker.stack.namespace": stack}
+    apart.client.volumes.create(f"{stack}_data", labels=label)
     try:
-        call = harness("custom-html", "--stages", "install", "--domain", "foreign.test")
-        assert harness("custom-html", "--stages", "install").code == 0
+        call = apart("custom-html", "--stages", "install", "--domain", domain)
     finally:
-        client.volumes.get("foreign_test_data").remove()  # raises when it is gone
+        apart.client.volumes.get(f"{stack}_data").remove()  # raises when it is gone
     assert call.code == 2, call.text
-    assert "foreign_test" in call.text
+    assert stack in call.text

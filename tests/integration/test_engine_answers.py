@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import docker
 import pytest
 
+from harness.core.events import Doing, Step
+from harness.model import Stage
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.engine_proxy import EngineProxy
 from tests.integration.running import left, reaches, run_of, running
-from tests.integration.support import run_harness
 
 
 @pytest.fixture(name="engine_socket")
@@ -31,18 +31,14 @@ def test_a_slow_engine_makes_a_run_slow_and_not_red(
 
 
 def test_an_engine_that_falls_silent_is_an_error(
-    client: docker.DockerClient,
-    engine_socket: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    apart: Harness, engine_socket: Path, tmp_path: Path
 ) -> None:
-    """The run ends by itself, blames the engine, and what it left is removed by the next one."""
+    """The run ends by itself, blames the engine, and the next run removes what it left."""
     output = tmp_path / "silent"
     with EngineProxy(tmp_path / "s", engine_socket).running() as proxy:
-        monkeypatch.setenv("DOCKER_HOST", proxy.host)
-        monkeypatch.setenv("CCCI_TIMEOUT_FACTOR", "0.1")  # it is waited for this long
-        with running(output, "custom-html") as process:
-            reaches(output, "upgrade: op", process)
+        short = {"DOCKER_HOST": proxy.host, "CCCI_TIMEOUT_FACTOR": "0.1"}
+        with running(output, "custom-html", environ={**apart.environ, **short}) as process:
+            reaches(output, Doing(step=Step.OP, stage=Stage.UPGRADE), process)
             proxy.fall_silent()
             code = process.wait(120)
     text = (output / "printed.txt").read_text()
@@ -50,8 +46,7 @@ def test_an_engine_that_falls_silent_is_an_error(
     assert "custom-html: error in upgrade" in text
     assert "the engine does not answer" in text
     assert "Traceback" not in text
-    assert left(client, run_of(output))
-    monkeypatch.undo()
-    call = run_harness(tmp_path / "next", "custom-html", "--stages", "install")
+    assert left(apart.client, run_of(output))
+    call = apart("custom-html", "--stages", "install")
     assert call.code == 0, call.text
-    assert left(client, run_of(output)) == []
+    assert left(apart.client, run_of(output)) == []

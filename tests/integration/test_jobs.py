@@ -17,7 +17,15 @@ from harness.errors import HarnessError
 from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, running
-from tests.integration.support import ROOT, RecipeRepo, command, environment, recipe_files
+from tests.integration.support import (
+    DEPLOYING,
+    ROOT,
+    RecipeRepo,
+    begun,
+    command,
+    environment,
+    recipe_files,
+)
 
 
 def until(process: subprocess.Popen[bytes], what: str, so: Callable[[], bool]) -> None:
@@ -47,8 +55,7 @@ def left(client: docker.DockerClient, output: Path) -> list[str]:
 
 def deploying(output: Path) -> int:
     """Return how many runs are in the middle of their first deployment, or beyond it."""
-    logs = [path / "run.log" for path in runs(output)]
-    return sum("deploy: waiting until settled" in log.read_text() for log in logs if log.exists())
+    return sum(DEPLOYING in steps for steps in begun(output).values())
 
 
 def processes(output: Path) -> list[int]:
@@ -68,7 +75,7 @@ def test_four_runs_of_two_recipes_are_green_and_shown_in_order(
 ) -> None:
     """Each is a run of its own: stack, domain, directory, snapshot."""
     names = ("custom-html", "radicale", "custom-html", "radicale")
-    with running(tmp_path, *names, "--jobs", "4") as process:
+    with running(tmp_path, *names, "--jobs", "4", "--stages", "backup") as process:
         code = process.wait(300)
     text = (tmp_path / PRINTED).read_text()
     assert code == 0, text
@@ -134,11 +141,11 @@ def test_a_fleet_that_is_told_to_stop_removes_all_its_apps(
 
 
 def test_two_signals_leave_at_once_and_the_next_run_cleans_up(
-    harness: Harness, tmp_path: Path
+    apart: Harness, tmp_path: Path
 ) -> None:
     """Nothing runs on, and what is left is found by label."""
-    output = tmp_path / "left"
-    with running(output, "custom-html", "radicale", "--jobs", "2") as process:
+    output, words = tmp_path / "left", ("custom-html", "radicale", "--jobs", "2")
+    with running(output, *words, environ=apart.environ) as process:
         until(process, "two deployments", lambda: deploying(output) == 2)
         process.send_signal(signal.SIGINT)
         until(process, "the notice", lambda: "SIGINT: stopping" in (output / PRINTED).read_text())
@@ -149,8 +156,8 @@ def test_two_signals_leave_at_once_and_the_next_run_cleans_up(
         lambda: processes(output), what="no process", deadline=Deadline.after(60),
         ready=lambda found: not found,
     )  # fmt: skip
-    assert harness("custom-html", "--stages", "install").code == 0
-    assert left(harness.client, output) == []
+    assert apart("custom-html", "--stages", "install").code == 0
+    assert left(apart.client, output) == []
 
 
 def test_runs_notice_that_their_fleet_was_killed(
@@ -170,12 +177,12 @@ def test_runs_notice_that_their_fleet_was_killed(
 
 
 def test_a_run_that_is_killed_is_an_error_beside_one_that_passes(
-    harness: Harness, tmp_path: Path
+    apart: Harness, tmp_path: Path
 ) -> None:
     """What is known of it is shown, with how to clean up."""
     output = tmp_path / "killed"
     words = ("custom-html", "radicale", "--jobs", "2", "--stages", "install")
-    with running(output, *words) as process:
+    with running(output, *words, environ=apart.environ) as process:
         until(process, "two deployments", lambda: deploying(output) == 2)
         (victim,) = [
             pid for pid in processes(output)
@@ -189,8 +196,8 @@ def test_a_run_that_is_killed_is_an_error_beside_one_that_passes(
     assert "custom-html: error\ncause    its process was killed by SIGKILL at 'deploy: wa" in text
     assert "next     nox -s reap removes what it left" in text
     assert "radicale: passed after" in text
-    assert harness("custom-html", "--stages", "install").code == 0
-    assert left(harness.client, output) == []
+    assert apart("custom-html", "--stages", "install").code == 0
+    assert left(apart.client, output) == []
 
 
 def test_one_domain_for_many_is_refused(harness: Harness) -> None:

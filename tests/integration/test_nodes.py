@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.events import Doing
 from harness.embedded import images
 from tests.integration.own_registry import OwnRegistry, own_registry
 from tests.integration.own_sshd import own_sshd
 from tests.integration.own_swarm import REGISTRY, SUBNET, OwnSwarm, own_swarm
-from tests.integration.support import Call, RecipeRepo, meanwhile, recipe_files, said
+from tests.integration.support import (
+    DEPLOYING,
+    UPGRADE_ASSERTIONS,
+    Call,
+    RecipeRepo,
+    meanwhile,
+    reached,
+    recipe_files,
+)
 
 pytestmark = pytest.mark.xdist_group("engine-nodes")
 
@@ -177,16 +186,16 @@ def test_an_unknown_node_is_refused(swarm: OwnSwarm, recipe: str, tmp_path: Path
     assert "its nodes are: manager, worker-2, worker1" in call.text
 
 
-@pytest.mark.parametrize("words", ["deploy: waiting until settled", "upgrade: assertions"])
+@pytest.mark.parametrize("moment", [DEPLOYING, UPGRADE_ASSERTIONS], ids=str)
 def test_a_worker_that_dies_in_mid_run_is_an_error(
-    swarm: OwnSwarm, recipe: str, tmp_path: Path, words: str
+    swarm: OwnSwarm, recipe: str, tmp_path: Path, moment: Doing
 ) -> None:
     """It says nothing of the recipe; what it had is found once it is back."""
     worker, output = swarm.workers["worker-2"], tmp_path / "runs"
     try:
         call = meanwhile(
             lambda: run(swarm, tmp_path, recipe, "--stages", "install,upgrade"),
-            said(output, words),
+            reached(output, moment),
             worker.kill,
         )
         assert call.code == 3, call.text
@@ -198,7 +207,7 @@ def test_a_worker_that_dies_in_mid_run_is_an_error(
     finally:
         worker.start()
     swarm.await_ready()
-    begun = words.startswith("upgrade")  # before that it may have had nothing yet
+    begun = moment == UPGRADE_ASSERTIONS  # before that it may have had nothing yet
     assert swarm.left(dead) or not begun, "its volume is there still"
     call = run(swarm, tmp_path, recipe, "--stages", "install")
     assert call.code == 0, call.text

@@ -15,15 +15,17 @@ import docker
 import pytest
 
 from harness import reaper, swarm_lock
+from harness.core.events import Doing, Step
 from harness.docker.configs import EngineConfigs
 from harness.docker.sweep import STACK_LABEL, find
 from harness.errors import LockTimeoutError
+from harness.model import Stage
 from harness.reaper import Shared, stack_lock
 from harness.swarm_lock import OWNER, RUN
 from harness.testbed import TestBed
-from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
-from tests.integration.support import ROOT, command, environment
+from tests.integration.running import PRINTED, reaches, run_of, running
+from tests.integration.support import INSTALL_ASSERTIONS, ROOT, begun
 from tests.integration.swarm_host import LEASE
 
 pytestmark = pytest.mark.xdist_group("swarm-locks")  # each reaps what hosts of the Swarm left
@@ -191,31 +193,20 @@ def test_a_run_whose_lock_is_stolen_stops_before_its_next_op(
     client: docker.DockerClient, tmp_path: Path
 ) -> None:
     """An error of the test bed; it cleans up, and spares the thief's."""
-    configs, printed = EngineConfigs(client), tmp_path / "printed.txt"
-    words = ("run", "custom-html", "--stages", "install,backup", "--lock", "swarm")
-    with printed.open("wb") as stream:
-        process = subprocess.Popen(  # noqa: S603  the harness itself
-            command(*words, "--output", str(tmp_path / "runs")),
-            cwd=ROOT, env=environment(), stdout=stream, stderr=stream,
-        )  # fmt: skip
-    try:
-        wait_for(
-            printed.read_text, what="the assertions", deadline=Deadline.after(120),
-            ready=lambda text: "install: assertions" in text,
-        )  # fmt: skip
-        (run,) = (path.name for path in (tmp_path / "runs").iterdir())
+    configs, printed = EngineConfigs(client), tmp_path / PRINTED
+    words = ("custom-html", "--stages", "install,backup", "--lock", "swarm")
+    with running(tmp_path, *words) as process:
+        reaches(tmp_path, INSTALL_ASSERTIONS, process)
+        run = run_of(tmp_path)
         (seen,) = (one for one in swarm_lock.every_lock(configs) if one.run == run)
         stolen = {**seen.config.labels, OWNER: "a thief", RUN: "theirs"}
         assert configs.update(seen.config, stolen)
         assert process.wait(timeout=120) == 3, printed.read_text()
         text = printed.read_text()
         assert "is not ours any more: it was taken over by theirs on" in text
-        assert "backup: op" not in text
+        assert Doing(step=Step.OP, stage=Stage.BACKUP) not in begun(tmp_path)[run]
         kept = configs.find(seen.config.id)
         assert kept is not None
         assert kept.labels[OWNER] == "a thief"
         assert find(client, f"{STACK_LABEL}={seen.name.removeprefix(stack_lock(''))}") == ()
         configs.remove(seen.config.id)
-    finally:
-        process.kill()
-        process.wait()

@@ -15,12 +15,22 @@ from pathlib import Path
 import docker
 import pytest
 
+from harness.core.events import Doing, Step
 from harness.docker.sweep import RUN_LABEL
 from harness.testbed import TestBed
 from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.own_engine import OwnEngine, own_engine
-from tests.integration.support import Call, RecipeRepo, meanwhile, recipe_files, said
+from tests.integration.support import (
+    DEPLOYING,
+    INSTALL_ASSERTIONS,
+    INSTALLING,
+    Call,
+    RecipeRepo,
+    meanwhile,
+    reached,
+    recipe_files,
+)
 
 harmed = pytest.mark.xdist_group("engine-harmed")
 
@@ -114,7 +124,7 @@ def test_no_room_for_an_image(disk: OwnEngine, output: Path, tmp_path: Path) -> 
     source = recipe(tmp_path)
     call = meanwhile(
         lambda: disk.run(output, source, "--stages", "install"),
-        said(output, "preflight  all well"),
+        reached(output, Doing(step=Step.LINT)),
         disk.fill_disk,
     )
     require_error(call, "no room")
@@ -127,7 +137,7 @@ def test_no_room_for_a_container(disk: OwnEngine, output: Path, tmp_path: Path) 
     source = recipe(tmp_path)
     call = meanwhile(
         lambda: disk.run(output, source, "--stages", "install"),
-        said(output, "install: op"),
+        reached(output, INSTALLING),
         disk.fill_disk,
     )
     # The engine says so of a task; or its agent cannot even write down that it has one.
@@ -143,7 +153,7 @@ def test_no_room_for_a_backup(disk: OwnEngine, output: Path, tmp_path: Path) -> 
     source = recipe(tmp_path)
     call = meanwhile(
         lambda: disk.run(output, source, "--stages", "backup"),
-        said(output, "install: assertions"),
+        reached(output, INSTALL_ASSERTIONS),
         disk.fill_disk,
     )
     require_error(call, "no room")
@@ -177,7 +187,7 @@ def test_the_engine_dies_in_an_op(own: OwnEngine, output: Path, tmp_path: Path) 
     source = recipe(tmp_path)
     call = meanwhile(
         lambda: own.run(output, source, "--stages", "install"),
-        said(output, "deploy: waiting until settled"),
+        reached(output, DEPLOYING),
         own.kill,
     )
     require_error(call, "the engine does not answer")
@@ -228,7 +238,7 @@ def test_an_image_that_vanishes(own: OwnEngine, output: Path, tmp_path: Path) ->
     source = recipe(tmp_path, **AT_ONCE)
     call = meanwhile(
         lambda: own.run(output, source, "--stages", "install"),
-        said(output, "install: op"),
+        reached(output, INSTALLING),
         lambda: own.forget_images("nginx"),
     )
     require_error(call, "an image is gone that was there before the deploy: .*No such image")

@@ -2,7 +2,8 @@
 
 The harness runs in this very process, with the act of a vandal at the moments that lie around every
 op: a delay, a container killed or restarted, a forced update, processors kept busy. What is done
-when is drawn from a seed, so a run can be had again. Everything said begins with `disturbed`.
+when is drawn from a seed, so a run can be repeated. `disturbed.jsonl` in the run's directory has an
+entry for each act.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from docker.models.services import Service
 
 from harness.__main__ import main as harness_main
 from harness.context import Context
+from harness.core import events
+from harness.core.events import Doing, Step
 from harness.docker.readiness import Before
 from harness.docker.snapshot import NAMESPACE_LABEL, StackSnapshot
+from harness.ledger import Op
+from harness.model import Stage
 from harness.operations import Operations
 from harness.run import Run
 
 TASK_LABEL = "com.docker.swarm.task.id"
 SERVICE_LABEL = "com.docker.swarm.service.name"
+FILE = "disturbed.jsonl"  # in the run's directory
 LONGEST_DELAY = 1.0  # seconds
 BURNERS = 2
 
@@ -47,17 +53,20 @@ class Vandal:
         self._cycle = cycle
         self.busy = not cycle and self._random.random() < 0.5
 
-    def moment(self, run: Run, step: str) -> None:
+    def moment(self, run: Run, doing: Doing) -> None:
         """Do something at that step of the run, or nothing."""
-        acts = self._acts(step)
+        acts = self._acts(doing)
         if acts:
             act = self._random.choice(acts)
-            run.view.say(f"disturbed  at {step!r}: {act(run)}")
+            done = f"{doing}: {act(run)}"
+            events.append(run.directory / FILE, {"event": "disturbed", "act": done})
+            run.view.say(f"disturbed  at {done}")
 
-    def _acts(self, step: str) -> list[Callable[[Run], str]]:
+    def _acts(self, doing: Doing) -> list[Callable[[Run], str]]:
+        after_a_backup = doing.step is Step.WAIT and doing.stage is not None
         if self._cycle:
-            return [self._kill] if step == "waiting until settled" else []
-        if step.endswith("looking whether the app has settled") or step == "waiting until settled":
+            return [self._kill] if after_a_backup else []
+        if doing.step is Step.SETTLED or after_a_backup:
             # Between two ops, and between a backup or a restore and the wait that belongs to it.
             return [
                 self._nothing,
@@ -67,9 +76,9 @@ class Vandal:
                 self._restart,
                 self._force_update,
             ]
-        if step == "deploy: waiting until settled":
+        if doing == Doing(step=Step.WAIT, about=Op.DEPLOY):
             return [self._delay, self._kill]
-        if step in ("redeploy: waiting until settled", *_BEFORE_AN_ACT):
+        if doing in (Doing(step=Step.WAIT, about=Op.REDEPLOY), *_BEFORE_AN_ACT):
             # A container killed in mid-update is a failed update to Swarm, which rolls it back.
             return [self._delay]
         return []
@@ -108,7 +117,9 @@ class Vandal:
         return self._random.choice(sorted(found, key=lambda one: str(one.name))) if found else None
 
 
-_BEFORE_AN_ACT = tuple(f"{stage}: op" for stage in ("upgrade", "backup", "restore"))
+_BEFORE_AN_ACT = tuple(
+    Doing(step=Step.OP, stage=stage) for stage in (Stage.UPGRADE, Stage.BACKUP, Stage.RESTORE)
+)
 
 
 def _client(run: Run) -> Any:  # noqa: ANN401  the SDK's client
@@ -165,9 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         original = Run._step  # noqa: SLF001  as above
 
         @functools.wraps(original)
-        def step(run: Run, text: str) -> None:
-            original(run, text)
-            vandal.moment(run, text)
+        def step(run: Run, doing: Doing) -> None:
+            original(run, doing)
+            vandal.moment(run, doing)
 
         patches.append(mock.patch.object(Run, "_step", step))
         for _ in range(BURNERS if vandal.busy else 0):

@@ -17,12 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness import proc
+from harness.core.events import entries
 from harness.settings import SKIP_GENERIC
 from tests.integration.support import ROOT, environment
+from tests.truth import disturbed
 
 RUN_SECONDS = 900.0
 SKIP = {SKIP_GENERIC: "1"}
-DISTURBED = "disturbed  at "
 HEALTHY = (("custom-html",), ("radicale",))
 REPRODUCTION = ("custom-html", "--stages", "install,backup,restore")
 
@@ -97,13 +98,13 @@ def attempt(trial: Trial) -> Came:
         )  # fmt: skip
         written = sorted(Path(folder).glob("*/results.json"))
         verdict = json.loads(written[0].read_text())["verdict"] if written else {}
-    lines = (line.partition(DISTURBED)[2] for line in done.stdout.splitlines())
+        acts = [e["act"] for f in Path(folder).glob(f"*/{disturbed.FILE}") for e in entries(f)]
     return Came(
         trial=trial,
         word=str(verdict.get("outcome", "no result")),
         cause=str(verdict.get("cause", (done.stdout + done.stderr)[-2000:])),
         seconds=time.monotonic() - began,
-        disturbances=tuple(line for line in lines if line),
+        disturbances=tuple(acts),
     )
 
 

@@ -400,8 +400,8 @@ class Bench:
             context=Context(
                 nodes=Nodes(client=fake, own=NODE), plan=plan or full(), target=TARGET,
                 platform=fake, repo=fake, tools=fake, seeds=seeds, steps=steps,
-                ledger=self.ledger, meta=self.meta, factor=factor, step=self.steps_said.append,
-                warn=self.warned.append,
+                ledger=self.ledger, meta=self.meta, factor=factor, warn=self.warned.append,
+                step=lambda doing: self.steps_said.append(str(doing)),
             )
         )  # fmt: skip
 

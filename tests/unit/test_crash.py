@@ -1,15 +1,20 @@
 """The crash matrix: what is killed where, and what counts as left over."""
 
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from harness.core.events import FILE, Doing, Events, Step
+from harness.model import Stage
 from tests.crash.__main__ import show
 from tests.crash.killing import Kill, Kind, steps
 from tests.crash.matrix import Came, plan
 
-STEPS = ["custom-html: a", "custom-html: b", "custom-html: a"]
+A = Doing(step=Step.OP, stage=Stage.INSTALL)
+B = Doing(step=Step.LINT)
+STEPS = [A, B, A]
 
 
 def came(*left: str, following: str = "passed", run: str = "r") -> Came:
@@ -29,9 +34,7 @@ def test_every_step_is_killed_in_both_ways() -> None:
     """A step that comes twice counts twice, and a new one is covered by itself."""
     made = plan(STEPS, 6, seed=1)
     assert {(kill.step, kill.nth, kill.kind) for kill in made} == {
-        (step, nth, kind)
-        for step, nth in (("custom-html: a", 1), ("custom-html: b", 1), ("custom-html: a", 2))
-        for kind in Kind
+        (step, nth, kind) for step, nth in ((A, 1), (B, 1), (A, 2)) for kind in Kind
     }
     assert not any(kill.random for kill in made)
 
@@ -49,19 +52,20 @@ def test_fewer_kills_are_a_sample() -> None:
     assert {kill.step for seed in range(20) for kill in plan(STEPS, 1, seed=seed)} == set(STEPS)
 
 
-def test_steps_are_read_from_what_a_run_prints() -> None:
-    """Lines of results and notes are none, and where a cache lies makes no other step."""
-    text = (
-        "[   0.0s] run  /x\n[   0.1s] custom-html: cloning /x/custom-html-12.git\n"
-        "[  10.3s] custom-html: install: op\n[  10.4s] install: passed  op 1 s\ncustom-html: passed"
-    )
-    assert steps(text) == ["custom-html: cloning", "custom-html: install: op"]
+def test_steps_are_read_from_a_runs_events(tmp_path: Path) -> None:
+    """The same ones for every cache, whose place is part of what is cloned."""
+    run = tmp_path / "run"
+    run.mkdir()
+    record = Events(run / FILE)
+    for doing in (Doing(step=Step.CLONE, about="/x/custom-html-12.git"), A):
+        record.begin(doing)
+    assert steps(tmp_path) == [Doing(step=Step.CLONE), A]
 
 
 def test_a_kill_says_where_it_was() -> None:
     """A second step of that name is told apart."""
-    assert Kill(step="custom-html: a", nth=1, kind=Kind.GROUP).where == "a"
-    assert Kill(step="custom-html: a", nth=2, kind=Kind.GROUP).where == "a (2)"
+    assert Kill(step=A, nth=1, kind=Kind.GROUP).where == "install: op"
+    assert Kill(step=A, nth=2, kind=Kind.GROUP).where == "install: op (2)"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ LEAVES = {
         "memory",
         "with_parent",
         "scratch",
+        "core",
     ),
 }
 ALLOWED = {

@@ -1,28 +1,33 @@
 """Disturbed runs: the same seed is the same run, and whatever is not green is seen."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.core.events import Doing, Step, entries
+from harness.ledger import Op
+from harness.model import Stage
 from tests.truth import disturbed
 from tests.truth.disturbed import Vandal
 from tests.truth.perturb import Came, Trial, summary
 
 STEPS = (
-    "deploy: waiting until settled",
-    "upgrade: looking whether the app has settled",
-    "upgrade: op",
-    "redeploy: waiting until settled",
-    "backup: looking whether the app has settled",
-    "backup: op",
-    "waiting until settled",
-    "backup: assertions",
+    Doing(step=Step.WAIT, about=Op.DEPLOY),
+    Doing(step=Step.SETTLED, stage=Stage.UPGRADE),
+    Doing(step=Step.OP, stage=Stage.UPGRADE),
+    Doing(step=Step.WAIT, about=Op.REDEPLOY),
+    Doing(step=Step.SETTLED, stage=Stage.BACKUP),
+    Doing(step=Step.OP, stage=Stage.BACKUP),
+    Doing(step=Step.WAIT, stage=Stage.BACKUP),
+    Doing(step=Step.ASSERTIONS, stage=Stage.BACKUP),
 )
 
 
 def told(seed: int, monkeypatch: pytest.MonkeyPatch, *, cycle: bool = False) -> list[str]:
-    """Return what a vandal says that it did in a run whose app has one container."""
+    """Return what a vandal records that it did in a run whose app has one container."""
     monkeypatch.setattr("tests.truth.disturbed.time.sleep", lambda _: None)
     container = SimpleNamespace(name="c", kill=lambda: None, labels={disturbed.SERVICE_LABEL: "s"})
     service = SimpleNamespace(
@@ -33,15 +38,15 @@ def told(seed: int, monkeypatch: pytest.MonkeyPatch, *, cycle: bool = False) -> 
         containers=SimpleNamespace(list=lambda **_: [container]),
         services=SimpleNamespace(list=lambda **_: [service]),
     )
-    lines: list[str] = []
-    run: Any = SimpleNamespace(
-        _bed=SimpleNamespace(client=client), target=SimpleNamespace(stack="x"),
-        view=SimpleNamespace(say=lines.append),
-    )  # fmt: skip
-    vandal = Vandal(seed, cycle=cycle)
-    for step in STEPS:
-        vandal.moment(run, step)
-    return lines
+    with TemporaryDirectory() as folder:
+        run: Any = SimpleNamespace(
+            _bed=SimpleNamespace(client=client), target=SimpleNamespace(stack="x"),
+            view=SimpleNamespace(say=lambda _: None), directory=Path(folder),
+        )  # fmt: skip
+        vandal = Vandal(seed, cycle=cycle)
+        for doing in STEPS:
+            vandal.moment(run, doing)
+        return [one["act"] for one in entries(Path(folder) / disturbed.FILE)]
 
 
 def test_a_seed_is_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +71,7 @@ def test_assertions_and_a_rolling_update_are_left_alone(monkeypatch: pytest.Monk
 
 def test_a_cycle_kills_after_the_backup_and_does_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """So did the backup program that this project began with."""
-    assert told(1, monkeypatch, cycle=True) == ["disturbed  at 'waiting until settled': killed c"]
+    assert told(1, monkeypatch, cycle=True) == ["backup: waiting until settled: killed c"]
 
 
 def came(word: str, *, seed: int | None = 1, generic: bool = True) -> Came:
