@@ -6,7 +6,9 @@ what does: a pid file is not proof.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterable
@@ -22,6 +24,8 @@ from harness.waiting import Deadline, wait_for
 
 STOP_SECONDS = 45.0  # dockerd gives its containers 15 s, then its containerd another 15 s
 KILL_SECONDS = 10.0
+BRIDGES = ("docker0", "docker_gwbridge")
+VETH = re.compile(r"veth[0-9a-f]{7}\Z")  # what libnetwork calls the ends of a pair
 
 Say = Callable[[str], None]
 
@@ -56,7 +60,7 @@ def purge(cache: Path, *, say: Say, timeout: float = STOP_SECONDS) -> tuple[str,
             _remove_tree(directory)
             removed.append(str(directory))
         if existed:
-            removed += _remove_bridges(paths)
+            removed += _remove_links(paths)
     say(f"removed {', '.join(removed)}" if removed else "there is no private engine to remove")
     return tuple(removed)
 
@@ -181,14 +185,34 @@ def _not_removed(path: Path, error: OSError) -> EngineError:
     )
 
 
-def _remove_bridges(paths: Paths) -> list[str]:
-    # Only when no other engine is here: its bridges have the same names.
+def _remove_links(paths: Paths) -> list[str]:
+    # Only when no other engine is here: its links have names of the same kind.
     if processes.rivals(paths.owned) or not probe(DEFAULT_ENGINE):
         return []
-    present = [name for name in ("docker0", "docker_gwbridge") if link_exists(name)]
+    links = {f"the bridge {name}": name for name in BRIDGES if link_exists(name)}
+    links |= {f"the link {name}": name for name in _unmoved()}
     removed = []
-    for name in present:
-        with suppress(ProcessError):  # without rights or `ip` they stay, and hurt nobody
+    for what, name in links.items():
+        with suppress(ProcessError):  # without rights or `ip` they stay, and do no harm
             proc.run(["ip", "link", "delete", name], timeout=10)
-            removed.append(f"the bridge {name}")
+            removed.append(what)
     return removed
+
+
+def _unmoved() -> list[str]:
+    """Return one end of each pair of links whose ends are both here, as dockerd names them.
+
+    Dockerd makes both ends here and then moves one into a container's namespace. If it is killed in
+    between, the pair belongs to no namespace that ends, so that no kernel removes it.
+    """
+    try:
+        shown = proc.run(["ip", "-json", "link", "show", "type", "veth"], timeout=10).stdout
+    except ProcessError:
+        return []
+    found = [one for one in json.loads(shown or "[]") if one]  # old versions list empty objects
+    pairs = {
+        (min(one["ifname"], one["link"]), max(one["ifname"], one["link"]))
+        for one in found
+        if "link" in one and one.get("master") in (None, *BRIDGES)
+    }
+    return sorted(first for first, second in pairs if VETH.match(first) and VETH.match(second))
