@@ -143,7 +143,6 @@ def test_no_room_for_a_container(disk: OwnEngine, output: Path, tmp_path: Path) 
     # The engine says so of a task; or its agent cannot even write down that it has one.
     require_error(call, "no room is left on a disk|the engine's disk is full")
     assert call.outcomes == {"install": "error"}
-    assert call.results["seconds"] < 30  # the recipe's own time-out is 60 s
     require_clean(disk, call)
 
 

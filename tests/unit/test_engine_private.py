@@ -14,6 +14,7 @@ from harness.embedded import ending, install, layout, private, processes
 from harness.embedded.layout import Paths
 from harness.embedded.processes import Process
 from harness.errors import EngineError, ProcessError
+from harness.proc import Completed
 
 NO_SUCH_PID = 2**22 + 1  # one more than the kernel ever gives
 
@@ -319,20 +320,60 @@ def test_another_users_engine_is_named_as_such(
     assert signals == []
 
 
-class FakeRun:
-    """Takes the place of proc.run, and fails for the commands that it is told to refuse."""
+VETHS = "ip -json link show type veth"
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, refuses: tuple[str, ...] = ()) -> None:
+
+class FakeRun:
+    """Takes the place of proc.run, and fails for the commands that it is told to refuse.
+
+    `links` is what `ip` lists.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, refuses: tuple[str, ...] = (), links: str = ""
+    ) -> None:
         self.refuses = refuses
+        self.links = links
         self.asked: list[str] = []
         monkeypatch.setattr(proc, "run", self.run)
 
-    def run(self, argv: list[str], *, timeout: float) -> None:
+    def run(self, argv: list[str], *, timeout: float) -> Completed:
         """Take one command."""
         assert timeout <= 20
         self.asked.append(" ".join(argv))
         if self.asked[-1] in self.refuses:
             raise ProcessError("failed", code=32)
+        said = self.links if self.asked[-1] == VETHS else ""
+        return Completed(argv=tuple(argv), code=0, stdout=said, stderr="")
+
+
+@pytest.mark.parametrize(
+    ("links", "removed"),
+    [
+        ([{"ifname": "veth0a1b2c3", "link": "veth0a1b2c4"}, {"ifname": "veth0a1b2c4",
+          "link": "veth0a1b2c3", "master": "docker_gwbridge"}], ["veth0a1b2c3"]),
+        ([{"ifname": "veth0a1b2c3", "link_index": 7, "link_netnsid": 0}], []),
+        ([{"ifname": "veth0a1b2c3", "link": "veth0a1b2c4", "master": "br0"}], []),
+        ([{"ifname": "theirs0", "link": "theirs1"}, {"ifname": "theirs1", "link": "theirs0"}], []),
+        ([{}], []),
+    ],
+    ids=["unmoved", "moved", "of-another-bridge", "of-others", "of-an-old-ip"],
+)  # fmt: skip
+def test_links_that_a_killed_dockerd_had_not_moved_are_removed(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    signals: list[tuple[int, str]],
+    links: list[object],
+    removed: list[str],
+) -> None:
+    """Both ends are here, and named as libnetwork names them; all others stay."""
+    assert signals == []
+    Paths.of(tmp_path).data.mkdir(parents=True)
+    run = FakeRun(monkeypatch, links=json.dumps(links))
+    monkeypatch.setattr(processes, "rivals", lambda _: [])
+    monkeypatch.setattr(ending, "link_exists", lambda _: False)
+    ending.purge(tmp_path, say=lambda _: None)
+    assert run.asked == [VETHS, *(f"ip link delete {name}" for name in removed)]
 
 
 @pytest.mark.parametrize("shared", ["", "rival", "default socket"])
@@ -355,7 +396,7 @@ def test_bridges_are_removed_only_where_no_other_engine_is(
     removed = ending.purge(tmp_path, say=lambda _: None)
     bridge = [] if shared else ["the bridge docker0"]
     assert list(removed) == [str(tmp_path / "engine"), *bridge]
-    assert run.asked == ([] if shared else ["ip link delete docker0"])
+    assert run.asked == ([] if shared else [VETHS, "ip link delete docker0"])
     assert not (tmp_path / "engine").exists()
 
 
