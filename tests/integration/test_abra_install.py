@@ -11,6 +11,8 @@ from harness import proc
 from harness.abra.install import install
 from harness.errors import AbraError
 
+pytestmark = pytest.mark.timeout(600)  # Go compiles its standard library first
+
 REVISION, VERSION = "1a2b3c4", "v0.0.0-20260102030405-1a2b3c4d5e6f"
 MODULE = "coopcloud.tech/abra"
 PROGRAM = """package main

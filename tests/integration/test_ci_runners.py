@@ -16,6 +16,8 @@ from harness.embedded import samples
 from harness.testbed import TestBed
 from tests.integration.support import ROOT, environment
 
+pytestmark = pytest.mark.timeout(2400)
+
 SECONDS = 1500.0
 HONEST, LIAR = "custom-html", "drops-a-volume"
 

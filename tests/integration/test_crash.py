@@ -7,7 +7,7 @@ import pytest
 from tests.crash import accidents
 from tests.crash.__main__ import crash
 
-pytestmark = pytest.mark.xdist_group("engine-crash")
+pytestmark = [pytest.mark.xdist_group("engine-crash"), pytest.mark.timeout(1200)]
 
 KILLS = 8
 

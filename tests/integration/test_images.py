@@ -24,6 +24,8 @@ from harness.embedded.image_definitions import Definition, shipped
 from harness.errors import ImageError
 from harness.waiting import Deadline, wait_for
 
+pytestmark = pytest.mark.timeout(600)  # an image may have to be built first
+
 NGINX = "nginx:1.27.4"
 RADICALE = "tomsquest/docker-radicale:3.1.9.1"
 SECONDS = 30.0
@@ -157,6 +159,7 @@ def test_another_tag_of_the_same_image_is_only_a_name(
         client.images.remove(other.reference)
 
 
+@pytest.mark.skipif("CC_CI_REBUILD" not in os.environ, reason="nox -s nightly -- images does it")
 def test_the_same_packages_are_the_same_image(
     client: docker.DockerClient, nginx: str, cache_dir: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,8 @@ from tests.integration.support import (
     recipe_files,
 )
 
+pytestmark = pytest.mark.timeout(600)  # several runs beside each other
+
 
 def until(process: subprocess.Popen[bytes], what: str, so: Callable[[], bool]) -> None:
     """Wait until something is so while the fleet still runs."""

@@ -25,7 +25,7 @@ from tests.integration.support import (
     recipe_files,
 )
 
-pytestmark = pytest.mark.xdist_group("engine-nodes")
+pytestmark = [pytest.mark.xdist_group("engine-nodes"), pytest.mark.timeout(600)]
 
 IMAGE = "nginx:1.27.4"
 WORKERS = ("worker1", "worker-2")

@@ -19,15 +19,6 @@ def repo_with(tmp_path: Path, base: dict[str, str], head: dict[str, str]) -> Pat
     return repo.path
 
 
-def test_a_head_that_is_rolled_back_has_failed(harness: Harness, tmp_path: Path) -> None:
-    """The old version serves on, with HTTP 200 and its labels restored."""
-    unhealthy = {"http://127.0.0.1/": "http://127.0.0.1/no-such-page"}
-    call = harness(str(repo_with(tmp_path, {}, unhealthy)), "--stages", "upgrade")
-    assert call.code == 1, call.text
-    assert call.outcomes == {"install": "passed", "upgrade": "failed"}
-    assert "rollback" in call.stage("upgrade")["reason"]
-
-
 def test_a_crash_loop_fails_long_before_its_time_out(harness: Harness, tmp_path: Path) -> None:
     """With the exit code, the app's last words, and the command that repeats it."""
     restart = {"    deploy:\n": "    deploy:\n      restart_policy: {delay: 0s}\n", **CRASH}
@@ -48,13 +39,12 @@ def test_an_app_that_is_not_started_again_fails_at_once(harness: Harness, tmp_pa
     assert "is not started again" in call.stage("install")["reason"]
 
 
-@pytest.mark.parametrize("declared", ["", "0.9.0+1"], ids=["missing", "another"])
-def test_a_release_that_declares_another_version_fails_the_install(
-    declared: str, harness: Harness, tmp_path: Path
+def test_a_release_that_declares_no_version_fails_the_install(
+    harness: Harness, tmp_path: Path
 ) -> None:
-    """The label is how operators and tools know what runs; a forgotten bump is a real mistake."""
+    """The label tells operators and tools what runs."""
     repo = RecipeRepo.make(tmp_path / "made")
-    repo.commit(recipe_files(declared), tag="1.0.0+1")
+    repo.commit(recipe_files(""), tag="1.0.0+1")
     repo.commit(recipe_files("1.1.0+1"))
     call = harness(str(repo.path), "--stages", "upgrade")
     assert call.code == 1, call.text
@@ -65,13 +55,11 @@ def test_a_release_that_declares_another_version_fails_the_install(
     ("change", "said"),
     [
         ({'"backupbot.backup=true"': '"backupbot.backup=true"\n        - '
-          '"backupbot.backup.pre-hook=false | cat"'}, "pre-hook"),
-        ({'"backupbot.backup=true"': '"backupbot.backup=true"\n        - '
           '"backupbot.backup.volumes.contend=false"'}, "names no volume"),
         ({'"backupbot.backup=true"': '"backupbot.backup=true"\n        - '
           '"backupbot.backup.volumes.content.path=nothing-here"'}, "does not exist"),
     ],
-    ids=["hook-fails-in-a-pipe", "volume-misspelt", "path-missing"],
+    ids=["volume-misspelt", "path-missing"],
 )  # fmt: skip
 def test_a_backup_that_would_save_nothing_fails(
     change: dict[str, str], said: str, harness: Harness, tmp_path: Path
@@ -93,25 +81,3 @@ def test_docker_refuses_what_it_does_not_know(harness: Harness, tmp_path: Path) 
     call = harness(str(repo.path), "--stages", "install")
     assert call.code == 1, call.text
     assert "no_such_key" in call.text
-
-
-def test_a_service_that_crashes_now_and_then_fails(harness: Harness, tmp_path: Path) -> None:
-    """It has no health check, starts well each time, and never lasts."""
-    script = '    command: ["sh", "-c", "sleep 2; exit 1"]\n'
-    worker = f"  worker:\n    image: nginx:1.27.4\n    networks: [proxy]\n{script}"
-    networks = "networks:\n  proxy: {external: true}\n"
-    head = {networks: f"{worker}{networks}"}
-    call = harness(str(repo_with(tmp_path, {}, head)), "--stages", "upgrade")
-    assert call.code == 1, call.text
-    assert "worker" in call.stage("upgrade")["reason"]
-
-
-def test_a_head_that_lost_its_backup_label_fails(harness: Harness, tmp_path: Path) -> None:
-    """Outside `deploy:` it is a container's label and backs up nothing; it happened to people."""
-    moved = {
-        '        - "backupbot.backup=true"\n': "",
-        "    networks: [proxy]\n": '    networks: [proxy]\n    labels: ["backupbot.backup=true"]\n',
-    }
-    call = harness(str(repo_with(tmp_path, {}, moved)), "--stages", "backup")
-    assert call.code == 1, call.text
-    assert "no volume is backed up" in call.stage("backup")["reason"]
