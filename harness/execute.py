@@ -116,7 +116,7 @@ class Execution:
         files = {path: origin for one in stages if one.runs for path, origin in one.files}
         if all(origin is Origin.GENERIC for origin in files.values()):
             return None
-        self.step("reading the test files")
+        self.step(Doing(step=Step.READING))
         reading = Reading(
             files=tuple((str(path), origin) for path, origin in files.items()),
             root=str(self.tests),

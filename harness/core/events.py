@@ -32,6 +32,7 @@ class Step(StrEnum):
     CLONE = "clone"
     LINT = "lint"
     IMAGE = "image"
+    READING = "reading"
     SETTLED = "settled"
     SEED = "seed"
     OP = "op"
@@ -50,6 +51,7 @@ _TEXTS = {
     Step.CLONE: "cloning",
     Step.LINT: "lint",
     Step.IMAGE: "image",
+    Step.READING: "reading the test files",
     Step.SETTLED: "looking whether the app has settled",
     Step.SEED: "seed hook",
     Step.OP: "op",
