@@ -9,6 +9,7 @@ import pytest
 from harness.abra.program import detect, find
 from harness.errors import AbraError
 from harness.settings import default_cache
+from tests.integration.support import ROOT
 
 STAND_IN = Path(__file__).with_name("stand_in_abra.py")
 PROGRAMS = ("stand-in", "real")
@@ -20,7 +21,8 @@ def abra_on_path(program: str, directory: Path) -> str:
     if program == "stand-in":
         directory.mkdir(parents=True)
         script = directory / "abra"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
+        call = f'PYTHONPATH="{ROOT}" exec "{sys.executable}" "{STAND_IN}" "$@"'
+        script.write_text(f"#!/bin/sh\n{call}\n")
         script.chmod(0o755)
         return f"{directory}:{before}"
     try:
