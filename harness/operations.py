@@ -22,6 +22,7 @@ from harness.assertions.protocol import Facts
 from harness.backup_operations import BackupOperations
 from harness.context import Context
 from harness.core.events import Doing, Step
+from harness.docker import changes, templates
 from harness.docker.readiness import Before, ran_on, unsettled
 from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.errors import (
@@ -35,6 +36,7 @@ from harness.handover import HandOver
 from harness.ledger import Op
 from harness.model import Adaptation, Stage
 from harness.platforms.base import Deployed, Revision
+from harness.recipes import ignored
 from harness.seeding import SeedContext
 from harness.waiting import Deadline, wait_for
 
@@ -234,6 +236,9 @@ class Operations:
         after = self.context.look()
         self._backups.require_in_place(after)
         compared = self._compared(before, after)
+        stack = self.context.target.stack
+        if warning := changes.only_label(before.services, after.services, stack):
+            self.context.warn(warning)
         # A service that the head dropped runs on with its volumes, and counts no more.
         assert self._deployed is not None  # noqa: S101  the upgrade has been deployed
         services = tuple(s for s in after.services if s.name in self._deployed.services)
@@ -292,11 +297,22 @@ class Operations:
         deployed: Deployed = context.platform.deploy(revision)
         self.adaptations.update(dict.fromkeys(deployed.adaptations))
         self._revision, self._deployed = revision, deployed
+        if commit == context.plan.head.commit:
+            self._warn_of_what_is_deployed(deployed)
         context.step(Doing(step=Step.WAIT, about=op))
         settled = context.settle(before, timeout=deployed.timeout)
         images = {service.name: service.image for service in settled.services}
         context.ledger.end(op, commit=commit, images=images)
         return {"commit": commit, "version": deployed.version, "images": images}
+
+    def _warn_of_what_is_deployed(self, deployed: Deployed) -> None:
+        """Warn of what the Swarm ignores or leaves empty, also if the app never settles for it."""
+        found = (
+            *ignored.warnings(deployed.ignored),
+            *templates.missing(self.context.client, self.context.look().services),
+        )
+        for warning in found:
+            self.context.warn(replace(warning, stage=self._stage))
 
     def facts(self, stage: Stage) -> Facts:
         """Return what the run knows about itself in that stage."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -54,13 +54,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What a deploy did. `version` is what the compose file declares, or empty; timeout in s."""
+    """What a deploy did. `version` is what the compose file declares, or empty; timeout in s.
+
+    `ignored` are the options of each service that the Swarm does not know.
+    """
 
     version: str
     services: tuple[str, ...]
     doors: tuple[Door, ...]  # to the app's page, the best first; none where it has no page
     timeout: float
     adaptations: tuple[Adaptation, ...] = ()
+    ignored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Images(Protocol):

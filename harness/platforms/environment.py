@@ -16,6 +16,7 @@ from harness.platforms.base import Deployed, Target
 from harness.recipes import envfile, secrets
 from harness.recipes.compose import Compose, load
 from harness.recipes.doors import find
+from harness.recipes.ignored import ignored
 from harness.recipes.versions import Version
 
 ENV_SAMPLE = ".env.sample"
@@ -136,12 +137,15 @@ def timeout_label(compose: Compose, stack: str) -> float:
     return seconds if 0 < seconds <= LONGEST_TIMEOUT else DEFAULT_TIMEOUT
 
 
-def deployed(compose: Compose, target: Target, adaptations: Iterable[Adaptation]) -> Deployed:
-    """Return what a deploy of these compose files comes to."""
+def deployed(
+    compose: Compose, target: Target, adaptations: Iterable[Adaptation], *, said: str = ""
+) -> Deployed:
+    """Return what a deploy of these compose files comes to; `said` is what docker printed."""
     return Deployed(
         version=version_label(compose, target.stack),
         services=tuple(compose.services),
         doors=find(compose, domain=target.domain, stack=target.stack),
         timeout=timeout_label(compose, target.stack),
         adaptations=tuple(adaptations),
+        ignored=ignored(compose.directory, compose.files, said),
     )

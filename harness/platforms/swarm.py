@@ -86,8 +86,8 @@ class SwarmPlatform:
         override, adapted = build(compose, self.target, revision, machine)
         path = self.work / f"override.{revision.commit[:8]}.json"
         path.write_text(json.dumps(override, indent=2))
-        self._stack_deploy(compose, path, env, revision)
-        return deployed(compose, self.target, (*notes, *adapted))
+        said = self._stack_deploy(compose, path, env, revision)
+        return deployed(compose, self.target, (*notes, *adapted), said=said)
 
     @property
     def secret_values(self) -> tuple[str, ...]:
@@ -104,7 +104,8 @@ class SwarmPlatform:
 
     def _stack_deploy(
         self, compose: Compose, override: Path, env: Mapping[str, str], revision: Revision
-    ) -> None:
+    ) -> str:
+        """Deploy, and return what docker printed on standard error."""
         files = [word for file in compose.files for word in ("-c", str(revision.directory / file))]
         argv = ["docker", "stack", "deploy", *files, "-c", str(override)]
         argv += ["--resolve-image", "never", *self.deploy_flags, self.target.stack]
@@ -116,7 +117,7 @@ class SwarmPlatform:
             if key not in HANDED_DOWN and not key.startswith(("LD_", "DOCKER_"))
         }
         try:
-            proc.run(
+            done = proc.run(
                 argv,
                 timeout=DEPLOY_SECONDS,
                 cwd=revision.directory,
@@ -125,6 +126,7 @@ class SwarmPlatform:
             )
         except ProcessError as error:
             raise _explained(error, self.target) from error
+        return done.stderr
 
 
 def _explained(error: ProcessError, target: Target) -> Exception:

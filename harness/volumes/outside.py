@@ -32,7 +32,7 @@ USUAL = re.compile(
 HISTORIES = re.compile(r"^[.](.*_history|wget-hsts|rnd|viminfo|lesshst|dbshell|bashrc|profile)$")
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 STARTED_SECONDS = 5.0  # a start script that fills in configuration is done by then
-DELETED = 2  # the kind of a change, as `docker diff` has it; 0 is changed, 1 is added
+ADDED, DELETED = 1, 2  # the kind of a change, as `docker diff` has it; 0 is changed
 DIRECTORY, LINK = 1 << 31, 1 << 27  # of a file's mode, as Go has it
 LOOKED_AT = 40  # files of one container
 SHOWN = 5
@@ -256,7 +256,10 @@ def leaves(one: Inside, path: str) -> bool:
     in_memory = (m["Destination"] for m in one.mounts if m["Type"] == "tmpfs")
     if any(_lies_in(path, place) for place in ("/dev/shm", *in_memory)):  # noqa: S108  a container's
         return True
-    return any(_lies_in(changed, path) for changed in one.changes)
+    if one.changes.get(path) == ADDED:
+        return True
+    below = [changed for changed in sorted(one.changes) if _lies_in(changed, path)]
+    return any(is_usual(path) or _is_data(one, changed) for changed in below[:LOOKED_AT])
 
 
 def written(one: Inside) -> list[str]:

@@ -112,6 +112,7 @@ class Bench:
     hooked: tuple[Stage, ...] = tuple(Stage)
     # what it was seen to do
     mounted: set[str] = field(default_factory=set)  # in a vault
+    ignored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)  # files in the container's own layer
     joined: bool = False  # whether the reader is on the network
     held: dict[str, int] = field(default_factory=dict)  # by volume's short name, or a folder in it
@@ -238,7 +239,7 @@ class Bench:
         self.happen(f"deploy {revision.commit[0]} {'chaos' if revision.chaos else 'pinned'}")
         return Deployed(
             version="1.0.0+1", timeout=90, services=self.services, doors=self.doors,
-            adaptations=(NOTE,),
+            adaptations=(NOTE,), ignored=self.ignored,
         )  # fmt: skip
 
     def run_steps(self, target: Target, client: object, *, secrets: Sequence[str]) -> list[str]:

@@ -416,3 +416,17 @@ def test_a_break_while_it_settles_again_is_told(bench: Bench) -> None:
     bench.then["answer"] = answer
     with pytest.raises(ConvergenceError):
         bench.operations().perform(Stage.INSTALL)
+
+
+@pytest.mark.parametrize("base", [True, False])
+def test_what_the_swarm_ignores_of_the_head_is_a_warning(bench: Bench, *, base: bool) -> None:
+    """What it ignores of a base is of no interest, and is said at the head's own deploy."""
+    bench.ignored = {"app": ("privileged",)}
+    operations = bench.operations(full() if base else replace(full(), base=None))
+    operations.perform(Stage.INSTALL)
+    assert len(bench.warned) == (0 if base else 1)
+    if base:
+        operations.perform(Stage.UPGRADE)
+    (warning,) = bench.warned
+    assert warning.code is WarningCode.OPTION_IGNORED
+    assert warning.stage is (Stage.UPGRADE if base else Stage.INSTALL)

@@ -251,6 +251,9 @@ def test_files_on_a_tmpfs_are_told_as_far_as_they_can_be_seen(
         ("/opt/data", 1),
         ("../../opt/data", 1),
         ("/opt/other", 0),
+        ("/opt", 1),
+        ("/etc", 0),
+        (f"{TEMPORARY}/x", 1),
         ("/srv/data/x", 0),
         ("../x", 0),
         (f"{SHARED}/x", 1),
@@ -262,7 +265,7 @@ def test_a_link_out_of_a_volume_is_told_if_data_lie_at_its_end(
     monkeypatch: pytest.MonkeyPatch, target: str, told: int
 ) -> None:
     """What comes with the image, or lies on another volume, is not lost."""
-    engine = added("/opt/data/db", mode=DIRECTORY)
+    engine = added("/opt/data", "/opt/data/db", "/etc/conf", f"{TEMPORARY}/x/y")
     engine.mounts = (
         {"Type": "volume", "Name": VOLUME, "Destination": "/srv/data"},
         {"Type": "volume", "Name": f"{STACK}_more", "Destination": "/more"},

@@ -63,12 +63,14 @@ class SwarmBench:
     runs: list[dict[str, Any]] = field(default_factory=list)
     engine: FakeEngine = field(default_factory=FakeEngine)
     failure: Exception | None = None
+    said: str = ""  # by docker, on standard error
 
-    def run(self, argv: Sequence[str], **options: Any) -> None:  # noqa: ANN401  as proc.run takes them
+    def run(self, argv: Sequence[str], **options: Any) -> proc.Completed:  # noqa: ANN401  as proc.run
         """Stand in for `proc.run`."""
         self.runs.append({"argv": list(argv), **options})
         if self.failure is not None:
             raise self.failure
+        return proc.Completed(argv=tuple(argv), code=0, stdout="", stderr=self.said)
 
     def revision(self, commit: str = "0123456789" * 4) -> Revision:
         """Return a revision of the recipe."""
@@ -342,3 +344,12 @@ def test_what_docker_says_decides_whose_fault_it_is(
     assert caught.value.detail == said
     assert caught.value.cause
     assert caught.value.hint
+
+
+def test_what_the_swarm_ignores_is_reported_by_service(bench: SwarmBench) -> None:
+    """What docker names of the options in the recipe's files, and what it passes over."""
+    compose = bench.recipe / "compose.yml"
+    compose.write_text(compose.read_text().replace("  app:\n", "  app:\n    privileged: true\n", 1))
+    bench.said = "Ignoring unsupported options: image, privileged\n"
+    found = bench.platform.deploy(bench.revision()).ignored
+    assert found["app"] == ("image", "privileged")

@@ -1,0 +1,48 @@
+"""What an upgrade changes of a stack beside its labels: pure, from two looks."""
+
+from __future__ import annotations
+
+import json
+
+from harness.docker.snapshot import ServiceState
+from harness.model import RunWarning, Stage, WarningCode
+
+LABELS = "Labels"
+
+
+def only_label(
+    before: tuple[ServiceState, ...], after: tuple[ServiceState, ...], stack: str
+) -> RunWarning | None:
+    """Return a warning if the head is the base with another version label.
+
+    Values that hold the version (an environment variable, as a rule) change with it.
+    """
+    label = f"coop-cloud.{stack}.version"
+    old, new = (
+        next((s.labels[label] for s in services if label in s.labels), "")
+        for services in (before, after)
+    )
+    if not old or not new or old == new:
+        return None
+    if _comparable(before, old) != _comparable(after, new):
+        return None
+    return RunWarning(
+        code=WarningCode.ONLY_LABEL_CHANGED,
+        text=f"the head changes nothing but its version, {old} to {new}: it deploys the same "
+        "images, settings and configs as the base",
+        next="check the image tags, if the release is meant to change the app",
+        stage=Stage.UPGRADE,
+    )
+
+
+def _comparable(services: tuple[ServiceState, ...], version: str) -> dict[str, str]:
+    """Return each service's definition as text, without labels and without the version."""
+    found = {}
+    for service in services:
+        definition = {key: one for key, one in service.definition.items() if key != LABELS}
+        template = dict(service.template)
+        container = {k: one for k, one in template["ContainerSpec"].items() if k != LABELS}
+        template["Placement"] = definition.get("TaskTemplate", {}).get("Placement")
+        whole = {**definition, "TaskTemplate": {**template, "ContainerSpec": container}}
+        found[service.name] = json.dumps(whole, sort_keys=True).replace(version, "VERSION")
+    return found

@@ -1,0 +1,48 @@
+"""An upgrade that changes nothing but the version label."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.docker.changes import only_label
+from harness.docker.snapshot import ServiceState
+from harness.model import WarningCode
+from tests.unit.fake_stack import STACK, service
+
+LABEL = f"coop-cloud.{STACK}.version"
+
+
+def release(version: str, *, mode: str = "vip", **spec: Any) -> ServiceState:  # noqa: ANN401  any field
+    """Return a service of a release."""
+    made = service(labels={LABEL: version, "chaos": version})
+    made.template["ContainerSpec"].update(Env=[f"RELEASE={version}"], Labels={"v": version}, **spec)
+    definition = {"Labels": dict(made.labels), "EndpointSpec": {"Mode": mode}}
+    return replace(made, definition={**definition, "TaskTemplate": {"not": "compared"}})
+
+
+BASE = (release("1.0.0+1"),)
+
+
+def test_a_head_with_another_version_label_alone_is_told() -> None:
+    """Values in which the version stands change with it."""
+    warning = only_label(BASE, (release("1.1.0+1"),), STACK)
+    assert warning is not None
+    assert warning.code is WarningCode.ONLY_LABEL_CHANGED
+    assert "1.0.0+1 to 1.1.0+1" in warning.text
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        (release("1.1.0+1", Image="nginx:2"),),
+        (release("1.1.0+1", Configs=[{"ConfigName": "c_v2"}]),),
+        (release("1.1.0+1", mode="dnsrr"),),
+        (release("1.1.0+1"), service("more")),
+        (release("1.0.0+1"),),
+        (service(),),
+    ],
+)
+def test_a_head_that_changes_anything_else_is_not(head: tuple[ServiceState, ...]) -> None:
+    """An image, a config, a mode or another service; and a head of the same version."""
+    assert only_label(BASE, head, STACK) is None
