@@ -138,6 +138,7 @@ class BackupBots:
             restart_policy=RestartPolicy(condition="none"),
             env=[
                 "RESTIC_REPOSITORY=/backups/restic",
+                "UNPACKED=/backups",
                 f"RESTIC_PASSWORD_FILE=/run/secrets/{PASSWORD}",
             ],
             secrets=[SecretReference(self._secret, secret, filename=PASSWORD)],

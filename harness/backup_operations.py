@@ -6,16 +6,21 @@ that is asked next.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.backups import witness
+from harness.backups.content import require_named
 from harness.backups.driver import HookRun, Job
 from harness.backups.labels import BackupSpec, VolumePart, short_name
-from harness.backups.placing import located, places, require_in_place
+from harness.backups.placing import located, places, require_containers, require_in_place
+from harness.backups.put_back import require_none
 from harness.backups.restic import Repository
+from harness.backups.shown import not_shown
+from harness.backups.unread import SHOWN_FILES, vanished_warnings
 from harness.context import Context
 from harness.core.events import Doing, Step
 from harness.docker.exec import ExecTarget
@@ -23,7 +28,7 @@ from harness.docker.readiness import Before
 from harness.docker.snapshot import StackSnapshot
 from harness.errors import BackupError
 from harness.ledger import Op
-from harness.model import Adaptation, Stage
+from harness.model import Adaptation, Origin, Stage
 from harness.volumes.census import Census, losses
 from harness.volumes.mounts import Upgrade
 from harness.volumes.outside import Outside
@@ -187,12 +192,17 @@ class BackupOperations:
                 cause="no service has the label backupbot.backup=true, or all volumes are left out",
                 hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
             )
+        require_containers(spec, look, "backup")
         self._locate(spec, look)
         self._witnesses = self._sow(spec, look, Stage.BACKUP)
+        began = time.time()
         self.context.ledger.begin(Op.BACKUP)
         made = self.context.backups.back_up(self._job(spec))
         self._snapshots = made.snapshots
         self.context.ledger.end(Op.BACKUP, snapshot=self._snapshot)
+        for warning in vanished_warnings(made.vanished):
+            self.context.warn(warning)
+        self._require_named(spec, began)
         after = self._settle_again(Stage.BACKUP, look)
         visit = self._visit(
             after, Stage.BACKUP, places=self._places, read=self._witnesses, since=self._census
@@ -203,6 +213,7 @@ class BackupOperations:
             "snapshots": dict(self._snapshots),
             "files": made.files,
             "bytes": made.size,
+            "vanished": list(made.vanished[:SHOWN_FILES]),
             "volumes": sorted({part.volume for part in spec.parts}),
             "excluded": list(spec.excluded),
             "witnesses": self._witnesses,
@@ -218,12 +229,16 @@ class BackupOperations:
         """
         look = self.context.look()
         spec = self._spec(look)
+        require_containers(spec, look, "restore")
         self._locate(spec, look)
         visit = self._watch.visit(look, places=self._places, write=self._witnesses)
         changed = visit.written
         self.context.ledger.begin(Op.RESTORE, snapshot=self._snapshot)
+        began = time.time()
         hooks = self.context.backups.restore(self._job(spec), self._snapshots)
+        self._require_put_back(spec, began)
         self.context.ledger.end(Op.RESTORE, snapshot=self._snapshot)
+        self._say_not_shown(spec)
         after = self._settle_again(Stage.RESTORE, look)
         visit = self._visit(
             after, Stage.RESTORE, places=self._places, read=self._witnesses, since=self._census
@@ -236,6 +251,48 @@ class BackupOperations:
             "places": dict(self._places),
             "hooks": _told(hooks),
         }
+
+    def _require_named(self, spec: BackupSpec, began: float) -> None:
+        """Refuse a snapshot in which a path that the labels name holds nothing.
+
+        Raises:
+            BackupError: one does.
+        """
+        for node, snapshot in self._snapshots.items():
+            here = {part.volume for part in self._by_node(spec).get(node, ())}
+            named = {v: paths for v, paths in spec.by_volume().items() if paths and v in here}
+            if not named:
+                continue
+            with self._vault(node) as repository:
+                entries = repository.entries(repository.extract(snapshot))
+            stack = self.context.target.stack
+            for warning in require_named(named, entries, stack=stack, since=began):
+                self.context.warn(warning)
+
+    def _require_put_back(self, spec: BackupSpec, began: float) -> None:
+        """Refuse a restore after which something is missing that the snapshot holds.
+
+        Raises:
+            TestBedError: something is.
+        """
+        whole = not any(hooks.has("restore") for hooks in spec.hooks)
+        lacking: list[str] = []
+        for node, parts in self._by_node(spec).items():
+            with self._vault(node) as repository:
+                put_back = repository.put_back(self._snapshots[node], parts)
+                lacking += put_back.not_put_back(since=began, whole=whole)
+        require_none(lacking, driver=self.context.backups.name)
+
+    def _say_not_shown(self, spec: BackupSpec) -> None:
+        """Warn of what no assertion shows to be restored; a recipe's own test is taken for one."""
+        files = [
+            f for one in self.context.plan.stages if one.stage is Stage.RESTORE for f in one.files
+        ]
+        if any(origin is not Origin.GENERIC for _, origin in files):
+            return
+        stack = self.context.target.stack
+        for warning in not_shown(spec, stack=stack, witnessed=self._witnesses):
+            self.context.warn(warning)
 
     def _job(self, spec: BackupSpec) -> Job:
         return Job(

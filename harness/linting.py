@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -120,13 +120,15 @@ def require(report: LintReport, recipe: str) -> None:
 def _speak(pristine: Repo, settings: Settings, environ: Mapping[str, str]) -> _Said:
     """Return what abra says where there is one, else what our own checks do, and why."""
     notes: tuple[str, ...] = ()
+    recipe = checks.Recipe.read(pristine.path, pristine.lightweight_tags())
+    ours = checks.backup_labels(recipe)
     if find(environ, settings.cache):
         try:
-            return _by_abra(pristine.path, settings, environ)
+            said = _by_abra(pristine.path, settings, environ)
+            return replace(said, rules=(*said.rules, ours))
         except AbraError as error:
             notes = (f"abra was not listened to: {error.what}",)
-    recipe = checks.Recipe.read(pristine.path, pristine.lightweight_tags())
-    return _Said(rules=checks.check(recipe), notes=notes)
+    return _Said(rules=(*checks.check(recipe), ours), notes=notes)
 
 
 def _by_abra(path: Path, settings: Settings, environ: Mapping[str, str]) -> _Said:

@@ -54,6 +54,7 @@ class WarningCode(StrEnum):
     BACKUP_LABEL_TWICE = "backup-label-twice"
     BACKUP_LABEL_UNKNOWN = "backup-label-unknown"
     BACKUP_VALUE_UNKNOWN = "backup-value-unknown"
+    BACKUP_NOT_ENABLED = "backup-not-enabled"  # backup labels, and none that turns it on
     NO_RESTORE_HOOK = "no-restore-hook"  # a backup hook without one that loads what it dumped
     RESTORE_NOT_SHOWN = "restore-not-shown"  # nothing showed that the restore did anything
     FILES_VANISHED = "files-vanished"  # while a backup read them

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.assertions.health import said_of
-from harness.backups.labels import KNOWN, VOLUME, is_enabled, unknown_labels
+from harness.backups.advice import advise
+from harness.backups.labels import VOLUME, is_enabled
 from harness.errors import UsageError
 from harness.model import Stage
 from harness.plan.planner import Head, Plan, make, newest
@@ -160,6 +160,7 @@ def study(
         ],
         left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
         repo_local=local.why,
+        warnings=advise(_labels(compose), _container_labels(compose)),
     )
     images = set(compose.images())
     if plan.base is not None:
@@ -296,18 +297,22 @@ def _left_out(about: meta.RecipeMeta, skip: frozenset[Stage], local: _Local) -> 
     return [*found, local.why] if local.why else found
 
 
+def _labels(head: Compose) -> dict[str, Mapping[str, str]]:
+    return {name: service.labels for name, service in head.services.items()}
+
+
+def _container_labels(head: Compose) -> dict[str, Mapping[str, str]]:
+    return {name: service.container_labels for name, service in head.services.items()}
+
+
 def _left_out_of_backup(head: Compose) -> list[str]:
-    """Return what the head's labels ask for and nothing is asserted about."""
-    found = []
-    for name, service in head.services.items():
-        if not is_enabled(service.labels):
-            continue
-        for label in service.labels:
-            if label.startswith(VOLUME) and label.endswith(".path"):
-                volume = label.removeprefix(VOLUME).removesuffix(".path")
-                found.append(f"a witness in volume {volume}: only paths of it are backed up")
-        for label in unknown_labels(service.labels):
-            near = difflib.get_close_matches(label, KNOWN, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            found.append(f"label {label} of service {name}: nothing is known of it{meant}")
-    return found
+    """Return the volumes of which the head's labels back up paths only: they get no witness."""
+    if not _is_backed_up(head):
+        return []
+    named = (label for labels in _labels(head).values() for label in labels)
+    return [
+        f"a witness in volume {label.removeprefix(VOLUME).removesuffix('.path')}: "
+        "only paths of it are backed up"
+        for label in dict.fromkeys(named)
+        if label.startswith(VOLUME) and label.endswith(".path")
+    ]

@@ -28,7 +28,7 @@ from harness.backups.restic import (
     ENVIRONMENT,
     EXTRACTED,
     PASSWORD_FILE,
-    REPOSITORY,
+    STORE,
     VOLUMES,
     Repository,
 )
@@ -170,7 +170,7 @@ class ToolContainers:
         return f"{self.stack}_ccci-repository"
 
     def _repository_mount(self) -> Mount:
-        return Mount(REPOSITORY, self._volume, type="volume")
+        return Mount(STORE, self._volume, type="volume")
 
     def _repository(self, identity: str, client: docker.DockerClient) -> Repository:
         target = ExecTarget(client=client, name="the tool container", resolve=lambda: identity)

@@ -28,6 +28,12 @@ CALL_SECONDS = 1800.0
 RESTIC_SECONDS = 300.0
 HOOK = re.compile(r"\b(pre|post)[- ]?hook\b", re.IGNORECASE)
 FAULT = re.compile(r"error|fail|fatal", re.IGNORECASE)  # in a line that is for people
+# What restic, or a bot in its place, says of a snapshot that lacks files which it could not read.
+INCOMPLETE = re.compile(
+    r"exit (?:code|status) 3\b|at least one source file could not be read", re.IGNORECASE
+)
+UNREAD = re.compile(r"\b(?:lstat|stat|open|read\w*) (/\S.*?): ([^\n\"\\]+)", re.IGNORECASE)
+GONE = "no such file or directory"
 SHOWN = 4000
 
 
@@ -58,6 +64,33 @@ class Said:
             if {"service", "label"} <= m.keys()
         )
 
+    def vanished(self) -> tuple[str, ...]:
+        """Return the files that were gone before the bot could read them, if nothing else failed.
+
+        The harness's own bot says so; of another one, it is read from restic's words.
+        """
+        found = (path for m in self.messages() for path in m.get("vanished") or ())
+        return tuple(str(path) for path in found) or self._only_vanished()
+
+    def _only_vanished(self) -> tuple[str, ...]:
+        """Return the files that vanished, where that is all that a bot failed for; else nothing."""
+        unread = UNREAD.findall(self.text)
+        if not INCOMPLETE.search(self.text) or any(HOOK.search(what) for what in self._wrong()):
+            return ()
+        if not all(reason.strip().lower().startswith(GONE) for _, reason in unread):
+            return ()
+        return tuple(dict.fromkeys(path for path, _ in unread))
+
+    def _faults(self) -> list[dict[str, Any]]:
+        """Return the messages that are errors, or else the lines for people that sound like one."""
+        shown = self.text[-SHOWN:].splitlines()
+        return [m for m in self.messages() if m.get("level") == "ERROR"] or [
+            {"message": one} for one in shown if FAULT.search(one)
+        ]
+
+    def _wrong(self) -> list[str]:
+        return [str(fault.get("message")) for fault in self._faults()]
+
     def require(self, act: str, missing: Callable[[], None] = lambda: None) -> None:
         """Refuse a call that failed.
 
@@ -69,13 +102,11 @@ class Said:
             BackupError: a hook of the recipe failed.
             TestBedError: anything else did.
         """
-        faults = [m for m in self.messages() if m.get("level") == "ERROR"]
-        if self.code == 0 and not faults:
+        faults = self._faults()
+        if self.code == 0 and not any(fault.get("level") for fault in faults):
             return
         shown = self.text[-SHOWN:].strip()
-        if not faults:
-            faults = [{"message": one} for one in shown.splitlines() if FAULT.search(one)]
-        wrong = [str(fault.get("message")) for fault in faults]
+        wrong = self._wrong()
         for fault, what in zip(faults, wrong, strict=True):
             if HOOK.search(what):
                 raise BackupError(what, hint=BY_HAND, detail=str(fault.get("output", shown)))
@@ -226,7 +257,8 @@ class BotDriver:
                 job.adapted(Adaptation(kind="backup-bot", subject=bot.name, detail=bot.note))
             before = _before(bot)
             said = self.caller.create(bot, job.domain)
-            said.require("back up", lambda: _require_paths(job))
+            if not said.vanished():
+                said.require("back up", lambda: _require_paths(job))
             snapshot = _made(bot, job.stack, before)
             sizes = bot.sizes(snapshot)
             with tempfile.NamedTemporaryFile(dir=self.scratch, suffix=".tar") as archive:
@@ -238,6 +270,7 @@ class BotDriver:
             files=len(sizes),
             size=sum(sizes),
             hooks=said.hooks(),
+            vanished=said.vanished(),
         )
 
     def restore(self, job: Job, snapshots: Mapping[str, str]) -> tuple[HookRun, ...]:

@@ -52,12 +52,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A backup that was made: its snapshots' ids by node, its files and bytes, its hooks."""
+    """A backup that was made: its snapshots' ids by node, its files and bytes, its hooks.
+
+    `vanished` are the files that the app removed before they could be read.
+    """
 
     snapshots: Mapping[str, str]
     files: int
     size: int
     hooks: tuple[HookRun, ...] = ()
+    vanished: tuple[str, ...] = ()
 
 
 class Driver(Protocol):

@@ -1,13 +1,15 @@
 """What the backupbot labels of a stack ask for: pure, from a snapshot of its services.
 
-Source of the rules: docs/enroll-recipe.md, "Backup labels". Only labels under `deploy.labels`
-count, since those are the ones on the Swarm service.
+Source of the rules: the published backup specification (docs.coopcloud.tech/specs/backup/spec),
+as docs/enroll-recipe.md, "Backup labels", restates it. One label turns the whole stack on. Only
+labels under `deploy.labels` count, since those are the ones on the Swarm service.
 """
 
 from __future__ import annotations
 
+import difflib
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -44,14 +46,57 @@ class Hooks:
     commands: Mapping[str, str]
 
     @classmethod
-    def of(cls, service: ServiceState) -> Hooks:
+    def of(cls, service: str, labels: Mapping[str, str]) -> Hooks:
         """Read a service's hook labels."""
-        found = {label: service.labels.get(f"backupbot.{label}", "") for label in HOOKS}
-        return cls(service=service.name, commands={k: v for k, v in found.items() if v.strip()})
+        found = {label: labels.get(f"backupbot.{label}", "") for label in HOOKS}
+        return cls(service=service, commands={k: v for k, v in found.items() if v.strip()})
 
     def command(self, label: str) -> str:
         """Return the command of `backup.pre-hook` and the like; empty means none."""
         return self.commands.get(label, "")
+
+    def has(self, op: str) -> bool:
+        """Whether there is a hook around that op: `backup` or `restore`."""
+        return any(label.startswith(f"{op}.") for label in self.commands)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeLabels:
+    """What the `backupbot.backup.volumes.*` labels of a whole stack say, by short volume name."""
+
+    left_out: frozenset[str] = frozenset()
+    paths: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, services: Mapping[str, Mapping[str, str]], volumes: Sequence[str]) -> VolumeLabels:
+        """Read the labels of every service.
+
+        Args:
+            services: the labels of each service, by its name.
+            volumes: the short names of the volumes that the stack mounts.
+
+        Raises:
+            BackupError: a label names a volume that the stack lacks, or a path outside the volume.
+        """
+        left_out: set[str] = set()
+        paths: dict[str, dict[str, None]] = {}
+        for service, labels in services.items():
+            for label, value in labels.items():
+                if not label.startswith(VOLUME):
+                    continue
+                name = label.removeprefix(VOLUME)
+                if name in volumes:
+                    left_out.update({name} if value.strip().lower() == "false" else ())
+                elif name.endswith(".path") and name.removesuffix(".path") in volumes:
+                    named = _listed_paths(value, label=label, service=service)
+                    paths.setdefault(name.removesuffix(".path"), {}).update(dict.fromkeys(named))
+                else:
+                    raise _unknown_volume(label, service, volumes)
+        # `.` is the whole volume, whatever else is named of it
+        return cls(
+            left_out=frozenset(left_out),
+            paths={v: () if "." in found else tuple(found) for v, found in paths.items() if found},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,28 +112,35 @@ class BackupSpec:
 
     @classmethod
     def of(cls, services: tuple[ServiceState, ...], stack: str) -> BackupSpec:
-        """Read the labels of every service that asks for a backup.
+        """Read the labels of every service: one that asks for a backup asks for all of them.
 
         Raises:
-            BackupError: a label names a path or a volume that the service does not mount.
+            BackupError: a label names a path or a volume that cannot be backed up.
         """
-        asking = [s for s in services if is_enabled(s.labels)]
-        parts: list[VolumePart] = []
-        excluded: set[str] = set()
-        for service in asking:
-            mounted = service.volumes
-            _refuse_unknown_volumes(service, stack, mounted)
-            _refuse_paths_on_no_volume(service, mounted)
-            for volume, target in mounted.items():
-                if _setting(service, stack, volume) == "false":
-                    excluded.add(volume)
-                elif part := _part(service, stack, volume, target):
-                    parts.append(part)
+        if not any(is_enabled(service.labels) for service in services):
+            return cls(parts=(), excluded=(), hooks=())
+        mounted = {volume for service in services for volume in service.volumes}
+        labels = VolumeLabels.of(
+            {service.name: service.labels for service in services},
+            sorted(short_name(volume, stack) for volume in mounted),
+        )
+        short = {volume: short_name(volume, stack) for volume in mounted}
+        excluded = {volume for volume, name in short.items() if name in labels.left_out}
+        named_paths = {v: labels.paths[name] for v, name in short.items() if name in labels.paths}
+        paths = {**_by_old_label(services), **named_paths}
         return cls(
-            parts=tuple(parts),
-            # A volume that one service leaves out and another one does not is backed up.
-            excluded=tuple(sorted(excluded - {part.volume for part in parts})),
-            hooks=tuple(Hooks.of(service) for service in asking),
+            parts=tuple(
+                VolumePart(volume=volume, service=service.name, target=target, paths=named)
+                for service in services
+                for volume, target in service.volumes.items()
+                if volume not in excluded and (named := paths.get(volume, ())) is not None
+            ),
+            excluded=tuple(sorted(excluded)),
+            hooks=tuple(
+                hooks
+                for service in services
+                if (hooks := Hooks.of(service.name, service.labels)).commands
+            ),
         )
 
     def by_volume(self) -> dict[str, list[str]]:
@@ -104,51 +156,94 @@ def short_name(volume: str, stack: str) -> str:
     return volume.removeprefix(f"{stack}_")
 
 
-def unknown_labels(labels: Mapping[str, str]) -> list[str]:
-    """Return the labels of a service that look like a backup's, and are none that is known."""
-    return sorted(
-        name
-        for name in labels
-        if name.startswith("backupbot.") and name not in KNOWN and not name.startswith(VOLUME)
+def is_enabled(labels: Mapping[str, str]) -> bool:
+    """Whether a service with these labels turns the backup of its stack on."""
+    return labels.get(ENABLED, "").strip().lower() == "true"
+
+
+def _unknown_volume(label: str, service: str, volumes: Sequence[str]) -> BackupError:
+    known = [f"{VOLUME}{volume}{end}" for volume in volumes for end in ("", ".path")]
+    near = difflib.get_close_matches(label, known, n=1)
+    return BackupError(
+        f"the label {label} of service {service} names no volume of the stack",
+        cause=f"the stack mounts {', '.join(volumes) or 'no volume'}",
+        hint=f"did you mean {near[0]}?" if near else "correct the volume's name in the label",
     )
 
 
-def is_enabled(labels: Mapping[str, str]) -> bool:
-    """Whether a service with these labels asks to be backed up."""
-    return labels.get(ENABLED, "").lower() == "true"
+def _listed_paths(value: str, *, label: str, service: str) -> Iterator[str]:
+    """Return the paths of a comma-separated list, relative to their volume; `.` is all of it.
+
+    Raises:
+        BackupError: one leads out of the volume, or may.
+    """
+    for one in value.split(","):
+        if one.strip() and not _leaves(one, label=label, service=service):
+            path = PurePosixPath(one.strip())
+            yield str(path.relative_to("/") if path.is_absolute() else path)
 
 
-def _setting(service: ServiceState, stack: str, volume: str) -> str:
-    return service.labels.get(VOLUME + short_name(volume, stack), "").lower()
+def _by_old_label(services: Sequence[ServiceState]) -> Mapping[str, tuple[str, ...] | None]:
+    """Return which paths of which volume the old label names; None where it leaves it out.
 
+    It is about the volumes of its own service. One that another service mounts as well is left out
+    only where the label of each of them names other places.
 
-def _refuse_unknown_volumes(service: ServiceState, stack: str, mounted: Mapping[str, str]) -> None:
-    short = {short_name(volume, stack) for volume in mounted}
-    for label in service.labels:
-        name = label.removeprefix(VOLUME).removesuffix(".path")
-        if label.startswith(VOLUME) and name not in short:
-            raise BackupError(
-                f"the label {label} of service {service.name} names no volume that it mounts",
-                cause=f"it mounts {', '.join(sorted(short)) or 'no volume'}",
-                hint="correct the volume's name in the label",
-            )
-
-
-def _part(service: ServiceState, stack: str, volume: str, target: str) -> VolumePart | None:
-    named = service.labels.get(f"{VOLUME}{short_name(volume, stack)}.path", "")
-    paths = tuple(path.strip().strip("/") for path in named.split(",") if path.strip().strip("/"))
-    old = _old_paths(service)
-    if not paths and old:
-        inside = [found for path in old if (found := _inside(path, target)) is not None]
-        if not inside:
-            return None  # the old label names other places only
-        paths = () if "." in inside else tuple(inside)
-    return VolumePart(volume=volume, service=service.name, target=target, paths=paths)
+    Raises:
+        BackupError: it names a place on no volume.
+    """
+    found: dict[str, dict[str, None]] = {}
+    unasked: set[str] = set()
+    for service in services:
+        old = _old_paths(service)
+        for volume, target in service.volumes.items():
+            inside = [at for path in old if (at := _inside(path, target)) is not None]
+            if inside:
+                found.setdefault(volume, {}).update(dict.fromkeys(inside))
+            elif not old:
+                unasked.add(volume)
+    every = {volume for service in services for volume in service.volumes}
+    named = {v: () if "." in paths else tuple(paths) for v, paths in found.items()}
+    return {**dict.fromkeys(every - unasked), **named}
 
 
 def _old_paths(service: ServiceState) -> list[str]:
-    named = (path.strip() for path in service.labels.get(OLD_PATH, "").split(","))
-    return [posixpath.normpath(path) for path in named if path]
+    """Return the places that the old label names, each on a volume of its service.
+
+    Raises:
+        BackupError: one is not.
+    """
+    label = service.labels.get(OLD_PATH, "")
+    found = [
+        posixpath.normpath(path.strip())
+        for path in label.split(",")
+        if path.strip() and not _leaves(path, label=OLD_PATH, service=service.name)
+    ]
+    for path in found:
+        if all(_inside(path, target) is None for target in service.volumes.values()):
+            raise BackupError(
+                f"the label {OLD_PATH} of service {service.name} names {path}, "
+                "which is on no volume",
+                cause="files that a container keeps outside its volumes are lost with it",
+                hint="put it on a volume, or take it out of the label",
+            )
+    return found
+
+
+def _leaves(path: str, *, label: str, service: str) -> bool:
+    """Refuse a path that leads out of its volume, or may.
+
+    Raises:
+        BackupError: it has `..` in it.
+    """
+    if ".." in PurePosixPath(path.strip()).parts:
+        raise BackupError(
+            f"the label {label} of service {service} names {path.strip()}: "
+            "a path must not contain `..`",
+            cause="it could leave the volume and reach another app's data",
+            hint="name the path as seen from the volume's root",
+        )
+    return False
 
 
 def _inside(path: str, target: str) -> str | None:
@@ -161,14 +256,3 @@ def _inside(path: str, target: str) -> str | None:
     if PurePosixPath(path).is_relative_to(target):
         return str(PurePosixPath(path).relative_to(target))
     return None
-
-
-def _refuse_paths_on_no_volume(service: ServiceState, mounted: Mapping[str, str]) -> None:
-    for path in _old_paths(service):
-        if all(_inside(path, target) is None for target in mounted.values()):
-            raise BackupError(
-                f"the label {OLD_PATH} of service {service.name} names {path}, "
-                "which is on no volume",
-                cause="what a container keeps outside of its volumes is gone when it is replaced",
-                hint="put it on a volume, or take it out of the label",
-            )

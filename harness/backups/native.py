@@ -36,6 +36,7 @@ class ResticDriver:
             files=files,
             size=sum(snapshot.size for snapshot in made.values()),
             hooks=hooks,
+            vanished=tuple(path for snapshot in made.values() for path in snapshot.vanished),
         )
 
     def restore(self, job: Job, snapshots: Mapping[str, str]) -> tuple[HookRun, ...]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.backups.labels import VolumePart
+from harness.backups.labels import BackupSpec, VolumePart
 from harness.docker.snapshot import StackSnapshot
-from harness.errors import TestBedError
+from harness.errors import BackupError, TestBedError
 
 
 def places(
@@ -81,4 +81,21 @@ def require_in_place(
                 cause="the Swarm starts a task wherever there is room, and a volume stays behind",
                 hint="pin the service to a node: deploy.placement.constraints in compose.yml; or "
                 "test it on a Swarm of one node: CCCI_ENGINE=private",
+            )
+
+
+def require_containers(spec: BackupSpec, look: StackSnapshot, op: str) -> None:
+    """Refuse hooks of a service that has no container to run them in.
+
+    Raises:
+        BackupError: there are some.
+    """
+    for hooks in spec.hooks:
+        service = look.service(hooks.service)
+        tasks = look.tasks_of(service) if service else ()
+        if hooks.has(op) and not any(task.live or task.state == "running" for task in tasks):
+            raise BackupError(
+                f"the {op} hooks of service {hooks.service} cannot run: it has no container",
+                cause="it has finished, or is scaled to 0; a hook runs in its own service",
+                hint="move the hook to a service that keeps running",
             )

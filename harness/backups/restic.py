@@ -9,10 +9,13 @@ always named by id and never as "latest".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.backups.content import FORMAT, Entry
 from harness.backups.labels import BackupSpec, VolumePart
+from harness.backups.put_back import PutBack
+from harness.backups.unread import INCOMPLETE, SHOWN_FILES, Unread
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.errors import (
     BackupError,
@@ -23,10 +26,20 @@ from harness.errors import (
 )
 
 VOLUMES = "/volumes"
-REPOSITORY = "/repository"
-EXTRACTED = "/extracted"
+STORE = "/store"  # a volume of the run: what all tool containers of a node share
+REPOSITORY = f"{STORE}/repository"
+EXTRACTED = f"{STORE}/extracted"
+RESTORE_BEGAN = f"{STORE}/restore-began"
 PASSWORD_FILE = "/run/restic-password"  # noqa: S105  a path, not a password
 BY_HAND = "run it by hand: docker exec CONTAINER bash -o pipefail -c 'HOOK', or sh without pipefail"
+# Prints `link` or `none` and the path, for each path that cannot be backed up as it is named.
+FOUND = r"""
+for path; do
+    [[ -e $path || -L $path ]] || { printf 'none\0%s\0' "$path"; continue; }
+    folder=${path%/*}
+    [[ $(cd -P -- "$folder" && pwd) == "$folder" ]] || printf 'link\0%s\0' "$path"
+done
+"""
 # The tool container is ours: what fails in it says nothing about the recipe.
 OF_OUR_OWN = (ExecFailedError, ExecNotStartedError, ExecTimeoutError)
 ENVIRONMENT = {
@@ -42,6 +55,7 @@ class Snapshot:
     id: str
     files: int
     size: int  # bytes
+    vanished: tuple[str, ...] = ()  # files that were gone before they could be read
 
     @classmethod
     def parse(cls, output: str) -> Snapshot:
@@ -91,25 +105,55 @@ class Repository:
         Raises:
             BackupError: a declared path does not exist, or not a single file of the app was found.
         """
-        paths = _all_paths(parts)
         self.require(parts)
-        done = self._restic(["backup", "--json", "--host", host, *paths])
+        argv = ["restic", "--quiet", "backup", "--json", "--host", host, *_all_paths(parts)]
+        done = self._run(argv, check=False)
+        vanished = self._vanished(done)
         snapshot = self._named_in_full(Snapshot.parse(done.text))
         if own_files is not None:
             require_data(snapshot.files - own_files, parts)
-        return snapshot
+        return replace(snapshot, vanished=vanished)
+
+    def _vanished(self, done: ExecResult) -> tuple[str, ...]:
+        """Return the files that vanished while they were backed up.
+
+        Raises:
+            TestBedError: restic failed, or could not read a file that is still there.
+        """
+        said = done.stderr.decode(errors="replace")
+        unread = Unread.parse(said)
+        wrong = [one for one in unread if not one.vanished and self._is_there(one.path)]
+        if done.code not in (0, INCOMPLETE) or (done.code == INCOMPLETE and wrong):
+            which = "; ".join(f"{one.path}: {one.reason}" for one in wrong[:SHOWN_FILES])
+            raise TestBedError(
+                f"restic could not back up the volumes (exit code {done.code})",
+                cause=which or said.strip().partition("\n")[0],
+                detail=said[-2000:],
+            )
+        return tuple(dict.fromkeys(one.path for one in unread if one.path))
+
+    def _is_there(self, path: str) -> bool:
+        return not path or self._run(["test", "-e", path, "-o", "-L", path], check=False).code == 0
+
+    def put_back(self, snapshot_id: str, parts: Sequence[VolumePart]) -> PutBack:
+        """Return what writes a snapshot's parts over the live ones, and compares them."""
+        return PutBack(
+            target=self.target,
+            source=f"{EXTRACTED}/{snapshot_id}{VOLUMES}",
+            live=VOLUMES,
+            names=[path.removeprefix(f"{VOLUMES}/") for path in _all_paths(parts)],
+            mark=RESTORE_BEGAN,
+            timeout=self.timeout,
+        )
 
     def restore(self, snapshot_id: str, parts: Sequence[VolumePart]) -> None:
-        """Bring the parts back to exactly what the snapshot holds: what came later is removed."""
-        script = (
-            "for path; do"
-            ' if test -d "$path"; then find "$path" -mindepth 1 -delete; else rm -f "$path"; fi; '
-            "done"
-        )
-        paths = _all_paths(parts)
-        self._run(["sh", "-ec", script, "ccci", *paths])
-        includes = [word for path in paths for word in ("-i", path)]
-        self._restic(["restore", snapshot_id, "--target", "/", *includes])
+        """Bring the parts back to what the snapshot holds: what came later is removed.
+
+        Raises:
+            TestBedError: it failed; the message says what it left.
+        """
+        self.extract(snapshot_id)
+        self.put_back(snapshot_id, parts).run()
 
     def extract(self, snapshot_id: str) -> str:
         """Unpack a snapshot into this container, unless it is there, and return the directory.
@@ -119,6 +163,7 @@ class Repository:
         """
         directory = f"{EXTRACTED}/{snapshot_id}"
         if not self.holds("", directory):
+            self._run(["rm", "-rf", f"{directory}.part"])
             self._restic(["restore", snapshot_id, "--target", f"{directory}.part"])
             self._run(["mv", f"{directory}.part", directory])
         return directory
@@ -129,6 +174,11 @@ class Repository:
         entries = self._run(listing).stdout.decode(errors="surrogateescape").split("\0")
         sizes = (entry.partition(" ") for entry in entries if entry)
         return {f"/{path}": int(size) for size, _, path in sizes}
+
+    def entries(self, directory: str) -> Mapping[str, Entry]:
+        """Return all that an unpacked snapshot holds of the volumes, by path below `/volumes`."""
+        listing = ["find", f"{directory}{VOLUMES}", "-mindepth", "1", "-printf", FORMAT]
+        return Entry.parse(self._run(listing).stdout.decode(errors="surrogateescape"))
 
     def holds(self, directory: str, path: str) -> bool:
         """Whether an unpacked snapshot has that path: a file, or a directory, be it empty."""
@@ -158,16 +208,21 @@ class Repository:
         return replace(snapshot, id=full[0])
 
     def require(self, parts: Sequence[VolumePart]) -> None:
-        """Refuse to back up what does not exist.
+        """Refuse to back up what does not exist, or lies behind a link.
 
         Raises:
-            BackupError: a declared path does not.
+            BackupError: a path that the labels name does not exist, or leads through a link.
         """
-        script = 'for path; do test -e "$path" || echo "$path"; done'
-        missing = self._run(["sh", "-c", script, "ccci", *_all_paths(parts)]).text.split()
-        if missing:
+        told = self._run(["bash", "-c", FOUND, "ccci", *_all_paths(parts)]).stdout
+        for word, path in _pairs(told.decode(errors="surrogateescape").split("\0")):
+            if word == "link":
+                raise BackupError(
+                    f"the labels name {path}, which leads through a link",
+                    cause="a backup keeps links as links, and not what they lead to",
+                    hint="name the folder that the link leads to, if it is on the volume",
+                )
             raise BackupError(
-                f"the labels name what does not exist: {', '.join(missing)}",
+                f"the labels name what does not exist: {path}",
                 hint="correct the paths in backupbot.backup.volumes.*.path",
             )
 
@@ -193,6 +248,10 @@ def require_data(files: int, parts: Sequence[VolumePart]) -> None:
             cause="the labels name the wrong volume, or the app keeps its data elsewhere",
             hint="look at backupbot.backup.volumes.* in compose.yml",
         )
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(words[0:-1:2], words[1::2], strict=True)
 
 
 def paths_of(part: VolumePart) -> list[str]:
@@ -233,6 +292,7 @@ def run_hook(target: ExecTarget, command: str, *, label: str, timeout: float) ->
     """
     script = (
         'if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$1"; fi; '
+        'if (set -o pipefail) 2>/dev/null; then exec sh -o pipefail -c "$1"; fi; '
         'exec sh -c "$1"'
     )
     argv = ["sh", "-c", script, "ccci-hook", command]

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import InvalidRecipeError
-from harness.lint.rules import RULES, Rule
+from harness.backups.advice import advise
+from harness.backups.labels import VolumeLabels
+from harness.errors import BackupError, InvalidRecipeError
+from harness.lint.rules import BACKUP, RULES, Rule
 from harness.model import Outcome, RuleResult
 from harness.platforms.environment import COMPOSE_FILE, ENV_SAMPLE, refuse_outside
 from harness.recipes import compose, envfile, yamlfile
@@ -83,6 +85,11 @@ class Recipe:
 def check(recipe: Recipe) -> tuple[RuleResult, ...]:
     """Check every rule that needs no network; the others are said to be *not checked*."""
     return tuple(_result(rule, recipe) for rule in RULES)
+
+
+def backup_labels(recipe: Recipe) -> RuleResult:
+    """Check the rule that is not one of abra's: what the backup labels would do."""
+    return _result(BACKUP, recipe)
 
 
 def _result(rule: Rule, recipe: Recipe) -> RuleResult:
@@ -213,6 +220,19 @@ def _secret_names(recipe: Recipe) -> Iterator[str]:
             yield f"{name} has {len(name)}"
 
 
+def _backup_labels(recipe: Recipe) -> Iterator[str]:
+    services = recipe.files.services.values()
+    labels = {service.name: service.labels for service in services}
+    yield from (
+        warning.text
+        for warning in advise(labels, {one.name: one.container_labels for one in services})
+    )
+    try:
+        VolumeLabels.of(labels, sorted(recipe.files.volumes))
+    except BackupError as error:
+        yield error.what
+
+
 CHECKS: Mapping[str, Callable[[Recipe], Iterator[str]]] = {
     "R001": _format,
     "R002": _health_checks,
@@ -227,4 +247,5 @@ CHECKS: Mapping[str, Callable[[Recipe], Iterator[str]]] = {
     "R012": _config_versions,
     "R014": _annotated,
     "R015": _secret_names,
+    BACKUP.number: _backup_labels,
 }

@@ -40,4 +40,6 @@ RULES = (
     _rule("R014", ERROR, "each tag is an annotated one"),
     _rule("R015", WARN, "no secret's name is longer than 12 characters"),
 )
+# Not one of abra's: it is checked whichever program speaks.
+BACKUP = _rule("B001", WARN, "the backup labels are those of the published specification")
 BY_NUMBER = {rule.number: rule for rule in RULES}

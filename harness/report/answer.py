@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.model import Outcome, RunWarning, Stage
+from collections.abc import Sequence
+
+from harness.model import Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.report.results import RunResult
 
 ANSWERS = {
@@ -52,3 +54,19 @@ def counted(result: RunResult) -> str:
 def place(warning: RunWarning) -> str:
     """Return a warning's code, and the stage that saw it."""
     return f"{warning.code} in {warning.stage}" if warning.stage else str(warning.code)
+
+
+def why(stage: StageResult, warnings: Sequence[RunWarning]) -> str:
+    """Return what a stage's row says: its reason's first line, or what it passed without showing.
+
+    Args:
+        stage: the stage.
+        warnings: those of its run.
+    """
+    reason = stage.reason.partition("\n")[0]
+    shown = [
+        one.text
+        for one in warnings
+        if (one.stage, one.code) == (stage.stage, WarningCode.RESTORE_NOT_SHOWN)
+    ]
+    return reason or "; ".join(shown)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import EXIT_ERROR, EXIT_PASSED
-from harness.model import NotShown, Outcome, StageResult
+from harness.model import NotShown, Outcome, RunWarning, StageResult
 from harness.report import results
-from harness.report.answer import answer, counted, limits, place
+from harness.report.answer import answer, counted, limits, place, why
 from harness.report.output import program
 from harness.report.results import RunResult
 
@@ -66,7 +66,7 @@ def render(result: RunResult) -> str:
         lines += ["", block(verdict.cause)]
     if result.stages:
         lines += ["", "| stage | result | op | assertions | why |", "|---|---|--:|--:|---|"]
-        lines += [_row(stage) for stage in result.stages]
+        lines += [_row(stage, result.warnings) for stage in result.stages]
     if result.teardown is not None and result.teardown.outcome is not Outcome.PASSED:
         lines += ["", f"Teardown: **{result.teardown.outcome}** {span(result.teardown.reason)}"]
     left_out = [line for line in result.plan if line.startswith("left out")]
@@ -150,11 +150,11 @@ def main(argv: Sequence[str]) -> int:
 _WORST = (Outcome.FAILED, Outcome.ERROR, Outcome.ABORTED, Outcome.SKIPPED, Outcome.PASSED)
 
 
-def _row(stage: StageResult) -> str:
+def _row(stage: StageResult, warnings: Sequence[RunWarning]) -> str:
     passed = sum(one.outcome is Outcome.PASSED for one in stage.assertions)
     return (
         f"| {stage.stage} | {MARKS[stage.outcome]} {stage.outcome} | {stage.op_seconds:.1f} s "
-        f"| {passed}/{len(stage.assertions)} | {span(_first(stage.reason))} |"
+        f"| {passed}/{len(stage.assertions)} | {span(why(stage, warnings))} |"
     )
 
 

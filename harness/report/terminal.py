@@ -18,8 +18,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.model import LEFT_OUT, LintReport, Outcome, Stage, StageResult
-from harness.report.answer import answer, counted, place
+from harness.model import LEFT_OUT, LintReport, Outcome, RunWarning, Stage, StageResult
+from harness.report.answer import answer, counted, place, why
 from harness.report.live import LiveView
 from harness.report.results import RunResult
 
@@ -102,8 +102,8 @@ def _why(result: StageResult) -> str:
     return f"  ({first_line(result.reason)})" if result.reason else times
 
 
-def stage_table(stages: Sequence[StageResult]) -> Table:
-    """Return the table of stages: result, times, counts, reason."""
+def stage_table(stages: Sequence[StageResult], warnings: Sequence[RunWarning] = ()) -> Table:
+    """Return the table of stages: result, times, counts, and why, or what was not shown."""
     table = Table(box=None, pad_edge=False)
     table.add_column("stage")
     table.add_column("result")
@@ -119,7 +119,7 @@ def stage_table(stages: Sequence[StageResult]) -> Table:
             f"{result.op_seconds:.1f} s",
             f"{result.assert_seconds:.1f} s",
             f"{passed}/{len(result.assertions)}",
-            plain(first_line(result.reason)),
+            plain(why(result, warnings)),
         )
     return table
 
@@ -160,7 +160,7 @@ def print_table(console: Console, table: Table) -> None:
 
 def show_result(console: Console, result: RunResult, directory: Path) -> None:
     """Show the last table, the verdict, and on anything but a pass what to do next."""
-    table = stage_table(result.stages)
+    table = stage_table(result.stages, result.warnings)
     if result.teardown is not None:
         down = result.teardown
         removed = ", ".join(f"{count} {kind}(s)" for kind, count in down.removed.items())

@@ -14,6 +14,7 @@ from docker.errors import NotFound
 from harness.assertions.app import App
 from harness.assertions.protocol import Order
 from harness.assertions.runner import Asserted
+from harness.backups.content import Entry
 from harness.backups.restic import Snapshot
 from harness.backups.witness import NAME
 from harness.context import Context
@@ -110,6 +111,9 @@ class Bench:
     meta: RecipeMeta = field(default_factory=RecipeMeta)
     scripts: tuple[Path, ...] = ()
     hooked: tuple[Stage, ...] = tuple(Stage)
+    vanished: tuple[str, ...] = ()  # while they were backed up
+    entries_held: Mapping[str, Entry] = field(default_factory=dict)  # by the snapshot
+    lacking: tuple[str, ...] = ()  # after the restore
     # what it was seen to do
     mounted: set[str] = field(default_factory=set)  # in a vault
     ignored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -314,12 +318,32 @@ class Bench:
         self.saved = dict(self.witnesses)
         assert host == STACK
         self.happen(f"backup {' '.join(short(part.volume) for part in parts)}, {own_files} own")
-        return Snapshot(id="0a1b", files=1 + own_files, size=30)
+        return Snapshot(id="0a1b", files=1 + own_files, size=30, vanished=self.vanished)
 
     def restore(self, snapshot: str, parts: Any) -> None:  # noqa: ANN401  parts of a backup
         """Restore."""
         self.witnesses = dict(self.saved)
         self.happen(f"restore {snapshot} {' '.join(short(part.volume) for part in parts)}")
+
+    def put_back(self, snapshot: str, parts: Any) -> Any:  # noqa: ANN401  stands in for a `PutBack`
+        """Return what compares the volumes with the snapshot."""
+        assert (snapshot, bool(parts)) == ("0a1b", True)
+
+        def compare(*, since: float, whole: bool) -> tuple[str, ...]:
+            assert since > 0
+            assert whole is not any("restore" in label for label in self.labels)
+            return self.lacking
+
+        return SimpleNamespace(not_put_back=compare)
+
+    def extract(self, snapshot: str) -> str:
+        """Unpack the snapshot."""
+        return f"/store/extracted/{snapshot}"
+
+    def entries(self, directory: str) -> Mapping[str, Entry]:
+        """Return what the snapshot holds."""
+        assert directory == "/store/extracted/0a1b"
+        return self.entries_held
 
     def hook(self, target: ExecTarget, command: str, *, label: str, timeout: float) -> str:
         """Run a hook of a label."""

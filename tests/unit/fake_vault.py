@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import proc
+from harness.backups.put_back import LOG, SCRIPT
 from harness.docker.exec import ExecResult
 from harness.errors import ExecFailedError
 
-PLACES = ("/volumes", "/repository", "/extracted")
+PLACES = ("/volumes", "/store")
+MADE = ("volumes", "store/repository", "store/extracted")
 
 
 def nothing(_argv: Sequence[str]) -> str:
@@ -30,13 +32,17 @@ class FakeVault:
     root: Path
     restic: Callable[[Sequence[str]], str] = nothing
     broken: Exception | None = None
+    said: str = ""  # on restic's standard error
+    code: int = 0  # that restic ends with
+    put_back: tuple[int, str] = (0, "")  # the code of the script that does it, and its log
+    handed: list[Sequence[str]] = field(default_factory=list)  # what that script was to put back
     name: str = "vault"
     repeatable: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Make the directories that every tool container has."""
-        for place in PLACES:
-            (self.root / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        for place in MADE:
+            (self.root / place).mkdir(parents=True, exist_ok=True)
 
     @property
     def target(self) -> Any:  # noqa: ANN401  stands in for an exec target
@@ -63,7 +69,16 @@ class FakeVault:
         if self.broken:
             raise self.broken
         if argv[0] == "restic":
-            done = proc.Completed(argv=tuple(argv), code=0, stdout=self.restic(argv), stderr="")
+            done = proc.Completed(
+                argv=tuple(argv), code=self.code, stdout=self.restic(argv), stderr=self.said
+            )
+        elif argv[:2] == ["bash", "-s"]:
+            assert stdin == SCRIPT.read_bytes()
+            self.handed.append(argv[3:])
+            code, said = self.put_back[0], "rsync: no room\nmore"
+            done = proc.Completed(argv=tuple(argv), code=code, stdout="", stderr=said)
+        elif argv[:2] == ["cat", LOG]:
+            done = proc.Completed(argv=tuple(argv), code=0, stdout=self.put_back[1], stderr="")
         else:
             here = [f"{self.root}{word}" if word.startswith(PLACES) else word for word in argv]
             done = proc.run(here, timeout=timeout, stdin=stdin, check=False)

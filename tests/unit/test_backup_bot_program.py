@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from harness.backups.labels import BackupSpec
+from harness.docker.snapshot import ServiceState
 from harness.embedded.image_definitions import FOLDER, shipped
 
 PROGRAM = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "backup_bot.py"
@@ -23,8 +26,18 @@ case "$1" in
   cat) test -e {here}/made ;;
   init) touch {here}/made ;;
   snapshots) cat {here}/snapshots ;;
-  backup) test ! -e {here}/broken || {{ echo 'no room' >&2; exit 1; }} ;;
+  backup) test ! -e {here}/broken || {{ cat {here}/broken >&2; exit "$(cat {here}/code)"; }} ;;
 esac
+"""
+
+
+# Writes down what it was to put back, and ends as a file beside it says.
+PUT_BACK = """
+shift 2
+printf 'written a\\nremoved b\\n' > "$1"
+shift
+echo "put back $@" >> {here}/asked
+test ! -e {here}/broken || {{ echo 'no room' >&2; exit 1; }}
 """
 
 
@@ -128,18 +141,21 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProgramBench:
     restic.parent.mkdir()
     restic.write_text(RESTIC.format(here=tmp_path))
     restic.chmod(0o755)
+    put_back = tmp_path / "put_back"
+    put_back.write_text(PUT_BACK.format(here=tmp_path))
     (tmp_path / "asked").touch()
     (tmp_path / "snapshots").write_text("null")
     monkeypatch.setenv("PATH", f"{restic.parent}:{os.environ['PATH']}")
     program = load()
     monkeypatch.setattr(program, "VOLUMES", tmp_path / "volumes")
+    monkeypatch.setattr(program, "PUT_BACK", put_back)
     return ProgramBench(program, tmp_path, [service()])
 
 
 def paths(bench: ProgramBench, labels: Mapping[str, str]) -> list[str]:
     """Return what is backed up of a service with these labels, below the node's volumes."""
     one = service("app", labels, volumes={"data": "/var/data", "cache": "/cache"})
-    found = bench.program.Service.of(one).paths()
+    found = bench.program.paths_of([bench.program.Service.of(one)])
     return [str(path.relative_to(bench.volumes)) for path in found]
 
 
@@ -173,7 +189,7 @@ def test_an_app_is_backed_up_between_its_hooks(bench: ProgramBench) -> None:
     bench.services = [service("app", hooks), service("web", hooks, volumes={})]
     assert bench.call("create", SERVICE="made.test") == 0
     assert bench.hooks == ["dump", "dump", "tidy", "tidy"]
-    backup = f"backup --host {STACK} --tag {STACK} {root}"
+    backup = f"backup --json --host {STACK} --tag {STACK} {root}"
     assert bench.asked == ["cat config", "init", backup]
     bench.call("create", SERVICE="made.test")
     assert bench.asked[3:] == ["cat config", backup]
@@ -234,7 +250,8 @@ def test_an_app_that_asks_for_nothing_is_refused(bench: ProgramBench, act: str) 
 def test_a_restic_that_fails_fails_the_backup(bench: ProgramBench) -> None:
     """With its own words."""
     bench.volume("data", "x")
-    (bench.here / "broken").touch()
+    (bench.here / "broken").write_text("no room")
+    (bench.here / "code").write_text("1")
     assert bench.call("create", SERVICE="made.test") == 1
     assert bench.printed[0] == "ERROR restic backup failed: no room"
 
@@ -250,15 +267,20 @@ def snapshots(bench: ProgramBench, *ids: str) -> None:
 
 @pytest.mark.parametrize(("wanted", "restored"), [("", "bb2"), ("latest", "bb2"), ("aa", "aa1")])
 def test_a_named_snapshot_is_restored(bench: ProgramBench, wanted: str, restored: str) -> None:
-    """Or the newest one; what came later is gone before, and hooks stand around it."""
-    root = bench.volume("data", "later", "sub/later")
+    """Or the newest one: unpacked beside the repository, put back by names, between the hooks."""
+    (bench.here / "unpacked").mkdir()
+    bench.environ["UNPACKED"] = str(bench.here / "unpacked")
+    bench.volume("data", "later")
     snapshots(bench, "aa1", "bb2")
     hooks = {"restore.pre-hook": "stop", "restore.post-hook": "load"}
     bench.services = [service("app", hooks)]
     assert bench.call("restore", SERVICE="made.test", SNAPSHOT=wanted) == 0
     assert bench.hooks == ["stop", "load"]
-    assert bench.asked == [f"snapshots --json --tag {STACK}", f"restore {restored} --target /"]
-    assert list(root.iterdir()) == []
+    asked = [line.replace(str(bench.here), "") for line in bench.asked]
+    assert asked[0] == f"snapshots --json --tag {STACK}"
+    assert re.fullmatch(rf"restore {restored} --target /unpacked/\w+", asked[1])
+    assert asked[2:] == [f"put back {DATA}"]
+    assert list((bench.here / "unpacked").iterdir()) == []
 
 
 def test_a_snapshot_that_is_not_there_leaves_everything_as_it_is(bench: ProgramBench) -> None:
@@ -282,18 +304,109 @@ def test_snapshots_are_named_oldest_first(bench: ProgramBench) -> None:
     assert [json.loads(line)["snapshot_id"] for line in bench.printed] == ["aa1", "bb2"]
 
 
-def test_only_what_is_there_is_removed_before_a_restore(
-    bench: ProgramBench, tmp_path: Path
+def test_a_restore_that_breaks_off_says_what_it_left(bench: ProgramBench) -> None:
+    """An operator has to know whether data are gone."""
+    bench.volume("data", "x")
+    snapshots(bench, "aa1")
+    (bench.here / "broken").touch()
+    assert bench.call("restore", SERVICE="made.test") == 1
+    (said,) = bench.printed
+    assert said == (
+        "ERROR the restore broke off after 1 file(s) were written, 0 were not, "
+        "and 1 were deleted: no room"
+    )
+
+
+def unreadable(bench: ProgramBench, path: Path, *, code: int = 3) -> None:
+    """Let restic find that it cannot read a file."""
+    message = {"message_type": "error", "error": {"Op": "open", "Err": 2}, "item": str(path)}
+    (bench.here / "broken").write_text(f"{json.dumps(message)}\n")
+    (bench.here / "code").write_text(str(code))
+
+
+def test_a_file_that_vanishes_while_it_is_backed_up_is_no_error(bench: ProgramBench) -> None:
+    """The snapshot is whole all the same; whoever has called is told which file it was."""
+    gone = bench.volume("data", "x") / "gone"
+    unreadable(bench, gone)
+    assert bench.call("create", SERVICE="made.test", MACHINE_LOGS="true") == 0
+    assert json.loads(bench.printed[0])["vanished"] == [str(gone)]
+
+
+@pytest.mark.parametrize(("name", "code"), [("x", 3), ("gone", 1)])
+def test_a_file_that_is_there_and_cannot_be_read_fails_the_backup(
+    bench: ProgramBench, name: str, code: int
 ) -> None:
-    """A file, a link and a directory; never what a link leads to."""
-    root = bench.volume("data", "file", "sub/file")
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / "file").touch()
-    (root / "link").symlink_to(tmp_path / "kept")
-    bench.program._empty(root)  # noqa: SLF001  what it leaves alone cannot be seen from outside
-    bench.program._empty(root / "none")  # noqa: SLF001  the same
-    assert list(root.iterdir()) == []
-    assert (tmp_path / "kept" / "file").exists()
+    """And so does any other code of restic."""
+    unreadable(bench, bench.volume("data", "x") / name, code=code)
+    assert bench.call("create", SERVICE="made.test") == 1
+    assert bench.printed[0].startswith("ERROR restic backup failed: ")
+
+
+def test_a_path_behind_a_link_is_refused(bench: ProgramBench) -> None:
+    """The bot has the volumes of all apps: a link of one must not lead into another one's."""
+    root = bench.volume("data", "x")
+    bench.volume("other", "secret")
+    (root / "out").symlink_to("../../made_test_other/_data")
+    bench.services = [service("app", {"backup.volumes.data.path": "out/secret"})]
+    assert bench.call("create", SERVICE="made.test") == 1
+    assert bench.printed[0].startswith("ERROR there is nothing at ")
+    assert not any(line.startswith("backup") for line in bench.asked)
+
+
+# The bot and the harness read labels alike
+
+SWITCH = {"backup": "true"}
+STACKS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "one switch": {"app": SWITCH, "db": {}},
+    "switch in capitals": {"app": {"backup": "True"}, "db": {}},
+    "on the other service": {"app": {}, "db": SWITCH},
+    "unknown value": {"app": SWITCH, "db": {"backup.volumes.db": "no"}},
+    "left out by another service": {"app": {**SWITCH, "backup.volumes.db": "false"}, "db": {}},
+    "paths of another service": {"app": SWITCH, "db": {"backup.volumes.data.path": "b, a/ ,/c"}},
+    "whole by a dot": {"app": {**SWITCH, "backup.volumes.data.path": ".,a"}, "db": {}},
+    "no path": {"app": {**SWITCH, "backup.volumes.data.path": " ,"}, "db": {}},
+    "old label": {"app": {**SWITCH, "backup.path": "/var/data/x,/both"}, "db": {}},
+    "old label above": {"app": {**SWITCH, "backup.path": "/"}, "db": {"backup.path": "/db"}},
+    "old and new": {"app": {**SWITCH, "backup.path": "/var/data/x"},
+                    "db": {"backup.volumes.data.path": "y"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", STACKS.values(), ids=STACKS)
+def test_the_bot_backs_up_what_the_harness_expects_of_it(
+    bench: ProgramBench, labels: Mapping[str, Mapping[str, str]]
+) -> None:
+    """The specification is read in two places: here, and where a backup is judged."""
+    mounts = {"app": {"data": "/var/data", "both": "/both"}, "db": {"db": "/db", "both": "/b"}}
+    raw = [service(name, given, volumes=mounts[name]) for name, given in labels.items()]
+    for one, given in zip(raw, labels.values(), strict=True):
+        one["Spec"]["Labels"]["backupbot.backup"] = given.get("backup", "")
+        one["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = "i"
+    found = bench.program.paths_of([bench.program.Service.of(one) for one in raw])
+    spec = BackupSpec.of(tuple(ServiceState.parse(one, STACK) for one in raw), STACK)
+    assert {str(path.relative_to(bench.volumes)) for path in found} == {
+        f"{volume}/_data/{path}".rstrip("/")
+        for volume, paths in spec.by_volume().items()
+        for path in paths or [""]
+    }
+
+
+def test_neither_takes_a_path_that_may_leave_its_volume(bench: ProgramBench) -> None:
+    """Whichever label names it."""
+    for label in ("backup.volumes.data.path", "backup.path"):
+        bench.services = [service("app", {label: "/data/../x"})]
+        assert bench.call("create", SERVICE="made.test") == 1
+        assert "a path must not contain `..`" in bench.printed[-2]
+
+
+def test_hooks_of_services_without_the_switch_are_run(bench: ProgramBench) -> None:
+    """Each in its own container; one switch turns the whole stack on."""
+    bench.volume("data", "x")
+    other = service("db", {"backup.pre-hook": "dump"}, volumes={})
+    del other["Spec"]["Labels"]["backupbot.backup"]
+    bench.services.append(other)
+    assert bench.call("create", SERVICE="made.test") == 0
+    assert bench.hooks == ["dump"]
 
 
 def test_the_image_calls_the_program_by_the_name_that_abra_uses() -> None:

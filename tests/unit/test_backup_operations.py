@@ -1,16 +1,19 @@
 """Backup, restore and the witnesses around them: what is done, in which order, and what is told."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.backups.content import Entry
 from harness.docker.readiness import Before
 from harness.errors import BackupError, ExecFailedError, TestBedError
 from harness.ledger import Op
-from harness.model import Stage, WarningCode
+from harness.model import Origin, Stage, WarningCode
+from harness.plan.planner import PlannedStage
 from harness.recipes.meta import RecipeMeta
-from tests.unit.fake_run import LABELS, Bench, previous, set_up
+from tests.unit.fake_run import LABELS, Bench, full, previous, set_up
 from tests.unit.fake_stack import STACK
 
 DATA = f"{STACK}_data"
@@ -290,6 +293,23 @@ def test_a_hook_that_fails_ends_the_op(bench: Bench, stage: Stage, command: str,
     assert bench.events[-1] == last
 
 
+@pytest.mark.parametrize("stage", [Stage.BACKUP, Stage.RESTORE])
+def test_hooks_of_a_service_that_has_finished_fail_before_anything_is_done(
+    bench: Bench, stage: Stage
+) -> None:
+    """Nothing can run them: that is known at once, and is the recipe's fault."""
+    operations = bench.until(previous(stage))
+
+    def finish() -> None:
+        tasks = (replace(t, desired="shutdown", state="complete") for t in bench.stack.tasks)
+        bench.stack = replace(bench.stack, tasks=tuple(tasks))
+
+    bench.then[f"seed {stage}"] = finish
+    with pytest.raises(BackupError, match=f"the {stage} hooks of service app cannot run"):
+        operations.perform(stage)
+    assert not any(event.startswith(("vault", "begin", "hook")) for event in bench.events)
+
+
 def test_what_hooks_print_is_kept_up_to_a_limit(bench: Bench) -> None:
     """In the report, by service and label, in the order in which they ran."""
     operations = bench.until(Stage.UPGRADE)
@@ -327,7 +347,56 @@ def test_an_app_that_its_hooks_restart_settles_again(
     assert bench.events[-3:] == ["settle", "vault data", "answer"]
 
 
+def test_files_that_vanished_are_warned_of(bench: Bench) -> None:
+    """The backup is one all the same; the operator may not want them in it."""
+    bench.vanished = tuple(f"/volumes/v/{number}" for number in range(7))
+    facts = bench.until(Stage.UPGRADE).perform(Stage.BACKUP)
+    (warning,) = bench.warned
+    assert (warning.code, warning.stage) == (WarningCode.FILES_VANISHED, Stage.BACKUP)
+    assert warning.text.startswith("7 file(s) vanished while they were backed up: /volumes/v/0, ")
+    assert warning.text.endswith("/volumes/v/4 ...")
+    assert facts["vanished"] == list(bench.vanished[:5])
+
+
+def test_a_path_that_is_empty_in_the_snapshot_fails_the_backup(bench: Bench) -> None:
+    """Whatever restic and the hooks said; the op has been recorded, since it was done."""
+    bench.labels, bench.entries_held = PART, {f"{DATA}/sub": Entry(kind="f")}
+    operations = bench.until(Stage.UPGRADE)
+    with pytest.raises(BackupError, match="sub is 0 bytes long in the snapshot"):
+        operations.perform(Stage.BACKUP)
+    assert bench.events[-2:] == ["end backup", "vault data"]
+
+
+def test_an_empty_folder_beside_data_is_warned_of(bench: Bench) -> None:
+    """Nothing shows that its files would be backed up."""
+    bench.labels = {**LABELS, "backupbot.backup.volumes.data.path": "sub,up"}
+    bench.entries_held = {f"{DATA}/sub": Entry(kind="f", size=1), f"{DATA}/up": Entry(kind="d")}
+    bench.until(Stage.UPGRADE).perform(Stage.BACKUP)
+    assert [warning.code for warning in bench.warned] == [WarningCode.RESTORE_NOT_SHOWN]
+    assert bench.warned[0].text.startswith("up of volume data is an empty folder in the backup")
+
+
 # Restore
+
+
+def test_a_restore_that_lacks_something_is_the_drivers_fault(bench: Bench) -> None:
+    """It is asked as soon as the driver is done, before anything else is waited for."""
+    operations = bench.until(Stage.BACKUP)
+    bench.lacking = tuple(f"v/{number}" for number in range(7))
+    with pytest.raises(TestBedError, match=r"7 of the snapshot's files: v/0, v/1, v/2, v/3, v/4"):
+        operations.perform(Stage.RESTORE)
+    assert "end restore" not in bench.events
+
+
+@pytest.mark.parametrize("origin", Origin)
+def test_what_a_restore_has_not_shown_is_warned_of(bench: Bench, origin: Origin) -> None:
+    """Unless a test of the recipe's own looks at the restored data."""
+    tests = PlannedStage(
+        stage=Stage.RESTORE, runs=True, asked=True, files=((Path("test_restore.py"), origin),)
+    )
+    bench.until(Stage.BACKUP, full(restore=tests)).perform(Stage.RESTORE)
+    warned = [warning.code for warning in bench.warned]
+    assert warned == ([WarningCode.RESTORE_NOT_SHOWN] if origin is Origin.GENERIC else [])
 
 
 def test_witnesses_are_changed_before_the_restore_begins(bench: Bench) -> None:
@@ -336,8 +405,8 @@ def test_witnesses_are_changed_before_the_restore_begins(bench: Bench) -> None:
     operations.perform(Stage.RESTORE)
     assert bench.events == [
         "settle", "seed restore", "vault data", "witness data", "begin restore", "hook stop",
-        "vault data", "restore 0a1b data", "hook load", "end restore", "settle", "vault data",
-        "answer",
+        "vault data", "restore 0a1b data", "hook load", "vault data", "end restore", "settle",
+        "vault data", "answer",
     ]  # fmt: skip
 
 

@@ -223,6 +223,34 @@ def test_a_hook_that_went_well_is_not_blamed_for_what_came_after_it(
         bench.driver().back_up(bench.job())
 
 
+RESTIC = "restic failed with exit code 3: error: lstat /v/x: no such file or directory"
+
+
+def test_a_bot_that_fails_for_files_that_vanished_has_made_a_backup(tmp_path: Path) -> None:
+    """Its snapshot is whole all the same; bots hand restic's exit code 3 on."""
+    said = f"{line(message=RAN)}\n{line(level='ERROR', message=RESTIC)}"
+    bench = DriverBench(tmp_path, said=Said(code=1, text=said))
+    made = bench.driver().back_up(bench.job())
+    assert (made.snapshots, made.vanished) == ({NODE: "aa"}, ("/v/x",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{RESTIC}\nerror: open /v/y: permission denied",
+        RESTIC.replace("code 3", "code 1"),
+        "restic failed with exit code 3",
+        f"{RESTIC}\nERROR {HOOK}",
+        "exit code 3: error: read /v/x: input/output error",
+    ],
+)
+def test_a_bot_that_fails_for_more_than_that_has_failed(tmp_path: Path, text: str) -> None:
+    """A file that cannot be read is in no snapshot."""
+    bench = DriverBench(tmp_path, said=Said(code=1, text=text))
+    with pytest.raises((TestBedError, BackupError), match=r"could not back up|pre-hook"):
+        bench.driver().back_up(bench.job())
+
+
 @pytest.mark.parametrize("act", ["back_up", "restore"])
 def test_a_bot_that_fails_by_itself_says_nothing_of_the_recipe(
     bench: DriverBench, act: str

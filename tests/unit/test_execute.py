@@ -50,8 +50,8 @@ BACKUP = [
 ]  # fmt: skip
 RESTORE = [
     "settle", "seed restore", "vault data", "witness data", "begin restore", "hook stop",
-    "vault data", "restore 0a1b data", "hook load", "end restore", "settle", "vault data",
-    "answer", "assert restore",
+    "vault data", "restore 0a1b data", "hook load", "vault data", "end restore", "settle",
+    "vault data", "answer", "assert restore",
 ]  # fmt: skip
 CUSTOM = ["settle", "seed custom", "answer", "assert custom"]
 

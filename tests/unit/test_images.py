@@ -25,7 +25,7 @@ HOST = rootfs.Host(suite="bookworm", architecture="amd64", slim=True)
 PACKAGES = {"nginx": "1.22.1-9", "curl": "7.88.1-10", "gettext-base": "0.21-12", "restic": "0.14-1"}
 STATUS = "\n\n".join(
     f"Package: {name}\nStatus: install ok installed\nVersion: {version}"
-    for name, version in {**PACKAGES, "ca-certificates": "2023"}.items()
+    for name, version in {**PACKAGES, "rsync": "3.2", "ca-certificates": "2023"}.items()
 )
 
 
@@ -59,7 +59,7 @@ class BuildBench:
         monkeypatch.setattr(rootfs, "build", self._build)
 
     def _build(self, packages: Iterable[str], host: rootfs.Host, *, work: Path, **_: Any) -> Path:  # noqa: ANN401  not looked at
-        assert set(packages) <= {*PACKAGES, "ca-certificates"}
+        assert set(packages) <= {*PACKAGES, "rsync", "ca-certificates"}
         assert host == HOST
         if self.failure:
             raise self.failure

@@ -17,9 +17,10 @@ VOLUMES = {"data": "/data", "cache": "/cache", "half": "/half"}
 
 
 def test_every_volume_is_there_with_what_was_asked_for() -> None:
-    """Whole, some paths, left out, and that of a service that asks for nothing."""
+    """Whole, some paths, left out, and one beside what an old label names."""
     app = service(labels=LABELS, volumes=VOLUMES)
-    other = service("db", volumes={"rows": "/rows", "data": "/shared"})
+    old = {"backupbot.backup.path": "/shared"}
+    other = service("db", labels=old, volumes={"rows": "/rows", "data": "/shared"})
     files = {
         f"/volumes/{STACK}_data/x": 3,
         f"/volumes/{STACK}_data/d/y": 4,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.backups.labels import BackupSpec, short_name, unknown_labels
+from harness.backups.labels import BackupSpec, short_name
 from harness.backups.restic import Snapshot, paths_of, snapshot_path
 from harness.docker.snapshot import ServiceState
 from harness.errors import BackupError
@@ -29,13 +29,65 @@ def spec(labels: dict[str, str], **volumes: str) -> BackupSpec:
     return BackupSpec.of((service("app", {**ON, **labels}, **volumes),), "s")
 
 
-def test_all_volumes_of_a_labelled_service_are_backed_up_whole() -> None:
-    """And those of a service without the label are not."""
-    got = BackupSpec.of(
-        (service("app", ON, data="/data", more="/more"), service("db", {}, db="/db")), "s"
-    )
-    assert [part.volume for part in got.parts] == ["s_data", "s_more"]
+def test_one_label_backs_up_every_volume_of_the_stack() -> None:
+    """Whichever service mounts it, as the published specification says."""
+    services = (service("app", ON, data="/data"), service("db", {}, db="/db", more="/more"))
+    got = BackupSpec.of(services, "s")
+    assert [(part.service, part.volume) for part in got.parts] == [
+        ("app", "s_data"), ("db", "s_db"), ("db", "s_more"),
+    ]  # fmt: skip
     assert all(part.whole for part in got.parts)
+
+
+def test_labels_of_volumes_may_be_on_any_service() -> None:
+    """Those of one service about the volume of another one, with or without the switch."""
+    app = service("app", {**ON, "backupbot.backup.volumes.cache": "false"}, data="/data")
+    other = {"backupbot.backup.volumes.data.path": "x"}
+    got = BackupSpec.of((app, service("db", other, cache="/cache", db="/db")), "s")
+    assert got.by_volume() == {"s_data": ["x"], "s_db": []}
+    assert got.excluded == ("s_cache",)
+
+
+def test_hooks_of_every_service_are_run() -> None:
+    """Whether it has the switch itself or not; none where no service has it."""
+    db = service("db", {"backupbot.backup.pre-hook": "dump"}, db="/db")
+    got = BackupSpec.of((service("app", ON, data="/data"), db), "s")
+    assert [(hooks.service, hooks.command("backup.pre-hook")) for hooks in got.hooks] == [
+        ("db", "dump")
+    ]
+    assert BackupSpec.of((db,), "s") == BackupSpec(parts=(), excluded=(), hooks=())
+
+
+@pytest.mark.parametrize("label", ["backupbot.backup.volumes.data.path", "backupbot.backup.path"])
+@pytest.mark.parametrize("path", ["..", "a,../../etc", "a/../b", "/data/../etc"])
+def test_a_path_that_may_leave_its_volume_is_refused(label: str, path: str) -> None:
+    """It would reach the files of another app, or of the container that backs up."""
+    with pytest.raises(BackupError, match=r"a path must not contain `\.\.`"):
+        spec({label: path}, data="/data")
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        ("./a//b/ , c", ["a/b", "c"]),
+        ("album [2024],-x,..a", ["-x", "..a", "album [2024]"]),
+        ("a,.", []),
+        ("/", []),
+        ("", []),
+        (" , ", []),
+    ],
+)
+def test_paths_are_relative_to_their_volume(value: str, paths: list[str]) -> None:
+    """However they are written; `.` is all of it."""
+    got = spec({"backupbot.backup.volumes.data.path": value}, data="/data")
+    assert got.by_volume() == {"s_data": paths}
+
+
+def test_the_old_label_is_about_the_volumes_of_its_own_service() -> None:
+    """Another service's are backed up whole; one that both mount is left out by neither."""
+    app = service("app", {**ON, "backupbot.backup.path": "/data/a"}, data="/data", both="/both")
+    got = BackupSpec.of((app, service("db", {}, db="/db", both="/b")), "s")
+    assert got.by_volume() == {"s_both": [], "s_data": ["a"], "s_db": []}
 
 
 @pytest.mark.parametrize("value", ["false", "", "no", "1"])
@@ -68,10 +120,11 @@ def test_the_old_label_names_a_place_in_the_container() -> None:
 
 def test_a_label_for_a_volume_that_is_not_mounted_is_a_fault_of_the_recipe() -> None:
     """A misspelt name would back up nothing, quietly."""
-    with pytest.raises(BackupError) as caught:
-        spec({"backupbot.backup.volumes.dta": "false"}, data="/data")
-    assert "s_" not in caught.value.cause
-    assert "data" in caught.value.cause
+    for label, meant in (("dta", "data"), ("data.pth", "data.path")):
+        with pytest.raises(BackupError) as caught:
+            spec({f"backupbot.backup.volumes.{label}": "false"}, data="/data")
+        assert caught.value.cause == "the stack mounts data"
+        assert caught.value.hint == f"did you mean backupbot.backup.volumes.{meant}?"
 
 
 def test_a_volume_has_the_name_of_the_compose_file() -> None:
@@ -109,14 +162,14 @@ def test_a_snapshot_is_named_by_the_last_message_of_restic() -> None:
         Snapshot.parse("done\n")
 
 
-@pytest.mark.parametrize("path", ["/tmp/dump.sql", "/database", "/data/../etc"])  # noqa: S108  in a container
+@pytest.mark.parametrize("path", ["/tmp/dump.sql", "/database"])  # noqa: S108  in a container
 def test_a_place_on_no_volume_is_in_no_backup(path: str) -> None:
     """A dump beside the volumes is gone with its container, and nobody would notice."""
     with pytest.raises(BackupError, match="which is on no volume"):
         spec({"backupbot.backup.path": f"/data,{path}"}, data="/data")
 
 
-@pytest.mark.parametrize("path", ["/srv", "/", "/srv/data/.", "/srv/x/../data"])
+@pytest.mark.parametrize("path", ["/srv", "/", "/srv/data/."])
 def test_a_place_above_a_volume_has_all_of_it(path: str) -> None:
     """However it is written."""
     (part,) = spec({"backupbot.backup.path": path}, data="/srv/data").parts
@@ -124,16 +177,8 @@ def test_a_place_above_a_volume_has_all_of_it(path: str) -> None:
 
 
 def test_which_paths_of_a_volume_are_backed_up_is_known_by_volume() -> None:
-    """A volume that one service backs up whole is, whatever another one says of it."""
+    """Sorted, and of all services that mount it; none means all of it."""
     app = service("app", {**ON, "backupbot.backup.volumes.data.path": "b, a"}, data="/d", x="/x")
     assert BackupSpec.of((app,), "s").by_volume() == {"s_data": ["a", "b"], "s_x": []}
-    db = service("db", ON, data="/d")
-    assert BackupSpec.of((app, db), "s").by_volume()["s_data"] == []
-
-
-def test_a_label_that_nobody_knows_is_named() -> None:
-    """A hook that is misspelt is never run, and nothing fails."""
-    known = {**ON, "backupbot.restore.post-hook": "x", "backupbot.backup.volumes.d": "false"}
-    assert unknown_labels({**known, "backupbot.backup.prehook": "x", "traefik.enable": "1"}) == [
-        "backupbot.backup.prehook"
-    ]
+    db = service("db", {"backupbot.backup.volumes.data.path": "c"}, data="/d")
+    assert BackupSpec.of((app, db), "s").by_volume()["s_data"] == ["a", "b", "c"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.lint.checks import CHECKS, Recipe, check
-from harness.lint.rules import BY_NUMBER, RULES
+from harness.lint.checks import CHECKS, Recipe, backup_labels, check
+from harness.lint.rules import BACKUP, BY_NUMBER, RULES
 from harness.model import Outcome, RuleResult
 
 COMPOSE = """
@@ -59,7 +59,7 @@ def test_a_good_recipe_breaks_nothing_and_what_needs_a_network_is_not_checked(
 
 def test_every_rule_is_checked_or_says_what_it_needs() -> None:
     """A rule that is neither would fall out of the report unseen."""
-    assert {rule.number for rule in RULES if not rule.needs} == set(CHECKS)
+    assert {rule.number for rule in RULES if not rule.needs} == set(CHECKS) - {BACKUP.number}
     assert list(BY_NUMBER) == [f"R{number:03}" for number in range(1, 16)]
 
 
@@ -102,6 +102,29 @@ def test_a_recipe_that_breaks_one_rule_breaks_that_one_alone(
     found = broken(checked(tmp_path, changes))
     assert list(found) == [rule]
     assert reason in found[rule]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({"backupbot.backup": "yes"}, "neither true nor false"),
+        ({"backupbot.backup": "true", "backupbot.backup.volumes.none": "false"}, "no volume of"),
+        ({"backupbot.backup": "true", "backupbot.backup.volumes.d.path": "../x"}, "`..`"),
+        ({"backupbot.backup.pre-hook": "dump"}, "no service has backupbot.backup=true"),
+    ],
+)
+def test_backup_labels_that_would_do_something_else_are_a_broken_rule(
+    tmp_path: Path, labels: dict[str, str], reason: str
+) -> None:
+    """A rule of our own, of the level that stops nothing: the backup stage judges what comes."""
+    lines = "".join(f"\n        {name}: {value!r}" for name, value in labels.items())
+    (tmp_path / "compose.yml").write_text(
+        "services:\n  app:\n    image: i\n    volumes: ['d:/d']\n"
+        f"    deploy:\n      labels:{lines}\nvolumes:\n  d:\n"
+    )
+    found = backup_labels(Recipe.read(tmp_path, ()))
+    assert (found.rule, found.level, found.outcome) == ("B001", "warn", Outcome.FAILED)
+    assert reason in found.reason
 
 
 def test_latest_is_no_version_either(tmp_path: Path) -> None:

@@ -99,6 +99,16 @@ class _Elsewhere:
         """Restore."""
         self.bench.events.append(f"restore {snapshot} on {self.node}: {len(parts)}")
 
+    def put_back(self, snapshot: str, parts: Any) -> Any:  # noqa: ANN401  stands in for a `PutBack`
+        """Return what compares the volumes of this node with its snapshot."""
+        assert len(parts) == 1
+
+        def compare(**_: object) -> tuple[str, ...]:
+            self.bench.events.append(f"compare with {snapshot} on {self.node}")
+            return ()
+
+        return SimpleNamespace(not_put_back=compare)
+
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wide:
@@ -137,8 +147,9 @@ def test_each_node_has_a_snapshot_of_its_own(bench: Wide) -> None:
     assert len(bench.written) == 2
     restored = operations.restore()
     assert restored["places"] == facts["places"]
-    assert [event for event in bench.events if event.startswith("restore")] == [
+    assert [event for event in bench.events if event.startswith(("restore", "compare"))] == [
         "restore id-own on own: 1", "restore id-n2 on n2: 1",
+        "compare with id-own on own", "compare with id-n2 on n2",
     ]  # fmt: skip
 
 

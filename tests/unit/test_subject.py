@@ -370,10 +370,10 @@ def test_what_a_backup_is_not_held_to_is_said(tests: Path, tmp_path: Path) -> No
     import_history(tmp_path / "o.git", "".join(stream).encode(), branch="main")
     plan = Studies(clone(str(tmp_path / "o.git"), tmp_path / "c", timeout=60), tests)().plan
     misspelt, meant = "backupbot.backup.prehook", "backupbot.backup.pre-hook"
-    assert plan.left_out == (
-        "a witness in volume data: only paths of it are backed up",
-        f"label {misspelt} of service app: nothing is known of it; did you mean {meant}?",
-    )
+    assert plan.left_out == ("a witness in volume data: only paths of it are backed up",)
+    (warning,) = plan.warnings
+    assert warning.text == f"service app: unknown label {misspelt}"
+    assert warning.next == f"did you mean {meant}?"
     assert [note for note in plan.notes if "0.9.0+1, which is older than" in note]
 
 

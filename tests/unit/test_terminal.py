@@ -234,6 +234,20 @@ def test_anything_else_says_why_and_what_to_type_next() -> None:
     ]
 
 
+def test_a_stage_that_passed_without_showing_something_says_so_in_its_row() -> None:
+    """Whoever reads one row of a table reads no other line; a reason goes before it."""
+    warnings = (
+        RunWarning(code=WarningCode.RESTORE_NOT_SHOWN, text="no test looks", stage=Stage.RESTORE),
+        RunWarning(code=WarningCode.FILES_VANISHED, text="one vanished", stage=Stage.RESTORE),
+    )
+    for reason, told in (("", "no test looks"), ("it broke", "it broke")):
+        console = paper()
+        stages = (stage(Stage.RESTORE, Outcome.PASSED, reason),)
+        show_result(console, result(stages=stages, warnings=warnings), Path("/runs/r"))
+        (row,) = [line for line in shown(console).splitlines() if line.startswith("restore ")]
+        assert row.endswith(told)
+
+
 def test_a_run_that_never_began_has_no_empty_table() -> None:
     """There is a cause, and that is all there is."""
     error = Verdict(outcome=Outcome.ERROR, exit_code=3, cause="no engine")

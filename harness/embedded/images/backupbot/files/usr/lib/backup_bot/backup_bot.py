@@ -18,10 +18,10 @@ import argparse
 import json
 import os
 import posixpath
-import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,8 +35,14 @@ OLD_PATH = "backupbot.backup.path"
 VOLUME = "backupbot.backup.volumes."
 NAMESPACE = "com.docker.stack.namespace"
 LATEST = "latest"
+INCOMPLETE = 3  # restic's exit code: there is a snapshot, and some files are not in it
+PUT_BACK = Path(__file__).resolve().with_name("put_back.sh")
 # A shell that fails with the first part of a pipe, where there is one.
-HOOK = 'if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$1"; fi; exec sh -c "$1"'
+HOOK = (
+    'if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$1"; fi; '
+    'if (set -o pipefail) 2>/dev/null; then exec sh -o pipefail -c "$1"; fi; '
+    'exec sh -c "$1"'
+)
 
 
 class BotError(Exception):
@@ -49,7 +55,7 @@ class BotError(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A service that asks to be backed up: its name without the stack's, labels and volumes.
+    """A service: its name without the stack's, labels and volumes.
 
     `volumes` maps a volume's full name to where the service mounts it.
     """
@@ -80,34 +86,56 @@ class Service:
 
     @property
     def enabled(self) -> bool:
-        """Whether it asks to be backed up."""
-        return self.labels.get(ENABLED, "").lower() == "true"
+        """Whether it turns the backup of its stack on."""
+        return self.labels.get(ENABLED, "").strip().lower() == "true"
 
-    def paths(self) -> list[Path]:
-        """Return what is backed up of its volumes, as it lies on the node."""
-        return [path for volume in self.volumes for path in self._of(volume)]
+    def named(self, volume: str) -> list[str] | None:
+        """Return what its old label names of one of its volumes; None without such a label."""
+        old = _listed(self.labels.get(OLD_PATH, ""), OLD_PATH)
+        found = [_inside(path, self.volumes[volume]) for path in old]
+        return [path for path in found if path is not None] if old else None
 
-    def _of(self, volume: str) -> list[Path]:
-        short = volume.removeprefix(f"{self.stack}_")
+
+def paths_of(services: Sequence[Service]) -> list[Path]:
+    """Return what is backed up of a stack's volumes, whichever service mounts them, on the node.
+
+    Raises:
+        BotError: a label names a path that may lead out of its volume.
+    """
+    found: dict[Path, None] = {}
+    for volume in dict.fromkeys(volume for service in services for volume in service.volumes):
+        short = volume.removeprefix(f"{services[0].stack}_")
+        if any(_lower(s.labels.get(VOLUME + short, "")) == "false" for s in services):
+            continue
+        label = f"{VOLUME}{short}.path"
+        named = [path for s in services for path in _listed(s.labels.get(label, ""), label)]
+        old = [s.named(volume) for s in services if volume in s.volumes]
+        if not named and any(old):
+            named = [path for paths in old for path in paths or ()]
+        elif not named and None not in old:
+            continue  # the old labels name other places only
         root = VOLUMES / volume / "_data"
-        if self.labels.get(VOLUME + short, "").lower() == "false":
-            return []
-        if named := _listed(self.labels.get(f"{VOLUME}{short}.path", "")):
-            return [root / path.strip("/") for path in named]
-        if old := _listed(self.labels.get(OLD_PATH, "")):
-            found = [_inside(path, self.volumes[volume]) for path in old]
-            return [root / path for path in found if path is not None]
-        return [root]
+        every = [root / path.strip("/") for path in named]
+        found.update(dict.fromkeys([root] if root in every else every or [root]))
+    return list(found)
 
 
-def _listed(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
+def _lower(value: str) -> str:
+    return value.strip().lower()
+
+
+def _listed(value: str, label: str) -> list[str]:
+    paths = [part.strip() for part in value.split(",") if part.strip()]
+    for path in paths:
+        if ".." in Path(path).parts:
+            raise BotError(f"the label {label} names {path}: a path must not contain `..`")
+    return paths
 
 
 def _inside(path: str, target: str) -> str | None:
     """Return where a path of the container lies in what is mounted there; all of it is empty."""
     path, target = posixpath.normpath(path), posixpath.normpath(target)
-    if f"{target}/".startswith(f"{path}/"):
+    if f"{target}/".startswith(f"{path.rstrip('/')}/"):
         return ""
     return path[len(target) + 1 :] if path.startswith(f"{target}/") else None
 
@@ -148,9 +176,7 @@ class Bot:
         services = self._apps()[stack]
         snapshot = self._snapshot(stack, self.environ.get("SNAPSHOT") or LATEST)
         self._hooks(services, "restore.pre-hook")
-        for path in snapshot["paths"]:
-            _empty(Path(path))
-        self._restic("restore", snapshot["id"], "--target", "/")
+        self._put_back(snapshot)
         self._hooks(services, "restore.post-hook")
         self.say("restore finished", app=stack, snapshot_id=snapshot["id"])
 
@@ -168,26 +194,56 @@ class Bot:
         Raises:
             BotError: an app was named that does not.
         """
-        apps: dict[str, list[Service]] = {}
+        stacks: dict[str, list[Service]] = {}
         every = self.client.api.services()  # type: ignore[no-untyped-call]  # the stubs lack it
         for service in map(Service.of, every):
-            if service.enabled and service.stack:
-                apps.setdefault(service.stack, []).append(service)
+            if service.stack:
+                stacks.setdefault(service.stack, []).append(service)
+        apps = {name: found for name, found in stacks.items() if any(s.enabled for s in found)}
         named = self._stack()
         if named and named not in apps:
             raise BotError(f"no service of {named} has the label {ENABLED}=true")
         return {named: apps[named]} if named else dict(sorted(apps.items()))
 
     def _back_up(self, stack: str, services: Sequence[Service]) -> None:
+        paths = paths_of(services)
         self._hooks(services, "backup.pre-hook")
-        paths = list(dict.fromkeys(path for service in services for path in service.paths()))
-        missing = [str(path) for path in paths if not path.exists()]
-        if missing or not paths:
-            raise BotError(f"there is nothing at {', '.join(missing) or 'any path of ' + stack}")
+        wrong = [str(path) for path in paths if not _is_in_place(path)]
+        if wrong or not paths:
+            raise BotError(f"there is nothing at {', '.join(wrong) or 'any path of ' + stack}")
         self._make_repository()
-        self._restic("backup", "--host", stack, "--tag", stack, *map(str, paths))
+        vanished = self._snapshot_of(stack, paths)
         self._hooks(services, "backup.post-hook")
-        self.say("backed up", app=stack, paths=[str(path) for path in paths])
+        self.say("backed up", app=stack, paths=[str(path) for path in paths], vanished=vanished)
+
+    def _snapshot_of(self, stack: str, paths: Sequence[Path]) -> list[str]:
+        """Make a snapshot, and return the files that were gone before they could be read.
+
+        Raises:
+            BotError: restic failed, or could not read a file that is still there.
+        """
+        words = ("backup", "--json", "--host", stack, "--tag", stack, *map(str, paths))
+        done = _run("restic", *words)
+        unread = _unread(done.stderr)
+        there = [path for path in unread if os.path.lexists(path)]
+        if done.returncode not in (0, INCOMPLETE) or (done.returncode == INCOMPLETE and there):
+            raise BotError(f"restic backup failed: {done.stderr.strip() or done.stdout.strip()}")
+        return unread
+
+    def _put_back(self, snapshot: Mapping[str, Any]) -> None:
+        """Write a snapshot over the volumes, then delete what came later.
+
+        Raises:
+            BotError: that failed half way; it says what is left.
+        """
+        with tempfile.TemporaryDirectory(dir=self.environ.get("UNPACKED")) as directory:
+            self._restic("restore", snapshot["id"], "--target", directory)
+            names = [str(Path(path).relative_to(VOLUMES)) for path in snapshot["paths"]]
+            log = Path(directory) / "log"
+            source = f"{directory}{VOLUMES}"
+            done = _run("bash", str(PUT_BACK), source, str(VOLUMES), str(log), *names)
+            if done.returncode != 0:
+                raise BotError(f"{_left_by(log)}: {done.stderr.strip()}")
 
     def _snapshot(self, stack: str, wanted: str) -> Mapping[str, Any]:
         found = self._found(stack)
@@ -241,13 +297,32 @@ def _run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603  ours
 
 
-def _empty(path: Path) -> None:
-    """Remove what is there, but not a directory itself, which may be mounted."""
-    if path.is_dir() and not path.is_symlink():
-        for child in path.iterdir():
-            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-    else:
-        path.unlink(missing_ok=True)
+def _unread(said: str) -> list[str]:
+    """Return the files that restic could not read, from its lines for programs."""
+    found = []
+    for line in said.splitlines():
+        if line.startswith("{"):
+            message = json.loads(line)
+            found.append(str(message.get("item", "")))
+    return [path for path in dict.fromkeys(found) if path]
+
+
+def _left_by(log: Path) -> str:
+    """Return what a restore that broke off has left, from the script's log."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    said = [line.partition(" ") for line in lines if not line.endswith("/")]
+    lacks = {name for word, _, name in said if word == "lacks"}
+    written = [name for word, _, name in said if word == "written" and name not in lacks]
+    deleted = [name for word, _, name in said if word in ("removed", "deleting")]
+    return (
+        f"the restore broke off after {len(written)} file(s) were written, {len(lacks)} were not, "
+        f"and {len(deleted)} were deleted"
+    )
+
+
+def _is_in_place(path: Path) -> bool:
+    """Whether something is there, and no link leads there: that could leave the volume."""
+    return os.path.lexists(path) and path.parent.resolve() == path.parent
 
 
 def serve() -> int:
