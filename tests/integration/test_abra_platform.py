@@ -18,7 +18,8 @@ from tests.integration.conftest import Harness
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.integration.support import ROOT, RecipeRepo, command, environment, recipe_files
 
-pytestmark = pytest.mark.xdist_group("backup-bot")  # abra calls the engine's only bot
+# Abra calls the engine's only bot, for which other suites may wait, too.
+pytestmark = [pytest.mark.xdist_group("backup-bot"), pytest.mark.timeout(900)]
 
 ALL = ("install", "upgrade", "backup", "restore", "custom")
 

@@ -27,7 +27,8 @@ from tests.integration.conftest import Harness
 from tests.integration.running import left, run_of, running
 from tests.integration.support import begun
 
-pytestmark = pytest.mark.xdist_group("backup-bot")  # the engine has one bot
+# The engine has one bot, for which other suites may wait, too.
+pytestmark = [pytest.mark.xdist_group("backup-bot"), pytest.mark.timeout(900)]
 
 RUN = "bot-test-1"
 TARGET = Target(recipe="bot-test", run=RUN, scope="bot-test", domain="bot-test.test")

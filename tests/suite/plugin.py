@@ -14,7 +14,7 @@ from tests.suite.leftovers import Suite
 
 WORKERS = 6  # for tests with an engine, which mostly wait
 RECORD = "--record-durations"
-WORTH_RECORDING = 0.5  # seconds
+WORTH_RECORDING = 0.5  # seconds of a unit test
 
 # Without its compiled files Python compiles the harness anew at each of its many starts.
 sys.dont_write_bytecode = False
@@ -90,5 +90,9 @@ def pytest_terminal_summary(
                 nodeid = report.nodeid.removesuffix(f"@{scheduling.scope_of(report.nodeid)}")
                 took[nodeid] += report.duration
     known = {**scheduling.load(), **took}
-    kept = {one: round(known[one], 1) for one in sorted(known) if known[one] >= WORTH_RECORDING}
+    kept = {
+        one: round(seconds, 1)
+        for one, seconds in sorted(known.items())
+        if seconds >= WORTH_RECORDING or not one.startswith(scheduling.UNIT)
+    }
     scheduling.DURATIONS.write_text(json.dumps(kept, indent=0) + "\n", encoding="utf-8")

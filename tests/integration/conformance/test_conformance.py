@@ -63,8 +63,9 @@ class Way:
 
     def params(self, *values: object) -> Any:  # noqa: ANN401  pytest names no such type
         """Return parameters; runs that share the engine's only backup bot take turns."""
-        uses_the_bot = self.driver == "backupbot" and not EVERYTHING
-        marks = [pytest.mark.xdist_group("backup-bot")] if uses_the_bot else []
+        marks = [pytest.mark.timeout(900)]  # a run may wait for the bot
+        if self.driver == "backupbot" and not EVERYTHING:
+            marks.append(pytest.mark.xdist_group("backup-bot"))
         words = (getattr(one, "name", str(one)) for one in values)
         return pytest.param(self, *values, marks=marks, id="-".join([str(self), *words]))
 
