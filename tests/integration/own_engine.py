@@ -101,11 +101,11 @@ def _await_holder(holder: int, log: Path) -> None:
         wait_for(
             lambda: Path(f"/proc/{holder}/cmdline").read_text().split("\0")[:-1],
             what="the namespaces",
-            deadline=Deadline.after(20),
+            deadline=Deadline.after(60),
             ready=lambda argv: argv == list(SLEEP),
             failed=ended,
         )
-        Namespaces(holder).run("true", timeout=10)
+        Namespaces(holder).run("true", timeout=60)
     except (HarnessError, OSError) as error:
         pytest.skip(f"no namespaces for an engine can be made here: {error}")
 
@@ -117,7 +117,7 @@ def end(pid: int) -> None:
     wait_for(
         lambda: not processes.is_running(pid),
         what=f"the end of process {pid}",
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
     )
 
 

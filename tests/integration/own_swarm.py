@@ -79,7 +79,7 @@ def own_swarm(layers: Path, *names: str) -> Iterator[OwnSwarm]:
             f"addr add {SUBNET}1/24 dev ccci0",
             "link set ccci0 up",
         ):
-            manager.spaces.run("ip", *words.split(), timeout=10)
+            manager.spaces.run("ip", *words.split(), timeout=60)
         client = manager.client()
         stack.callback(client.close)
         client.swarm.init(
@@ -118,7 +118,7 @@ def _trust_registry(spaces: Namespaces, folder: Path) -> None:
     settings = json.loads(own.read_text()) if own.exists() else {}
     named = [*settings.get("insecure-registries", []), REGISTRY]
     (folder / own.name).write_text(json.dumps({**settings, "insecure-registries": named}))
-    spaces.run("mount", "--bind", str(folder), str(HOST_CONFIG), timeout=10)
+    spaces.run("mount", "--bind", str(folder), str(HOST_CONFIG), timeout=60)
 
 
 def _join(manager: OwnEngine, own: OwnEngine, number: int, token: str) -> None:
@@ -130,7 +130,7 @@ def _join(manager: OwnEngine, own: OwnEngine, number: int, token: str) -> None:
         (own, f"addr add {address}/24 dev up0"),
         (own, "link set up0 up"),
     ):
-        engine.spaces.run("ip", *words.split(), timeout=10)
+        engine.spaces.run("ip", *words.split(), timeout=60)
     client = own.client()
     client.swarm.join(remote_addrs=[f"{SUBNET}1:2377"], join_token=token, advertise_addr=address)
     client.close()

@@ -53,7 +53,7 @@ def await_line(pid: int, log: Path, words: str) -> None:
     wait_for(
         log.read_text,
         what=f"'{words}' in the server's log",
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
         ready=lambda text: words in text,
         failed=ended,
     )

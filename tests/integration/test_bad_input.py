@@ -141,12 +141,12 @@ def test_a_full_disk_is_an_error_of_the_test_bed(
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)]
-    if proc.run(mount, timeout=10, check=False).code != 0:
+    if proc.run(mount, timeout=60, check=False).code != 0:
         pytest.skip("mounting is not allowed here")
     try:
         call = harness("custom-html", CCCI_CACHE=str(small), DOCKER_HOST=bed.engine.host)
     finally:
-        proc.run(["umount", str(small)], timeout=10)
+        proc.run(["umount", str(small)], timeout=60)
     check(call, 3, "error", "disk of the cache")
     assert call.results["stages"] == []
 

@@ -144,11 +144,11 @@ def named(cache: Path) -> None:
         config = cache / "config"
         env = {**environment(), "DOCKER_CONFIG": str(config)}
         there = f"host={ours.host}"
-        proc.run(["docker", "context", "create", "mine", "--docker", there], timeout=10, env=env)
-        proc.run(["docker", "context", "use", "mine"], timeout=10, env=env)
+        proc.run(["docker", "context", "create", "mine", "--docker", there], timeout=60, env=env)
+        proc.run(["docker", "context", "use", "mine"], timeout=60, env=env)
         by_context = engine.resolve(mode="external", cache=cache, environment=env, say=silent)
         assert (by_context.origin, by_context.host) == ("context mine", ours.host)
-        shown = proc.run(["docker", "version"], timeout=10, env=ours.environ(env))
+        shown = proc.run(["docker", "version"], timeout=60, env=ours.environ(env))
         assert "Server" in shown.stdout
     seen = preflight.check(ours.client(), ours, cache=cache)
     assert seen.ipvs is not None
@@ -227,14 +227,14 @@ def killed(cache: Path) -> None:
     os.kill(pid_of(cache), signal.SIGKILL)
     for first, second in (("veth0a1b2c3", "veth0a1b2c4"), ("theirs0", "theirs1")):
         argv = ["ip", "link", "add", first, "type", "veth", "peer", "name", second]
-        proc.run(argv, timeout=10)
+        proc.run(argv, timeout=60)
     engine.purge(cache, say=silent)
     _await_gone([sleeper])
     assert own_processes(cache) == []
     assert processes.mounts_below([cache]) == []
     assert sorted(path.name for path in cache.iterdir()) == ["locks"]
     _await_no_links_but(["lo", "theirs0", "theirs1"])
-    proc.run(["ip", "link", "delete", "theirs0"], timeout=10)
+    proc.run(["ip", "link", "delete", "theirs0"], timeout=60)
 
 
 def foreign_pid_files(cache: Path) -> None:
@@ -278,7 +278,7 @@ def _start_containerd(cache: Path) -> int:
     wait_for(
         (folder / "containerd.sock").exists,
         what="the socket of containerd",
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
     )
     return pid
 
@@ -350,7 +350,7 @@ def _sleep() -> str:
 
 
 def _image() -> bytes:
-    libraries = re.findall(r"(/\S+) \(0x", proc.run(["ldd", _sleep()], timeout=10).stdout)
+    libraries = re.findall(r"(/\S+) \(0x", proc.run(["ldd", _sleep()], timeout=60).stdout)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", dereference=True) as archive:
         for path in (_sleep(), *libraries):
@@ -362,7 +362,7 @@ def _await_gone(pids: list[int]) -> None:
     wait_for(
         lambda: [pid for pid in pids if processes.is_running(pid)],
         what=f"the end of {pids}",
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
         ready=lambda left: not left,
     )
 
@@ -372,7 +372,7 @@ def _await_no_links_but(names: list[str]) -> None:
     wait_for(
         lambda: [name for _, name in socket.if_nameindex()],
         what=f"the end of all links but {names}",
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
         ready=lambda left: sorted(left) == names,
     )
 

@@ -43,7 +43,7 @@ def ask(
     """Ask the proxy as a browser does: status, headers, body, and what was refused."""
     proxy = PageProxy(host=HOST, fetch=app.fetch)
     with proxy.serving():
-        connection = http.client.HTTPConnection(LOOPBACK, proxy.port, timeout=5)
+        connection = http.client.HTTPConnection(LOOPBACK, proxy.port, timeout=60)
         connection.request(method, path, headers=headers)
         got = connection.getresponse()
         body = got.read()
@@ -131,18 +131,18 @@ def test_a_browser_that_leaves_early_is_no_fault(capfd: pytest.CaptureFixture[st
     gone = threading.Event()
 
     def fetch(_: Request) -> Response:
-        assert gone.wait(5)
+        assert gone.wait(60)
         return answer(body=b"x" * (1 << 24))  # more than sockets hold, so it has to notice
 
     proxy = PageProxy(host=HOST, fetch=fetch)
     with proxy.serving():
-        leaving = socket.create_connection((LOOPBACK, proxy.port), timeout=5)
+        leaving = socket.create_connection((LOOPBACK, proxy.port), timeout=60)
         leaving.sendall(f"GET http://{HOST}/ HTTP/1.1\r\n\r\n".encode())
-        wait_for(_serving, what="the request", deadline=Deadline.after(5), ready=bool)
+        wait_for(_serving, what="the request", deadline=Deadline.after(60), ready=bool)
         leaving.close()
         gone.set()
         for thread in _serving():
-            thread.join(5)
+            thread.join(60)
     assert capfd.readouterr().err == ""
 
 
@@ -150,12 +150,12 @@ def test_a_fault_of_our_own_is_not_hidden(capfd: pytest.CaptureFixture[str]) -> 
     """Only a connection that ended is passed over."""
     nothing: Any = None
     proxy = PageProxy(host=HOST, fetch=lambda _: nothing)
-    with proxy.serving(), socket.create_connection((LOOPBACK, proxy.port), timeout=5) as asking:
+    with proxy.serving(), socket.create_connection((LOOPBACK, proxy.port), timeout=60) as asking:
         asking.sendall(f"GET http://{HOST}/ HTTP/1.1\r\n\r\n".encode())
         while asking.recv(1024):
             pass
         for thread in _serving():
-            thread.join(5)
+            thread.join(60)
     assert "AttributeError" in capfd.readouterr().err
 
 
