@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness import proc
 from harness.backups.labels import BackupSpec
 from harness.docker.snapshot import ServiceState
 from harness.embedded.image_definitions import FOLDER, shipped
@@ -426,3 +427,12 @@ def test_other_words_are_refused(
         bench.program.main(words, {})
     assert caught.value.code == 2
     assert "usage: backup" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("true | cat", 0), ("false | cat", 1), ("exit 7", 7)]
+)
+def test_a_hook_of_the_bot_fails_if_any_part_of_its_pipe_does(command: str, code: int) -> None:
+    """Half a dump that was compressed well is not a dump."""
+    done = proc.run(["sh", "-c", load().HOOK, "hook", command], timeout=30, check=False)
+    assert done.code == code
