@@ -360,3 +360,18 @@ def test_a_task_that_quits_in_an_update_is_named() -> None:
     back = service(update_state="rollback_completed", update_started="t2", template=V1)
     said = lost(look([back], [over(number=2, spec=V2), task()]), Before(templates={"app": V1}))
     assert "ended with code 0" in said
+
+
+@pytest.mark.parametrize("state", ["updating", "rollback_started"])
+def test_a_rollback_under_way_has_not_settled(state: str) -> None:
+    """Its tasks run already, and are about to be replaced."""
+    assert unsettled(look([service(update_state=state)], [task()]), Before()) == [
+        f"app: update {state}"
+    ]
+
+
+def test_a_task_of_the_older_version_beside_a_new_one_has_not_settled() -> None:
+    """All replicas run, and the old one serves requests until it is stopped."""
+    old, new = task(number=1, spec={"old": True}), task(number=2)
+    (reason,) = unsettled(look([service()], [old, new]), Before())
+    assert "of an older version" in reason
