@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
 from harness.proc import without_passwords
 from harness.report.output import program
+from harness.waiting import Stretch
 
 LOG_WIDTH = 160
 USAGE = """usage: python -m harness COMMAND
@@ -41,7 +42,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         console.print(USAGE)
         return EXIT_PASSED if words in (["-h"], ["--help"]) else UsageError.exit_code
     try:
-        return commands[words[0]](words[1:], os.environ if environ is None else environ, console)
+        given = os.environ if environ is None else environ
+        with Stretch(_timeout_factor(words[1:], given)):
+            return commands[words[0]](words[1:], given, console)
     except Exception as raised:  # noqa: BLE001  code 1 means that a recipe is wrong, and no less
         error = _as_harness_error(raised)
         said = without_passwords(f"cc-ci: {error}")
@@ -49,6 +52,12 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_ABORTED
+
+
+def _timeout_factor(words: Sequence[str], environ: Mapping[str, str]) -> float:
+    from harness.settings import timeout_factor  # noqa: PLC0415  a fast `--help`
+
+    return timeout_factor(words, environ)
 
 
 def _as_harness_error(error: Exception) -> HarnessError:

@@ -25,7 +25,7 @@ from harness.errors import TestBedError, WaitTimeoutError
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
-from harness.waiting import Deadline, wait_for
+from harness.waiting import Deadline, stretched, wait_for
 
 LABEL = "coop-cloud.backupbot.enabled"  # of a bot's service: what abra looks for
 SOCKET = "/var/run/docker.sock"
@@ -111,7 +111,7 @@ class BackupBots:
         try:
             wait_for(
                 self._services, what="the end of another run's backup bot",
-                deadline=Deadline.after(LEAVING_SECONDS), ready=lambda found: not found,
+                deadline=Deadline.after(stretched(LEAVING_SECONDS)), ready=lambda found: not found,
             )  # fmt: skip
         except WaitTimeoutError as error:
             raise TestBedError(

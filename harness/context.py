@@ -30,6 +30,13 @@ from harness.seeding import SeedHooks
 SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
 
 
+@dataclass(slots=True, kw_only=True)
+class Allowed:
+    """How long the app that is deployed may take to come up, by its label, in seconds."""
+
+    seconds: float = SETTLE_SECONDS
+
+
 class Tools(Protocol):
     """The harness's own containers beside the app."""
 
@@ -68,6 +75,7 @@ class Context:
         factor: multiplies every time-out.
         step: is told what is being done.
         fence: raises what keeps the run from doing anything more, because its lock was lost.
+        allowed: how long the app may take; a deploy changes it.
         waits: the seconds of every wait so far; it grows while the run goes on.
         ran: for how many seconds services of the base had run on when it was upgraded.
         warn: records a warning that is shown beside the verdict.
@@ -87,6 +95,7 @@ class Context:
     factor: float = 1.0
     step: Callable[[Doing], None] = field(default=lambda _: None)
     fence: Callable[[], None] = field(default=lambda: None)
+    allowed: Allowed = field(default_factory=Allowed)
     waits: list[float] = field(default_factory=list)
     ran: dict[str, float] = field(default_factory=dict)
     warn: Callable[[RunWarning], None] = field(default=lambda _: None)
@@ -109,20 +118,27 @@ class Context:
         finally:
             self.waits.append(time.monotonic() - began)
 
-    def settle(self, before: Before, *, timeout: float = SETTLE_SECONDS) -> StackSnapshot:
+    @property
+    def app_seconds(self) -> float:
+        """How long the app may take to come up, by its meta or its label; without the factor."""
+        return self.meta.DEPLOY_TIMEOUT or self.allowed.seconds
+
+    def settle(self, before: Before, *, timeout: float = 0.0) -> StackSnapshot:
         """Wait until the stack has settled, and return the last look at it.
 
         Args:
             before: the stack as it was before whatever has changed it.
-            timeout: seconds to wait, unless the recipe's meta says how many.
+            timeout: seconds to wait, unless the recipe's meta says how many; 0 means as long as the
+                app may take to come up, and a usual time at least.
 
         Raises:
             ConvergenceError: it will never settle, or has not in time.
         """
+        seconds = timeout or max(SETTLE_SECONDS, self.app_seconds)
         with self.waiting():
             return settle(
                 self.nodes,
                 self.target.stack,
                 before=replace(before, ran=self.ran),
-                timeout=(self.meta.DEPLOY_TIMEOUT or timeout) * self.factor,
+                timeout=(self.meta.DEPLOY_TIMEOUT or seconds) * self.factor,
             )

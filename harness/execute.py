@@ -37,7 +37,6 @@ from harness.verdict.facts import EndedBy, StageFacts
 
 ASSERT_SECONDS = 900.0
 READ_SECONDS = 120.0  # for the imports of all test files, which deploy and ask nothing
-CONTAINER_SECONDS = 60.0  # how long an assertion waits for a container that is being replaced
 
 
 @dataclass(kw_only=True, slots=True)
@@ -142,6 +141,8 @@ class Execution:
         if not planned.runs:
             applies = stage is not Stage.CUSTOM or bool(planned.files or planned.denied)
             return StageFacts(stage=stage, left_out=planned.reason, applies=applies)
+        if stage is Stage.UPGRADE and (why := self.operations.base_unusable):
+            return StageFacts(stage=stage, left_out=why)
         needed = {NEEDS.get(stage), Stage.UPGRADE} - {stage}
         for result in self.results:
             if result.stage in needed and result.outcome not in (Outcome.PASSED, Outcome.SKIPPED):
@@ -262,7 +263,7 @@ class Execution:
             killed=self._nodes.events.killed,
             reader=self.operations.reader,
             readers=self.operations.context.tools.readers,
-            patience=CONTAINER_SECONDS,
+            patience=self.operations.patience,
             timeout_factor=self.factor,
         )
 

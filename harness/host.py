@@ -19,6 +19,7 @@ from harness.embedded.layout import Paths
 from harness.errors import HarnessError
 from harness.memory import available
 from harness.settings import Settings
+from harness.waiting import stretched
 
 MIB = 1024**2
 # Measured: a whole run of a sample takes up to 215 MiB of memory at its peak, 95 of them for the
@@ -107,7 +108,7 @@ def look(settings: Settings, environ: Mapping[str, str]) -> Host:
                 mode=engine.Mode.EXTERNAL, cache=settings.cache, environment=environ,
                 say=lambda _text: None,
             )  # fmt: skip
-            data = preflight.engine_data(found.client(ASK_SECONDS).info(), found)
+            data = preflight.engine_data(found.client(stretched(ASK_SECONDS)).info(), found)
             memory = RUN_MEMORY if data is not None else HARNESS_MEMORY
     if data is not None:
         disks["disk of the engine"] = data

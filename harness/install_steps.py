@@ -37,12 +37,14 @@ class InstallSteps:
     factor: float = 1.0
 
     def run(
-        self, target: Target, client: docker.DockerClient, *, secrets: Sequence[str] = ()
-    ) -> list[dict[str, str]]:
+        self, target: Target, client: docker.DockerClient, *, secrets: Sequence[str] = (),
+        seconds: float = SECONDS,
+    ) -> list[dict[str, str]]:  # fmt: skip
         """Run every script, and return what each printed: `script`, `output`.
 
         A script finds STACK_NAME, DOMAIN and RECIPE in its environment, and the docker command
-        leads to the engine of the run. bash runs it with `-e`, `-u` and `pipefail`.
+        leads to the engine of the run. bash runs it with `-e`, `-u` and `pipefail`. Each may take
+        `seconds`, which the app may take, and ten minutes at least.
 
         Raises:
             RecipeError: a script failed: the app could not be set up.
@@ -54,7 +56,7 @@ class InstallSteps:
             try:
                 ended = proc.run(
                     [_bash(), "-euo", "pipefail", str(script)],
-                    timeout=SECONDS * self.factor,
+                    timeout=max(SECONDS, seconds) * self.factor,
                     cwd=script.parent,
                     env=self._environment(target),
                     secrets=secrets,

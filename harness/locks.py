@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import Timeout, UnixFileLock
 
 from harness.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.waiting import stretched
 
 POLL_SECONDS = 0.1
 REPEAT_NOTICE_SECONDS = 30.0
@@ -122,7 +123,7 @@ def hold(
         TestBedError: the lock file cannot be made or locked there.
     """
     lock = _open(directory, name)
-    _acquire(lock, directory, name, timeout=timeout, say=say)
+    _acquire(lock, directory, name, timeout=stretched(timeout), say=say)
     note, path = holder_path(directory, name), lock_path(directory, name)
     held = Held(name=name, path=path, identity=_identity(path))
     try:

@@ -66,6 +66,7 @@ class WarningCode(StrEnum):
     PAGE_REFUSED = "page-refused"  # 401 or 403, without a login
     # what was asked for
     BASE_UNUSABLE = "base-unusable"
+    CLONE_INCOMPLETE = "clone-incomplete"  # whether there are older releases is not known
     NOT_A_RELEASE = "not-a-release"  # tags that are not releases
     LIGHTWEIGHT_TAG = "lightweight-tag"
     STALE_EXPECTED_SKIP = "stale-expected-skip"

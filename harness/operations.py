@@ -23,24 +23,30 @@ from harness.backup_operations import BackupOperations
 from harness.context import Context
 from harness.core.events import Doing, Step
 from harness.docker import changes, templates
+from harness.docker.faults import spoiled
 from harness.docker.readiness import Before, ran_on, unsettled
 from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.docker.sweep import sweep_stack
 from harness.errors import (
     ConvergenceError,
     HarnessError,
     InternalError,
     RecipeError,
+    TestBedError,
     WaitTimeoutError,
 )
 from harness.handover import HandOver
 from harness.ledger import Op
-from harness.model import Adaptation, Stage
+from harness.model import Adaptation, Outcome, RunWarning, Stage, WarningCode
 from harness.platforms.base import Deployed, Revision
 from harness.recipes import ignored
+from harness.recipes.releases import Release
 from harness.seeding import SeedContext
 from harness.waiting import Deadline, wait_for
 
 ANSWER_SECONDS = 60.0
+REMOVE_SECONDS = 120.0
+CONTAINER_SECONDS = 60.0
 GUESS_SECONDS = 5.0  # where nothing says that there is a page
 
 
@@ -49,7 +55,7 @@ class Operations:
     """Performs the ops of one run; `adaptations` grows while it goes on.
 
     `given` is what was handed over to the assertions of the last stage; `so_far` is what an op that
-    went wrong can still report.
+    went wrong can still report; `base_unusable` is why the head was installed alone, or empty.
     """
 
     context: Context
@@ -57,6 +63,7 @@ class Operations:
     reader: str = ""
     given: HandOver | None = None
     so_far: Mapping[str, Any] = field(default_factory=dict)
+    base_unusable: str = ""
     _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     _state: dict[str, Any] = field(default_factory=dict)
     _pages: dict[Stage, Page] = field(default_factory=dict)  # after each stage's op
@@ -72,6 +79,11 @@ class Operations:
             target=lambda service: self.app(self._stage).target(service),
             adaptations=self.adaptations,
         )
+
+    @property
+    def patience(self) -> float:
+        """How long is waited for a container that is being replaced, without the factor."""
+        return max(CONTAINER_SECONDS, self.context.app_seconds)
 
     def perform(self, stage: Stage) -> Mapping[str, Any]:
         """Run the stage's seed hook and its op, wait until the app has settled, return the facts.
@@ -180,7 +192,8 @@ class Operations:
         is, and that there is one, is for the assertions to judge: nothing is raised here.
         """
         health = self.facts(stage).health
-        seconds = ANSWER_SECONDS if health.certain or health.answered else GUESS_SECONDS
+        known = health.certain or health.answered
+        seconds = max(ANSWER_SECONDS, self.context.app_seconds) if known else GUESS_SECONDS
         # The handle itself waits for a container that is new; here one look a time is wanted.
         app = replace(self.app(stage), facts=replace(self.facts(stage), handed_over=()))
         seen: list[Page] = []
@@ -205,12 +218,29 @@ class Operations:
                 self.context.warn(warning)
 
     def _install(self) -> dict[str, Any]:
+        """Deploy the base, or the head where there is none, or where the base cannot be installed.
+
+        Raises:
+            HarnessError: what is to be deployed at last did not settle.
+        """
         plan = self.context.plan
-        commit = plan.base.commit if plan.base else plan.head.commit
         with ThreadPoolExecutor(max_workers=1) as pool:
             reader: Future[str] = pool.submit(self.context.tools.start_reader)
-            facts = self._deploy(Op.DEPLOY, commit, chaos=plan.base is None, before=Before())
-            self.reader = reader.result()
+            if plan.base is None:
+                return self._set_up(plan.head.commit, chaos=True, reader=reader)
+            try:
+                return self._set_up(plan.base.commit, chaos=False, reader=reader)
+            except HarnessError as error:
+                # One that the machine spoils stays as it is: it is judged where every end is.
+                if error.outcome is not Outcome.FAILED or spoiled(self.context.nodes):
+                    raise
+                self._give_up_base(plan.base, error)
+            return self._set_up(plan.head.commit, chaos=True, reader=reader)
+
+    def _set_up(self, commit: str, *, chaos: bool, reader: Future[str]) -> dict[str, Any]:
+        """Deploy where nothing is deployed, and do what an operator does by hand then."""
+        facts = self._deploy(Op.DEPLOY, commit, chaos=chaos, before=Before())
+        self.reader = reader.result()
         if self.context.steps.scripts:
             before = Before.of(self.context.look())
             self.context.step(Doing(step=Step.INSTALL_STEPS, stage=Stage.INSTALL))
@@ -218,9 +248,41 @@ class Operations:
                 self.context.target,
                 self.context.client,
                 secrets=(),  # masked with the result, by what notes leaks down
+                seconds=self.context.app_seconds,
             )
             self.context.settle(before)
         return facts
+
+    def _give_up_base(self, base: Release, error: HarnessError) -> None:
+        """Remove a base that cannot be installed: its fault is not the head's.
+
+        Raises:
+            TestBedError: something of it cannot be removed, so the head would not be alone.
+        """
+        context = self.context
+        self.base_unusable = f"base unusable: {base.tag} cannot be installed: {error.what}"
+        context.warn(
+            RunWarning(
+                code=WarningCode.BASE_UNUSABLE,
+                text=f"the upgrade was not tested: {base.tag} cannot be installed any more: "
+                f"{error.what}",
+                next="--version TAG upgrades from another release",
+                stage=Stage.INSTALL,
+            )
+        )
+        context.step(Doing(step=Step.BASE_REMOVED, stage=Stage.INSTALL, about=base.tag))
+        context.ledger.begin(Op.UNDEPLOY, commit=base.commit)
+        context.platform.start_over()
+        timeout = REMOVE_SECONDS * context.factor
+        swept = sweep_stack(
+            context.client, context.target.stack, timeout=timeout, nodes=context.nodes
+        )
+        if swept.left:
+            raise TestBedError(
+                f"could not remove {base.tag}, which cannot be installed: {', '.join(swept.left)}",
+                hint="nox -s reap",
+            ) from error
+        context.ledger.end(Op.UNDEPLOY, commit=base.commit, removed=dict(swept.removed))
 
     def _upgrade(self) -> dict[str, Any]:
         before = self.context.look()
@@ -288,7 +350,7 @@ class Operations:
         context.repo.checkout(commit)
         revision = Revision(
             directory=context.repo.path,
-            commit=commit,
+            commit=context.repo.checked_out(),  # what is deployed, whatever was asked for
             chaos=chaos,
             dirty=context.repo.dirty(),
             tag=context.plan.base.tag if context.plan.base and not chaos else "",
@@ -300,6 +362,7 @@ class Operations:
         if commit == context.plan.head.commit:
             self._warn_of_what_is_deployed(deployed)
         context.step(Doing(step=Step.WAIT, about=op))
+        context.allowed.seconds = deployed.timeout
         settled = context.settle(before, timeout=deployed.timeout)
         images = {service.name: service.image for service in settled.services}
         context.ledger.end(op, commit=commit, images=images)
@@ -319,6 +382,7 @@ class Operations:
         plan, revision, deployed = self.context.plan, self._revision, self._deployed
         assert revision is not None  # noqa: S101  every stage follows an install
         assert deployed is not None  # noqa: S101  the same
+        base = None if self.base_unusable else plan.base
         return Facts(
             run=self.context.target.run,
             recipe=plan.recipe,
@@ -329,8 +393,9 @@ class Operations:
             deployed_version=deployed.version,
             services=deployed.services,
             chaos=revision.chaos,
-            base_commit=plan.base.commit if plan.base else "",
-            base_version=str(plan.base.version) if plan.base else "",
+            base_commit=base.commit if base else "",
+            base_version=str(base.version) if base else "",
+            deploys=2 if self.base_unusable else 1,
             head_commit=plan.head.commit,
             head_version=str(plan.head.version or ""),
             head_release=plan.head.release,
@@ -358,6 +423,7 @@ class Operations:
             facts=self.facts(stage),
             reader=self.reader,
             readers=self.context.tools.readers,
+            patience=self.patience,
             factor=self.context.factor,
             note=self.context.ledger.note,
         )

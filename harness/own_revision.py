@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness import __version__, proc
 from harness.errors import ProcessError
+from harness.waiting import stretched
 
 DIGITS = 12
 CHANGED = "+U"  # after the commit of a clone whose files differ from it
@@ -17,7 +18,7 @@ def own_revision(root: Path) -> str:
     if (root / ".git").exists():
         words = ("describe", "--always", "--exclude=*", f"--abbrev={DIGITS}", f"--dirty={CHANGED}")
         try:
-            done = proc.run(["git", "-C", str(root), *words], timeout=GIT_SECONDS)
+            done = proc.run(["git", "-C", str(root), *words], timeout=stretched(GIT_SECONDS))
         except ProcessError:
             return __version__  # that git does not like the clone keeps nobody from testing
         return done.stdout.strip()

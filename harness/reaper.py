@@ -31,7 +31,7 @@ from harness.errors import LockTimeoutError, WaitTimeoutError
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.swarm_lock import Seen, Watch
-from harness.waiting import Deadline, wait_for
+from harness.waiting import Deadline, stretched, wait_for
 
 SWEEP_SECONDS = 120.0
 LONGEST_KEEP_SECONDS = 7 * 24 * 3600.0  # a note that says more was written by a wrong clock
@@ -242,7 +242,7 @@ def reap(
     """
     reaper = _Reaper(
         client=client, cache=cache, dry_run=dry_run, kept_too=kept_too, held=held,
-        nodes=nodes, timeout=timeout,
+        nodes=nodes, timeout=stretched(timeout),
     )  # fmt: skip
     reaped = reaper.each(_left_here(client, cache, nodes), None, say)
     if shared is not None:

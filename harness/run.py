@@ -210,9 +210,7 @@ class Run:
             ipvs=bed.preflight.ipvs,
             local=bed.engine.host.startswith("unix://"),
         )
-        for image in subject.images:
-            self._step(Doing(step=Step.IMAGE, about=image))
-            bed.images(image)
+        subject.fetch(bed.images, step=self._step)
         stack.callback(self._tear_down, bed)
         stack.callback(stopper.hold)  # the first to be called: a clean-up is not interrupted
         self._execute(bed, subject, work, held)
@@ -384,7 +382,8 @@ class Run:
         facts = self._facts(stopped, seen)
         verdict = decide(facts)
         head = plan.head if plan else None
-        base = plan.base if plan else None
+        given_up = execution.operations.base_unusable if execution else ""
+        base = plan.base if plan and not given_up else None
         again = needed_for(verdict.stage, stages, upgrades=bool(base))
         nox = self.environ.get(LAUNCHER, "nox")
         result = RunResult(

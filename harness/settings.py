@@ -12,6 +12,7 @@ import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -198,6 +199,9 @@ OPTIONS = (
 )  # fmt: skip
 
 
+TIMEOUT_FACTOR = next(option for option in OPTIONS if option.name == "timeout_factor")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What one call of the harness was asked to do. Times are in seconds."""
@@ -281,6 +285,23 @@ class Settings:
 
 def _recipes(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(environ.get("RECIPE", "").split())
+
+
+def timeout_factor(
+    words: Sequence[str], environ: Mapping[str, str], *, directory: Path | None = None
+) -> float:
+    """Return the factor of all time-outs of a command, whatever else it is given.
+
+    A value that cannot be read is 1 here: the command itself refuses it.
+    """
+    parser = CommandParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(TIMEOUT_FACTOR.flag)
+    with suppress(UsageError, ValueError):
+        given, _ = parser.parse_known_args(list(words))
+        text = given.timeout_factor or environ.get(TIMEOUT_FACTOR.env)
+        text = text or _read_file((directory or Path.cwd()) / SETTINGS_FILE).get("timeout_factor")
+        return _factor(text) if text else 1.0
+    return 1.0
 
 
 def default_cache(environ: Mapping[str, str]) -> Path:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.assertions.health import said_of
 from harness.backups.advice import advise
 from harness.backups.labels import VOLUME, is_enabled
-from harness.errors import UsageError
-from harness.model import Stage
+from harness.core.events import Doing, Step
+from harness.errors import RecipeError, UsageError
+from harness.model import RunWarning, Stage, WarningCode
 from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.app_secrets import names_in
-from harness.platforms.base import Target
-from harness.platforms.environment import AppEnvironment, declared_version
+from harness.platforms.base import Images, Target
+from harness.platforms.environment import AppEnvironment, declared_version, version_label
 from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
 from harness.recipes.catalogue import Entry
+from harness.recipes.completeness import ASK_SECONDS, require_releases
 from harness.recipes.compose import Compose
 from harness.recipes.discovery import Discovery
 from harness.recipes.doors import find
-from harness.recipes.repo import Release, Repo
+from harness.recipes.releases import Candidates, Release
+from harness.recipes.repo import Repo
 from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
 from harness.seeding import SeedHooks
 from harness.settings import Settings
+
+VERSION_LIKE = re.compile(r"v?\d+(?:\.\d+)+")  # a tag that was probably meant for a release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,23 @@ class Subject:
     meta: meta.RecipeMeta
     seeds: SeedHooks
     steps: tuple[Path, ...]  # scripts that belong to the install
-    images: tuple[str, ...]  # of every revision that the plan deploys
+    images: tuple[str, ...]  # of the head
+    base_images: tuple[str, ...] = ()  # of the base, which the head does not use
+
+    def fetch(self, images: Images, *, step: Callable[[Doing], None]) -> None:
+        """Make sure that every image is there before anything is deployed.
+
+        One of the base's that its registry has no more is told by the install, which does without
+        that base then.
+
+        Raises:
+            RecipeError: the registry has no such image of the head's.
+            TestBedError: one can be neither pulled nor built.
+        """
+        for image in (*self.images, *self.base_images):
+            step(Doing(step=Step.IMAGE, about=image))
+            with suppress(*([] if image in self.images else [RecipeError])):
+                images(image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +152,10 @@ def study(
     )  # fmt: skip
     seeds = SeedHooks.load(files.seed_hooks())
     revisions = _Revisions(repo=repo, target=target, about=about)
-    compose, older = revisions.compose(commit), repo.releases_before(commit)
+    compose, candidates = revisions.compose(commit), repo.candidates(commit)
+    older, version = candidates.older, settings.version or about.UPGRADE_BASE
+    asked = asked_stages(settings, entry)
+    warnings = list(_unsure(repo, commit, candidates, settings, asked) if not version else ())
     if about.NO_WITNESS or about.KNOWN_LEAKS:
         both = tuple(filter(None, (compose, revisions.newest_of(older))))
         volumes = {name for one in both for name in one.volumes}
@@ -146,9 +172,9 @@ def study(
             has_backup=revisions.has_backup(compose, older),
             release=_release_of(repo, commit),
         ),
-        older=older,
-        version=settings.version or about.UPGRADE_BASE,
-        asked=asked_stages(settings, entry),
+        candidates=candidates,
+        version=version,
+        asked=asked,
         files={stage: files.resolve_op(stage) for stage in Stage},
         denied={stage: files.denied_in(stage) for stage in Stage},
         notes=[
@@ -160,19 +186,63 @@ def study(
         ],
         left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
         repo_local=local.why,
-        warnings=advise(_labels(compose), _container_labels(compose)),
+        warnings=[*advise(_labels(compose), _container_labels(compose)), *warnings],
     )
-    images = set(compose.images())
-    if plan.base is not None:
-        images.update(revisions.compose(plan.base.commit).images())
+    tags = _of_tags(repo, commit, candidates, plan.base or newest(older), asked)
+    plan = replace(plan, warnings=(*plan.warnings, *tags))
+    base = revisions.readable(plan.base.commit) if plan.base else None
+    if base and plan.base in candidates.others:
+        plan = replace(plan, base=replace(plan.base, version=_loosely(base, target.stack)))
     return Subject(
         repo=repo,
         plan=plan,
         meta=about,
         seeds=seeds,
         steps=files.install_steps(),
-        images=tuple(sorted(images)),
+        images=tuple(sorted(compose.images())),
+        base_images=tuple(sorted({*(base.images() if base else ())} - {*compose.images()})),
     )
+
+
+def _loosely(base: Compose, stack: str) -> Version:
+    """Return the version that a base declares whose tag is not a release."""
+    return declared_version(base, stack) or Version.loose(version_label(base, stack))
+
+
+def _unsure(
+    repo: Repo, commit: str, candidates: Candidates, settings: Settings, asked: Sequence[Stage]
+) -> Iterator[RunWarning]:
+    """Make sure that a head without an older release has none, where an upgrade was asked for."""
+    if Stage.UPGRADE in asked:
+        timeout = ASK_SECONDS * settings.timeout_factor
+        if open_question := require_releases(repo, commit, candidates, timeout=timeout):
+            yield open_question
+
+
+def _of_tags(
+    repo: Repo,
+    commit: str,
+    candidates: Candidates,
+    base: Release | None,
+    asked: Sequence[Stage],
+) -> Iterator[RunWarning]:
+    """Yield what an operator would regret about the tags that the head descends from."""
+    light = [one.tag for one in candidates.older if not one.annotated]
+    if light:
+        yield RunWarning(
+            code=WarningCode.LIGHTWEIGHT_TAG,
+            text=f"the tag of {', '.join(light)} is lightweight, and abra stops on it (R014)",
+            next=f"git tag -a -f -m release {light[-1]} {light[-1]}^{{}}, and push it by force",
+        )
+    newer = repo.tags_between(base.commit if base else "", commit)
+    odd = [one.tag for one in candidates.others if one.tag in newer and VERSION_LIKE.match(one.tag)]
+    if odd and Stage.UPGRADE in asked:
+        yield RunWarning(
+            code=WarningCode.NOT_A_RELEASE,
+            text=f"{', '.join(odd)} is not a release, so no upgrade from it was tested",
+            next=f"--version {odd[-1]} upgrades from it; a release is an annotated tag such as "
+            "1.0.2+1.28.0",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,9 +261,16 @@ class _Revisions:
             self._read[commit] = environment.compose(self.repo.path)
         return self._read[commit]
 
+    def readable(self, commit: str) -> Compose | None:
+        """Return those of a base, or None where they cannot be read: no fault of the head's."""
+        try:
+            return self.compose(commit)
+        except RecipeError:
+            return None
+
     def newest_of(self, releases: tuple[Release, ...]) -> Compose | None:
         found = newest(releases)
-        return self.compose(found.commit) if found else None
+        return self.readable(found.commit) if found else None
 
     def has_backup(self, head: Compose, older: tuple[Release, ...]) -> bool:
         """Whether there is something to back up, unless the meta decides that.

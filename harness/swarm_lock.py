@@ -32,7 +32,7 @@ from harness.docker.configs import Config, Configs
 from harness.docker.faults import ENGINE_ERRORS, as_harness_error
 from harness.errors import LockLostError, LockTimeoutError, TestBedError
 from harness.locks import REPEAT_NOTICE_SECONDS, boot_id
-from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, Interruptible
+from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, Interruptible, stretched
 
 LEASE_SECONDS = 60.0
 LONGEST_LEASE = 3600.0
@@ -363,7 +363,7 @@ def hold(
 
 
 def _acquire(held: Lease, watch: Watch, place: str, *, timeout: float, say: Say) -> None:
-    deadline = Deadline.after(timeout, held.clock)
+    deadline = Deadline.after(stretched(timeout), held.clock)
     notice = Deadline.after(0, held.clock)
     while holder := held.try_to_take(watch, place):
         if deadline.passed():

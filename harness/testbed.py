@@ -76,7 +76,7 @@ def prepare(
     cache = settings.cache
     cache.mkdir(parents=True, exist_ok=True)
     engine = engines.resolve(mode=settings.engine, cache=cache, environment=environ, say=say)
-    client = engine.client(timeout=ANSWER_SECONDS * settings.timeout_factor)
+    client = engine.client(timeout=ANSWER_SECONDS)
     checked = preflight.check(client, engine, cache=cache, environment=environ)
     checked.require()
     swarm.ensure_swarm(client, engine=engine, cache=cache, say=say)

@@ -35,7 +35,7 @@ from harness.backups.restic import (
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
 from harness.errors import EngineError, TestBedError
-from harness.waiting import Deadline, retry
+from harness.waiting import Deadline, retry, stretched
 
 IDLE = ("sleep", "infinity")
 NETWORK_FORGOTTEN = re.compile(r"network \S+ not found|could not find network", re.IGNORECASE)
@@ -50,6 +50,7 @@ rm -rf "$1".raw
 mv "$1".part "$1"
 """
 ATTACH_SECONDS = 30.0
+SORT_SECONDS = 60.0
 
 
 @dataclass(kw_only=True)
@@ -153,10 +154,15 @@ class ToolContainers:
         """
         directory = f"{EXTRACTED}/{snapshot}"
         target = self._repository(self._reader, self.client).target
-        target.exec(["mkdir", "-p", f"{directory}.raw", f"{directory}.part{VOLUMES}"], timeout=60)
+        target.exec(
+            ["mkdir", "-p", f"{directory}.raw", f"{directory}.part{VOLUMES}"],
+            timeout=stretched(SORT_SECONDS),
+        )
         with archive.open("rb") as stream:
             self.client.containers.get(self._reader).put_archive(f"{directory}.raw", stream)
-        done = target.exec(["sh", "-ec", SORTED, "ccci", directory], timeout=60, check=False)
+        done = target.exec(
+            ["sh", "-ec", SORTED, "ccci", directory], timeout=stretched(SORT_SECONDS), check=False
+        )
         if done.code != 0:
             raise TestBedError(
                 f"the snapshot {snapshot[:8]} of the backup bot holds no volume",
@@ -224,7 +230,7 @@ class ToolContainers:
                 once,
                 on=_NetworkForgottenError,
                 attempts=ATTEMPTS,
-                deadline=Deadline.after(ATTACH_SECONDS),
+                deadline=Deadline.after(stretched(ATTACH_SECONDS)),
                 note=lambda attempt, error: self.note(f"{what}, {attempt}: {error}"),
             )
         except _NetworkForgottenError as error:

@@ -42,6 +42,38 @@ class SystemClock:
 SYSTEM_CLOCK = SystemClock()
 
 
+class Stretch:
+    """While inside, every time-out of this process is so many times as long: for slow hosts.
+
+    One process tests one recipe with one factor. It is kept here, because time-outs are everywhere,
+    down to the start of the engine, and one that is not told of the factor fails on a slow host. A
+    test finds time-outs that are neither multiplied by a factor nor passed through `stretched`.
+    """
+
+    _factor = 1.0
+
+    def __init__(self, factor: float) -> None:
+        self._own = factor
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._before, Stretch._factor = Stretch._factor, self._own
+
+    def __exit__(self, *_: object) -> None:
+        """Go back to what was so before."""
+        Stretch._factor = self._before
+
+    @classmethod
+    def current(cls) -> float:
+        """Return the factor."""
+        return cls._factor
+
+
+def stretched(seconds: float) -> float:
+    """Return a time-out, as long as this host needs it."""
+    return seconds * Stretch.current()
+
+
 class Interruptible:
     """A pause of one thread that another one can end, now or before it has begun."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness import proc, scratch
 from harness.abra.program import MARK, RANGE, Abra, inspect, installed_in
 from harness.errors import AbraError, ProcessError
+from harness.waiting import stretched
 
 MODULE = "coopcloud.tech/abra/cmd/abra"
 # A revision, because abra's own tags (such as 0.10.0-beta) have no `v` and so are no versions to
@@ -71,7 +72,9 @@ def _build(go: str, revision: str, built: Path, env: Mapping[str, str]) -> None:
     """
     named = f"{MODULE}@{revision}"
     try:
-        proc.run([go, "install", named], timeout=BUILD_SECONDS, cwd=built.parent, env=env)
+        proc.run(
+            [go, "install", named], timeout=stretched(BUILD_SECONDS), cwd=built.parent, env=env
+        )
     except ProcessError as error:
         if not REPLACES.search(error.stderr):
             raise
@@ -83,7 +86,7 @@ def _build(go: str, revision: str, built: Path, env: Mapping[str, str]) -> None:
             ["get", named],
             ["build", "-o", str(built), MODULE],
         ):
-            proc.run([go, *words], timeout=BUILD_SECONDS, cwd=place, env=env)
+            proc.run([go, *words], timeout=stretched(BUILD_SECONDS), cwd=place, env=env)
 
 
 def _explained(revision: str, error: ProcessError) -> AbraError:

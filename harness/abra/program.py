@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.errors import AbraError, ProcessError
+from harness.waiting import stretched
 
 OLDEST, TOO_NEW = (0, 9, 0), (1, 0, 0)  # this one and later, but none from that one on
 RANGE = "0.9.0 or later, before 1.0.0"
@@ -106,7 +107,9 @@ def inspect(path: Path, environ: Mapping[str, str], *, timeout: float = VERSION_
     Raises:
         AbraError: it is of an unknown or unsupported version, or did not answer.
     """
-    said = _call([str(path), "--version"], environ=_environment(environ), timeout=timeout)
+    said = _call(
+        [str(path), "--version"], environ=_environment(environ), timeout=stretched(timeout)
+    )
     if said.code != 0:
         raise AbraError(
             f"`{path} --version` ended with code {said.code}", cause="it is no abra, or a broken "

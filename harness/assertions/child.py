@@ -20,6 +20,7 @@ from harness.assertions.plugin import ReadingPlugin, ResultsPlugin, StagePlugin
 from harness.assertions.protocol import END, Order, Reading, append
 from harness.docker import look_only
 from harness.model import Origin
+from harness.waiting import Stretch
 from harness.with_parent import end_with_parent
 
 # Any other code means that tests were not run and nobody has said why; a test may choose its code.
@@ -42,7 +43,8 @@ def main() -> None:
         nodes.events.judged.update(dict.fromkeys(order.killed, True))
         nodes.watch()
         plugin = StagePlugin(order, nodes)
-        code = _pytest(order.root, order.files, plugin)
+        with Stretch(order.timeout_factor):
+            code = _pytest(order.root, order.files, plugin)
         if plugin.unreadable or (code in DONE and plugin.left == 0):
             append(Path(order.results), END)
     sys.stdout.flush()

@@ -70,6 +70,7 @@ class Facts:
     head_version: str
     ledger: str  # a path
     health: Health
+    deploys: int = 1  # fresh ones: two where a base that cannot be installed was removed
     head_release: str = ""  # the version that the head's tag says, when it is a release itself
     handed_over: tuple[str, ...] = ()  # ids of the containers that ran when the op had settled
     seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

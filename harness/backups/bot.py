@@ -21,6 +21,7 @@ from harness.backups.restic import BY_HAND, OF_OUR_OWN, require_data
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.errors import BackupError, TestBedError
 from harness.model import Adaptation
+from harness.waiting import stretched
 
 VOLUMES = "/var/lib/docker/volumes"  # where bots have volumes, each with its data in `_data`
 PROGRAM = "/usr/bin/backup"
@@ -181,7 +182,10 @@ class Bot:
     def _restic(self, words: Sequence[str], *, to: Path | None = None) -> ExecResult:
         try:
             return self.container.exec(
-                ["restic", "--quiet", *words], timeout=RESTIC_SECONDS, stdout_to=to, repeatable=True
+                ["restic", "--quiet", *words],
+                timeout=stretched(RESTIC_SECONDS),
+                stdout_to=to,
+                repeatable=True,
             )
         except OF_OUR_OWN as error:
             raise TestBedError(

@@ -24,6 +24,7 @@ from harness.errors import (
     ExecTimeoutError,
     TestBedError,
 )
+from harness.waiting import stretched
 
 VOLUMES = "/volumes"
 STORE = "/store"  # a volume of the run: what all tool containers of a node share
@@ -231,7 +232,7 @@ class Repository:
 
     def _run(self, argv: Sequence[str], *, check: bool = True) -> ExecResult:
         try:
-            return self.target.exec(argv, timeout=self.timeout, check=check)
+            return self.target.exec(argv, timeout=stretched(self.timeout), check=check)
         except OF_OUR_OWN as error:
             raise TestBedError(error.what, cause=error.cause, detail=error.detail) from error
 

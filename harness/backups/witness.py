@@ -15,6 +15,7 @@ from harness.backups.labels import BackupSpec, short_name
 from harness.backups.restic import OF_OUR_OWN, VOLUMES
 from harness.docker.exec import ExecTarget
 from harness.errors import TestBedError
+from harness.waiting import stretched
 
 # Not hidden: a migration that empties a volume with `rm -rf /data/*` has to be caught as well.
 NAME = "ccci-witness.txt"
@@ -61,7 +62,7 @@ class Witnesses:
             argv = ["sh", "-ec", 'cat > "$1"', "ccci", path_in_vault(volume)]
             name = short_name(volume, self.stack)
             try:
-                self.vault.exec(argv, timeout=SECONDS, stdin=text.encode())
+                self.vault.exec(argv, timeout=stretched(SECONDS), stdin=text.encode())
             except OF_OUR_OWN as error:
                 raise TestBedError(
                     f"no witness file can be put into the volume {volume}",
@@ -81,7 +82,7 @@ class Witnesses:
             path_in_vault(volume),
         ]
         try:
-            found = self.vault.exec(argv, timeout=SECONDS, check=False, repeatable=True)
+            found = self.vault.exec(argv, timeout=stretched(SECONDS), check=False, repeatable=True)
         except OF_OUR_OWN as error:
             raise TestBedError(
                 f"the witness in the volume {volume} cannot be read", detail=error.what

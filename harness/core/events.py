@@ -38,6 +38,7 @@ class Step(StrEnum):
     OP = "op"
     WAIT = "wait"
     INSTALL_STEPS = "install-steps"
+    BASE_REMOVED = "base-removed"
     PAGE = "page"
     ASSERTIONS = "assertions"
     PICTURE = "picture"
@@ -57,6 +58,7 @@ _TEXTS = {
     Step.OP: "op",
     Step.WAIT: "waiting until settled",
     Step.INSTALL_STEPS: "install steps",
+    Step.BASE_REMOVED: "removing the base, which cannot be installed:",
     Step.PAGE: "the usual page does not exist, but that of the health check does:",
     Step.ASSERTIONS: "assertions",
     Step.PICTURE: "a picture of the page",
@@ -83,7 +85,7 @@ class Doing:
     def __str__(self) -> str:
         """Return it in words, for people."""
         text = _TEXTS[self.step]
-        names_it = self.step in (Step.CLONE, Step.IMAGE, Step.PAGE)
+        names_it = self.step in (Step.CLONE, Step.IMAGE, Step.PAGE, Step.BASE_REMOVED)
         where = self.stage if names_it else self.about or self.stage
         text = f"{text} {self.about}" if names_it else text
         return f"{where}: {text}" if where else text

@@ -15,6 +15,8 @@ import docker
 import requests
 from docker.errors import APIError, create_api_error_from_http_exception
 
+from harness.waiting import stretched
+
 CALL_SECONDS = 10.0
 _CONFLICT = 409
 _NOT_FOUND = 404
@@ -112,7 +114,7 @@ class EngineConfigs:
         # By hand, because the SDK has no update of configs, and its time-out is that of a deploy.
         api = self.client.api
         url = f"{api.base_url}/v{api.api_version}/configs{path}"
-        answer = api.request(method, url, json=spec, timeout=self.timeout)
+        answer = api.request(method, url, json=spec, timeout=stretched(self.timeout))
         if answer.status_code == pass_over:
             return None
         try:

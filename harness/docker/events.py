@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from harness.errors import WaitTimeoutError
-from harness.waiting import Deadline, Interruptible, wait_for
+from harness.waiting import Deadline, Interruptible, stretched, wait_for
 
 RECONNECT_SECONDS = 1.0
 LATE_SECONDS = 2.0  # how long a container's last event may come after the Swarm's word of its end
@@ -94,7 +94,7 @@ class EventLog:
                 wait_for(
                     lambda: any(e.what is Happening.DIE for e in self._events.get(container, ())),
                     what=f"the event of the end of {container}",
-                    deadline=Deadline.after(LATE_SECONDS),
+                    deadline=Deadline.after(stretched(LATE_SECONDS)),
                 )
         return tuple(self._events.get(container, ()))
 

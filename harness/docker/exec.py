@@ -31,7 +31,7 @@ from harness.errors import (
     HarnessError,
     WaitTimeoutError,
 )
-from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, wait_for
+from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched, wait_for
 
 SUSPICIOUS_CODES = (126, 127, 137, 143)  # what an exec in a dying container can end with, too
 DEATH_SECONDS = 2.0  # within which a busy engine says that a container ended after its exec did
@@ -235,7 +235,7 @@ class ExecTarget:
             wait_for(
                 lambda: self.serves(container),
                 what="the container's end",
-                deadline=Deadline.after(DEATH_SECONDS, self.clock),
+                deadline=Deadline.after(stretched(DEATH_SECONDS), self.clock),
                 ready=lambda serves: not serves,
             )
         except WaitTimeoutError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 from typing import Any
 
 import docker
@@ -22,6 +23,7 @@ from urllib3.exceptions import HTTPError
 from harness.docker.events import FILTERS, EventLog
 from harness.errors import EngineError
 from harness.settings import NODE
+from harness.waiting import stretched
 
 CALL_SECONDS = 60
 # What the SDK raises when there is no answer at all; an answer that says no is an APIError.
@@ -48,7 +50,7 @@ def connect(environ: Mapping[str, str]) -> docker.DockerClient:
         DockerException: it does not answer.
     """
     options = kwargs_from_env(environment=dict(environ))
-    return docker.DockerClient(**options, timeout=CALL_SECONDS)
+    return docker.DockerClient(**options, timeout=ceil(stretched(CALL_SECONDS)))
 
 
 @dataclass(kw_only=True)

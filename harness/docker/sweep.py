@@ -16,6 +16,7 @@ import docker
 from docker.errors import APIError
 
 from harness.docker.nodes import Nodes
+from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.errors import EngineError, WaitTimeoutError
 from harness.waiting import Deadline, wait_for
 
@@ -138,7 +139,24 @@ def sweep(
         timeout: seconds after which what is still there is reported instead.
         nodes: where there are other nodes, whose containers and volumes are removed too.
     """
-    sweeping = _Sweep(client=client, label=f"{RUN_LABEL}={run}", nodes=nodes)
+    return _swept(_Sweep(client=client, label=f"{RUN_LABEL}={run}", nodes=nodes), timeout)
+
+
+def sweep_stack(
+    client: docker.DockerClient, stack: str, *, timeout: float, nodes: Nodes | None = None
+) -> Swept:
+    """Remove a stack that this run has deployed, and not what the harness has beside it.
+
+    Args:
+        client: as for `sweep`.
+        stack: the stack's name; what is removed carries the label of its namespace.
+        timeout: as for `sweep`.
+        nodes: as for `sweep`.
+    """
+    return _swept(_Sweep(client=client, label=f"{NAMESPACE_LABEL}={stack}", nodes=nodes), timeout)
+
+
+def _swept(sweeping: _Sweep, timeout: float) -> Swept:
     try:
         left = wait_for(
             sweeping.one_pass,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.errors import ImageError
+from harness.waiting import stretched
 
 NO_USRMERGE = "no-usrmerge.pref"
 _SECONDS = 30.0
@@ -52,7 +53,7 @@ def hand_over(
 
 
 def _hooks(work: Path, places: Mapping[str, Path], environment: Mapping[str, str]) -> list[str]:
-    dump = proc.run(["apt-config", "dump"], timeout=_SECONDS, env=environment).stdout
+    dump = proc.run(["apt-config", "dump"], timeout=stretched(_SECONDS), env=environment).stdout
     chosen = [line for line in dump.splitlines() if _HANDED_OVER.match(line)]
     _write_private(work / "apt.conf", "\n".join([*chosen, ""]))
     _write_private(work / NO_USRMERGE, "Package: usrmerge\nPin: release *\nPin-Priority: -1\n")
@@ -87,7 +88,7 @@ def _places(environment: Mapping[str, str]) -> dict[str, Path]:
     argv = ["apt-config", "shell"]
     for key, kind in keys.items():
         argv += [key, f"Dir::Etc::{key}/{kind}"]
-    said = proc.run(argv, timeout=_SECONDS, env=environment).stdout
+    said = proc.run(argv, timeout=stretched(_SECONDS), env=environment).stdout
     pairs = (word.partition("=") for word in shlex.split(said))
     found = {name: Path(value) for name, _, value in pairs}
     return {key: found.get(key, Path("/nonexistent")) for key in keys}

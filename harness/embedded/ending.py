@@ -20,7 +20,7 @@ from harness.embedded import processes
 from harness.embedded.endpoint import probe
 from harness.embedded.layout import COMMAND, DEFAULT_ENGINE, Paths, link_exists, locked
 from harness.errors import EngineError, ProcessError, WaitTimeoutError
-from harness.waiting import Deadline, wait_for
+from harness.waiting import Deadline, stretched, wait_for
 
 STOP_SECONDS = 45.0  # dockerd gives its containers 15 s, then its containerd another 15 s
 KILL_SECONDS = 10.0
@@ -146,7 +146,7 @@ def _await_end(targets: Iterable[processes.Process], timeout: float) -> bool:
         wait_for(
             lambda: [pid for pid in pids if processes.is_running(pid)],
             what="the end of the private engine",
-            deadline=Deadline.after(timeout),
+            deadline=Deadline.after(stretched(timeout)),
             ready=lambda left: not left,
         )
     except WaitTimeoutError:
@@ -164,9 +164,9 @@ def _unmount_below(directories: Iterable[Path]) -> bool:
     points = processes.mounts_below(directories)
     for point in points:
         try:
-            proc.run(["umount", point], timeout=20)
+            proc.run(["umount", point], timeout=stretched(20.0))
         except ProcessError:
-            proc.run(["umount", "--lazy", point], timeout=20)
+            proc.run(["umount", "--lazy", point], timeout=stretched(20.0))
     return bool(points)
 
 
@@ -194,7 +194,7 @@ def _remove_links(paths: Paths) -> list[str]:
     removed = []
     for what, name in links.items():
         with suppress(ProcessError):  # without rights or `ip` they stay, and do no harm
-            proc.run(["ip", "link", "delete", name], timeout=10)
+            proc.run(["ip", "link", "delete", name], timeout=stretched(10.0))
             removed.append(what)
     return removed
 
@@ -206,7 +206,9 @@ def _unmoved() -> list[str]:
     between, the pair belongs to no namespace that ends, so that no kernel removes it.
     """
     try:
-        shown = proc.run(["ip", "-json", "link", "show", "type", "veth"], timeout=10).stdout
+        shown = proc.run(
+            ["ip", "-json", "link", "show", "type", "veth"], timeout=stretched(10.0)
+        ).stdout
     except ProcessError:
         return []
     found = [one for one in json.loads(shown or "[]") if one]  # old versions list empty objects

@@ -21,6 +21,7 @@ from docker.utils import kwargs_from_env
 from harness import proc
 from harness.embedded.ssh_tunnel import reach
 from harness.errors import EngineError, ProcessError
+from harness.waiting import stretched
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 LOCAL_PROBE_SECONDS = 3.0
@@ -73,7 +74,7 @@ class Engine:
             EngineError: the engine does not answer, or its TLS files cannot be read.
         """
         try:
-            return self._connect(timeout)
+            return self._connect(stretched(timeout))
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineError(
                 f"the engine at {self.host} ({self.origin}) went away: {root_reason(error)}",
@@ -115,7 +116,7 @@ def from_context(
     if name in {"", "default"}:
         return None
     try:
-        said = run(["docker", "context", "inspect", name], timeout=10, env=environment)
+        said = run(["docker", "context", "inspect", name], timeout=stretched(10.0), env=environment)
         (found,) = json.loads(said.stdout)
         endpoint = found["Endpoints"]["docker"]
         host = str(endpoint["Host"])
@@ -159,7 +160,7 @@ def probe(engine: Engine) -> str:
     if scheme == "ssh":
         return _ping_through_tunnel(engine)
     try:
-        client = engine._connect(REMOTE_PROBE_SECONDS)  # noqa: SLF001  the bare errors are wanted
+        client = engine._connect(stretched(REMOTE_PROBE_SECONDS))  # noqa: SLF001  the bare errors are wanted
         client.ping()
         client.close()
     except (DockerException, requests.RequestException, OSError) as error:
@@ -170,7 +171,7 @@ def probe(engine: Engine) -> str:
 def _ping_socket(path: str, seconds: float = LOCAL_PROBE_SECONDS) -> str:
     # Not by the SDK: it asks twice, and its errors bury "permission denied" three layers deep.
     with socket.socket(socket.AF_UNIX) as stream:
-        stream.settimeout(seconds)
+        stream.settimeout(stretched(seconds))
         try:
             stream.connect(path)
             stream.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")

@@ -18,7 +18,7 @@ from harness.embedded.ending import purge, stop
 from harness.embedded.endpoint import Engine
 from harness.embedded.private import State, Status, status
 from harness.errors import EngineError, UsageError, WaitTimeoutError
-from harness.waiting import Deadline, wait_for
+from harness.waiting import Deadline, stretched, wait_for
 
 __all__ = ["Engine", "Machine", "Mode", "State", "Status"]
 __all__ += ["purge", "resolve", "start", "status", "stop"]
@@ -191,7 +191,7 @@ def _install(question: _Question) -> Engine | None:
         return wait_for(
             lambda: _in_reach(question),
             what="the engine that the package started",
-            deadline=Deadline.after(INSTALLED_START_SECONDS),
+            deadline=Deadline.after(stretched(INSTALLED_START_SECONDS)),
             ready=lambda engine: engine is not None,
         )
     except WaitTimeoutError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.errors import EngineError, ProcessError
+from harness.waiting import stretched
 
 OS_RELEASE = Path("/etc/os-release")
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
@@ -88,7 +89,7 @@ def _enabled(apparmor: Path) -> bool:
 
 def _update(environment: Mapping[str, str], *, run: Run, say: Callable[[str], None]) -> None:
     try:
-        run(["apt-get", "update"], timeout=_UPDATE_SECONDS, env=environment)
+        run(["apt-get", "update"], timeout=stretched(_UPDATE_SECONDS), env=environment)
     except ProcessError as error:
         # One broken source of many is no reason to give up: the old lists may do.
         last = (error.stderr.strip() or error.what).splitlines()[-1]
@@ -99,7 +100,7 @@ def _apt_install(names: list[str], environment: Mapping[str, str], *, run: Run) 
     argv = ["apt-get", "install", "-y", "--no-install-recommends"]
     argv += ["-o", "DPkg::Lock::Timeout=120", *names]
     try:
-        run(argv, timeout=_INSTALL_SECONDS, env=environment)
+        run(argv, timeout=stretched(_INSTALL_SECONDS), env=environment)
     except ProcessError as error:
         raise EngineError(
             f"apt-get could not install {', '.join(names)}",

@@ -28,6 +28,7 @@ from harness import proc
 from harness.embedded import install
 from harness.embedded.endpoint import Engine, root_reason
 from harness.errors import DiskFullError, EngineError, ProcessError, TestBedError
+from harness.waiting import stretched
 
 GIB = 1024**3
 DEFAULT_GIB = 2.0
@@ -192,7 +193,9 @@ def _python() -> Row:
 
 def _tool(name: str, remedy: str, host: Host, environment: Mapping[str, str]) -> Row:
     try:
-        said = host.run([name, "--version"], timeout=TOOL_SECONDS, env=environment).stdout
+        said = host.run(
+            [name, "--version"], timeout=stretched(TOOL_SECONDS), env=environment
+        ).stdout
     except ProcessError as error:
         return Row(name=name, value=error.what, ok=False, note=remedy, concern=Concern.HOST)
     found = re.search(r"\d+(?:\.\d+)+", said)
@@ -303,7 +306,7 @@ def _ipvs(
         argv.insert(1, "--dry-run")
     path = {**environment, "PATH": install.search_path(environment)}
     try:
-        host.run(argv, timeout=TOOL_SECONDS, env=path)
+        host.run(argv, timeout=stretched(TOOL_SECONDS), env=path)
     except ProcessError:
         return False
     return _has_ipvs(host) or not host.is_root()

@@ -21,7 +21,7 @@ from harness.embedded.ending import sweep
 from harness.embedded.endpoint import DEFAULT_HOST, Engine, probe
 from harness.embedded.layout import DEFAULT_ENGINE, Paths, link_exists, locked
 from harness.errors import EngineError, WaitTimeoutError
-from harness.waiting import Deadline, wait_for
+from harness.waiting import Deadline, stretched, wait_for
 
 Say = Callable[[str], None]
 
@@ -216,12 +216,12 @@ def _await_answer(paths: Paths, pid: int, timeout: float) -> None:
         wait_for(
             lambda: probe(paths.engine),
             what="the private engine",
-            deadline=Deadline.after(timeout),
+            deadline=Deadline.after(stretched(timeout)),
             ready=lambda reason: not reason,
             failed=died,
         )
     except WaitTimeoutError as error:
-        raise _start_error(f"did not answer within {timeout:g} s", paths) from error
+        raise _start_error(f"did not answer within {stretched(timeout):g} s", paths) from error
 
 
 def _start_error(what: str, paths: Paths) -> EngineError:

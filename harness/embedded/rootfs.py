@@ -18,6 +18,7 @@ from pathlib import Path
 from harness import locks, memory, proc
 from harness.embedded import apt_config, install
 from harness.errors import DiskFullError, ImageError, ProcessError
+from harness.waiting import stretched
 
 # Every file that the build writes gets this date (2024-01-01), every older one keeps its own.
 EPOCH = 1704067200
@@ -113,7 +114,7 @@ def build(
         mirrors, hooks = apt_config.hand_over(work, host.suite, environment=environment)
         wrapper = _alone(environment)
         argv = [*wrapper, *command(packages, host, hooks=hooks, mirrors=mirrors)]
-        proc.run(argv, timeout=BUILD_SECONDS, cwd=work, env=environment)
+        proc.run(argv, timeout=stretched(BUILD_SECONDS), cwd=work, env=environment)
     except ProcessError as error:
         raise failure(error, packages) from error
     return work / "root.tar"
@@ -156,7 +157,9 @@ def _alone(environment: Mapping[str, str]) -> tuple[str, ...]:
 
     What is built is the same with and without it.
     """
-    probe = proc.run([*ALONE, "true"], timeout=_PROBE_SECONDS, env=environment, check=False)
+    probe = proc.run(
+        [*ALONE, "true"], timeout=stretched(_PROBE_SECONDS), env=environment, check=False
+    )
     return ALONE if probe.code == 0 else ()
 
 
@@ -193,8 +196,8 @@ def install_builder(environment: Mapping[str, str], *, say: Say, run: Run = proc
     argv += ["-o", "DPkg::Lock::Timeout=120", "mmdebstrap"]
     try:
         # One broken source of many fails an update; the installation says whether that mattered.
-        run(["apt-get", "update"], timeout=_APT_SECONDS, env=quiet, check=False)
-        run(argv, timeout=_APT_SECONDS, env=quiet)
+        run(["apt-get", "update"], timeout=stretched(_APT_SECONDS), env=quiet, check=False)
+        run(argv, timeout=stretched(_APT_SECONDS), env=quiet)
     except ProcessError as error:
         raise ImageError(
             "the package mmdebstrap, which builds stand-in images, could not be installed",

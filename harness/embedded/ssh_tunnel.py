@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from harness import proc
 from harness.errors import EngineError, HarnessError, WaitTimeoutError
 from harness.scratch import directory
-from harness.waiting import Deadline, wait_for
+from harness.waiting import Deadline, stretched, wait_for
 from harness.with_parent import with_parent
 
 SCHEME = "ssh://"
@@ -97,7 +97,7 @@ class Tunnels:
             wait_for(
                 lambda: _accepts(path),
                 what=f"the ssh connection of {host}",
-                deadline=Deadline.after(OPEN_SECONDS),
+                deadline=Deadline.after(stretched(OPEN_SECONDS)),
                 ready=bool,
                 failed=lambda _: _ended(worker, host, log),
                 interval=0.05,
@@ -105,7 +105,8 @@ class Tunnels:
         except HarnessError as error:
             worker.close()
             if isinstance(error, WaitTimeoutError):
-                said = f"no connection within {OPEN_SECONDS:g} s; ssh said: {_last_line(log)}"
+                seconds = stretched(OPEN_SECONDS)
+                said = f"no connection within {seconds:g} s; ssh said: {_last_line(log)}"
                 raise _not_reached(host, said) from error
             raise
         return f"unix://{path}"

@@ -19,7 +19,7 @@ from harness import locks
 from harness.embedded.endpoint import Engine, root_reason
 from harness.embedded.layout import COMMAND
 from harness.errors import EngineError, WaitTimeoutError
-from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, wait_for
+from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, stretched, wait_for
 
 ADVERTISED = "127.0.0.1"
 PROXY = "proxy"
@@ -137,14 +137,14 @@ def _settled(client: docker.DockerClient, engine: Engine, clock: Clock) -> Mappi
         return wait_for(
             look,
             what="the swarm",
-            deadline=Deadline.after(SETTLE_SECONDS, clock),
+            deadline=Deadline.after(stretched(SETTLE_SECONDS), clock),
             ready=lambda swarm: swarm.get("LocalNodeState") != "pending",
             interval=0.1,
         )
     except WaitTimeoutError as error:
         raise EngineError(
             f"the swarm of the engine at {engine.host} was still pending after "
-            f"{SETTLE_SECONDS:g} s",
+            f"{stretched(SETTLE_SECONDS):g} s",
             cause="it waits for managers that do not answer",
             hint=_remedy(engine),
         ) from error
@@ -208,7 +208,7 @@ def _await_leader(client: docker.DockerClient, engine: Engine, clock: Clock) -> 
         wait_for(
             lambda: _leader_refuses(client, engine),
             what="the swarm's leader",
-            deadline=Deadline.after(SETTLE_SECONDS, clock),
+            deadline=Deadline.after(stretched(SETTLE_SECONDS), clock),
             ready=lambda reason: not reason,
             interval=0.1,
         )
@@ -263,7 +263,7 @@ def _await_addresses(
         return wait_for(
             lambda: _proxy(client, engine) or {},
             what=f"the addresses of the network {PROXY}",
-            deadline=Deadline.after(ADDRESS_SECONDS, clock),
+            deadline=Deadline.after(stretched(ADDRESS_SECONDS), clock),
             ready=_has_addresses,
         )
     except WaitTimeoutError as error:

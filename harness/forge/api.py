@@ -18,12 +18,13 @@ from requests.auth import AuthBase
 from harness import proc
 from harness.errors import ForgeBusyError, ForgeError, UsageError
 from harness.forge.token import Token
-from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry
+from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched
 
-TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two bytes of an answer
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 30.0  # between two bytes of an answer
 ATTEMPTS = 3
 PATIENCE = 60.0  # the longest pause that a forge may ask for
-TOTAL = 180.0  # seconds after which nothing is tried again
+TOTAL_SECONDS = 180.0  # seconds after which nothing is tried again
 PAUSE = 2.0
 PAGES = 100  # of a list; more comments than these hold are not looked through
 REDIRECTS = 3
@@ -143,7 +144,7 @@ class Api:
             self.say(f"forge  try {attempt} of {ATTEMPTS}: {str(error).splitlines()[0]}")
             self.clock.sleep(max(pause - PAUSE, 0.0))
 
-        deadline = Deadline.after(TOTAL, self.clock)
+        deadline = Deadline.after(stretched(TOTAL_SECONDS), self.clock)
         try:
             return retry(
                 call, on=ForgeBusyError, attempts=ATTEMPTS, deadline=deadline, pause=PAUSE,
@@ -219,8 +220,8 @@ class Api:
         what = _shown(method, url)
         try:
             return self.session.request(
-                method, url, params=query or None, json=body, timeout=TIMEOUT,
-                allow_redirects=False,
+                method, url, params=query or None, json=body, allow_redirects=False,
+                timeout=(stretched(CONNECT_SECONDS), stretched(SILENCE_SECONDS)),
             )  # fmt: skip
         except requests.exceptions.SSLError as error:
             raise ForgeError(
@@ -234,7 +235,9 @@ class Api:
                 undone=isinstance(error, requests.exceptions.ConnectTimeout),
             ) from error
         except requests.exceptions.Timeout as error:
-            raise ForgeBusyError(f"{what}: no answer in {TIMEOUT[1]:g} s") from error
+            raise ForgeBusyError(
+                f"{what}: no answer in {stretched(SILENCE_SECONDS):g} s"
+            ) from error
         except requests.exceptions.RequestException as error:
             raise ForgeError(f"{what}: {type(error).__name__}") from error
 

@@ -9,7 +9,7 @@ import re
 
 from harness.errors import ForgeBusyError, UsageError
 from harness.forge.base import Comment, Forge
-from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry
+from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched
 
 CUT = "\n\n*The rest was left out: the forge takes no longer comment. See the run's own report.*\n"
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
@@ -87,7 +87,11 @@ def put(
         return "updated"
 
     return retry(
-        call, on=ForgeBusyError, attempts=2, deadline=Deadline.after(60.0, clock), pause=2.0
+        call,
+        on=ForgeBusyError,
+        attempts=2,
+        deadline=Deadline.after(stretched(60.0), clock),
+        pause=2.0,
     )
 
 

@@ -12,6 +12,7 @@ from harness import proc
 from harness.errors import UsageError
 from harness.plan.sharding import share
 from harness.recipes.catalogue import Catalogue, Entry
+from harness.waiting import stretched
 
 SCHEMA = "cc-ci/matrix/1"
 RECIPES_FILE = "recipes.txt"
@@ -87,7 +88,7 @@ def _ends(asked: str) -> tuple[str, str]:
 def _commit(root: Path, asked: str, revision: str) -> str:
     """Return the hash of the commit that a revision names, in any way that git understands."""
     argv = ("git", "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options")
-    done = proc.run((*argv, f"{revision}^{{commit}}"), timeout=GIT_SECONDS, check=False)
+    done = proc.run((*argv, f"{revision}^{{commit}}"), timeout=stretched(GIT_SECONDS), check=False)
     if done.code:
         raise UsageError(
             f"'{revision}' in --changed {asked} is not a commit of this clone",
@@ -118,7 +119,7 @@ def _meaning(entry: Entry) -> tuple[object, ...]:
 
 def _git(root: Path, *words: str) -> str:
     argv = ("git", "-C", str(root), *words)
-    done = proc.run(argv, timeout=GIT_SECONDS, check=False)
+    done = proc.run(argv, timeout=stretched(GIT_SECONDS), check=False)
     if done.code:
         raise UsageError(
             f"git cannot tell what changed: {done.stderr.strip()}",

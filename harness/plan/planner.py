@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from harness.errors import SourceError
 from harness.model import LEFT_OUT, Origin, RunWarning, Stage
-from harness.recipes.repo import Release
+from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
 
 NEEDS = {
@@ -107,7 +107,7 @@ def make(
     *,
     recipe: str,
     head: Head,
-    older: Sequence[Release],
+    candidates: Candidates,
     version: str,
     asked: Sequence[Stage],
     files: Mapping[Stage, Files],
@@ -122,8 +122,8 @@ def make(
     Args:
         recipe: the recipe's name.
         head: the commit under test.
-        older: the releases that head descends from, ascending, without head itself.
-        version: the tag to upgrade from, or empty for the newest of `older`.
+        candidates: what head can be upgraded from.
+        version: the tag to upgrade from, or empty for the newest release of `candidates`.
         asked: the stages asked for.
         files: the test files of each stage.
         denied: the test files of each stage that the recipe ships, and that nobody approved.
@@ -136,7 +136,7 @@ def make(
         SourceError: the release asked for is not one that head can be upgraded from.
     """
     wanted = closure(asked)
-    base, why_not = choose_base(head, older, version)
+    base, why_not = choose_base(head, candidates, version)
     stages = []
     for stage in Stage:
         refused = denied.get(stage, ())
@@ -169,24 +169,32 @@ def make(
     )
 
 
-def choose_base(head: Head, older: Sequence[Release], version: str) -> tuple[Release | None, str]:
+def choose_base(head: Head, candidates: Candidates, version: str) -> tuple[Release | None, str]:
     """Return the release to upgrade from, or None with the reason why there is none.
 
+    A tag that is not a release is a base only where it is asked for.
+
     Raises:
-        SourceError: the release asked for is not among those that head can be upgraded from.
+        SourceError: the tag asked for is not one that head can be upgraded from.
     """
     if version:
-        for release in older:
+        for release in (*candidates.older, *candidates.others):
             if version in (release.tag, str(release.version)):
                 return release, ""
-        known = ", ".join(release.tag for release in older) or "none"
+        known = ", ".join(one.tag for one in (*candidates.older, *candidates.others)) or "none"
         raise SourceError(
-            f"'{version}' is no release that the head {head.commit[:8]} can be upgraded from",
-            cause="it does not exist, or the head does not descend from it, or it is the head",
-            hint=f"older releases are: {known}",
+            f"the head {head.commit[:8]} cannot be upgraded from '{version}'",
+            cause=candidates.refused.get(version, "there is no such tag"),
+            hint=f"tags that it can be upgraded from: {known}",
         )
-    found = newest(older)
-    return found, "" if found else "the head has no older release to be upgraded from"
+    found = newest(candidates.older)
+    if found or not candidates.others:
+        return found, "" if found else "the head has no older release to be upgraded from"
+    tags = ", ".join(one.tag for one in candidates.others)
+    return None, (
+        f"the head has no older release to be upgraded from, and {tags} is not a release "
+        f"(X.Y.Z+upstream); --version {candidates.others[-1].tag} upgrades from it"
+    )
 
 
 def newest(releases: Sequence[Release]) -> Release | None:

@@ -145,6 +145,16 @@ class AbraPlatform:
             self._call("app", "undeploy", *QUIET, self.target.domain, seconds=CALL_SECONDS)
             self._call("app", "remove", *QUIET, "--force", self.target.domain, seconds=CALL_SECONDS)
 
+    def start_over(self) -> None:
+        """Have abra take the app down and forget it, and forget its secrets.
+
+        Raises:
+            AbraError: as `undeploy`.
+        """
+        self.undeploy()
+        self._app = None
+        self._secrets.start_over()
+
     def backup_create(self) -> tuple[int, str]:
         """Have abra call the server's backup bot for this app; return its code and what it said.
 

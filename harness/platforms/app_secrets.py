@@ -29,17 +29,24 @@ class AppSecrets:
     client: docker.DockerClient
     target: Target
     _values: dict[str, str] = field(default_factory=dict)
+    _removed: dict[str, str] = field(default_factory=dict)  # of an app that was taken down
 
     @property
     def values(self) -> tuple[str, ...]:
         """Every value."""
-        return tuple(self._values.values())
+        return (*self._removed.values(), *self._values.values())
+
+    def start_over(self) -> None:
+        """Make every secret anew from now on; the values of those before stay known."""
+        self._removed |= {f"{name} (removed)": value for name, value in self._values.items()}
+        self._values = {}
 
     @property
     def named(self) -> dict[str, str]:
         """The same by name, as the compose file has it: without the stack and the version."""
         stack = self.target.stack
-        return {_short(name, stack): value for name, value in self._values.items()}
+        made = {_short(name, stack): value for name, value in self._values.items()}
+        return {**self._removed, **made}
 
     def create(self, compose: Compose, specs: Sequence[secrets.SecretSpec]) -> list[Adaptation]:
         """Create the external secrets that the recipe names and that this run has not made yet.

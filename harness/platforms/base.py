@@ -99,6 +99,15 @@ class Platform(Protocol):
             TestBedError: the machine cannot deploy it.
         """
 
+    def start_over(self) -> None:
+        """Take the app down and forget its settings and secrets: the next deploy is a fresh one.
+
+        The values of its secrets are still known, to be masked.
+
+        Raises:
+            HarnessError: as `undeploy`.
+        """
+
     def undeploy(self) -> None:
         """Take the app down the platform's own way, before whatever is left of it is removed.
 

@@ -25,6 +25,7 @@ from harness.platforms.environment import AppEnvironment, deployed
 from harness.platforms.override import build, machine_for
 from harness.platforms.refusals import refuse
 from harness.recipes.compose import Compose
+from harness.waiting import stretched
 
 HANDED_DOWN = ("PATH", "HOME", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
 DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing
@@ -99,6 +100,11 @@ class SwarmPlatform:
         """The same by name, as the compose file has it: without the stack and the version."""
         return self._secrets.named
 
+    def start_over(self) -> None:
+        """Forget the app's settings and secrets."""
+        self._app = None
+        self._secrets.start_over()
+
     def undeploy(self) -> None:
         """Do nothing: what a run leaves is removed by its labels, all of it."""
 
@@ -119,7 +125,7 @@ class SwarmPlatform:
         try:
             done = proc.run(
                 argv,
-                timeout=DEPLOY_SECONDS,
+                timeout=stretched(DEPLOY_SECONDS),
                 cwd=revision.directory,
                 env={**filled, **kept, **self.environ},
                 secrets=self.secret_values,

@@ -213,8 +213,8 @@ def _service(name: str, part: ServicePart, files: tuple[str, ...]) -> Service:
         configs=tuple(part.configs),
         ports=part.ports,
         endpoint_mode=part.endpoint_mode or "vip",
-        healthcheck=bool(part.healthcheck),
-        check=part.check or (),
+        healthcheck=bool(part.healthcheck) and not part.disabled,
+        check=() if part.disabled else part.check or (),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.errors import InvalidRecipeError
+from harness.recipes.plain import number_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class ServicePart:
     image: str | None
     endpoint_mode: str | None
     healthcheck: bool | None
+    disabled: bool | None
     check: tuple[str, ...] | None
     labels: Mapping[str, str]
     container_labels: Mapping[str, str]
@@ -71,6 +73,7 @@ class ServicePart:
             image=_optional(service.get("image")),
             endpoint_mode=_optional(deploy.get("endpoint_mode")),
             healthcheck=None if check is None else _has_check(check, f"{where}.healthcheck"),
+            disabled=_disabled(check, f"{where}.healthcheck"),
             check=_test(check, f"{where}.healthcheck"),
             labels=labels(deploy.get("labels"), f"{where}.deploy.labels"),
             container_labels=labels(service.get("labels"), f"{where}.labels"),
@@ -84,10 +87,12 @@ class ServicePart:
     def merged(self, later: ServicePart) -> ServicePart:
         """Return both as one: the later file's values win, mappings join."""
         return ServicePart(
-            image=self.image if later.image is None else later.image,
+            image=later.image or self.image,
             endpoint_mode=later.endpoint_mode or self.endpoint_mode,
             healthcheck=self.healthcheck if later.healthcheck is None else later.healthcheck,
-            check=self.check if later.check is None else later.check,
+            disabled=self.disabled or later.disabled,
+            # Docker appends the words of a later test to those of an earlier one.
+            check=self.check if later.check is None else (*(self.check or ()), *later.check),
             labels={**self.labels, **later.labels},
             container_labels={**self.container_labels, **later.container_labels},
             mounts={**self.mounts, **later.mounts},
@@ -120,9 +125,7 @@ def text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def truth(value: object, where: str) -> bool:
@@ -243,13 +246,14 @@ def _long_port(item: dict[str, object], where: str) -> Port:
 def _short_ports(item: str, where: str) -> list[Port]:
     ports, _, protocol = item.partition("/")
     *address, target = ports.rsplit(":", 2)  # Swarm ignores an address before the two ports
-    targets, published = _port_range(target), _port_range(address[-1]) if address else []
-    if not targets or (address and len(targets) != len(published)):
+    outside = address[-1] if address else ""  # nothing before the colon: the engine chooses
+    targets, published = _port_range(target), _port_range(outside)
+    if not targets or (outside and len(targets) != len(published)):
         raise InvalidRecipeError(
             f"{where}: '{item}' is no port", hint='write "PUBLISHED:TARGET" or TARGET'
         )
     return [
-        Port(target=inner, published=outer, protocol=protocol or "tcp")
+        Port(target=inner, published=outer, protocol=protocol.lower() or "tcp")
         for inner, outer in zip(targets, published or [""] * len(targets), strict=True)
     ]
 
@@ -265,18 +269,17 @@ def _port_range(ports: str) -> list[str]:
 
 
 def _has_check(raw: object, where: str) -> bool:
-    check = mapping(raw, where)
-    test = check.get("test")
-    switched_off = test == ["NONE"] or truth(check.get("disable"), f"{where}.disable")
-    return not switched_off
+    return mapping(raw, where).get("test") != ["NONE"]
+
+
+def _disabled(raw: object, where: str) -> bool | None:
+    disabled = mapping(raw, where).get("disable")
+    return None if disabled is None else truth(disabled, f"{where}.disable")
 
 
 def _test(raw: object, where: str) -> tuple[str, ...] | None:
     """Return the words of a health check's test, `CMD` or `CMD-SHELL` in front; None without."""
-    check = mapping(raw, where)
-    if truth(check.get("disable"), f"{where}.disable"):
-        return ("NONE",)
-    test = check.get("test")
+    test = mapping(raw, where).get("test")
     if isinstance(test, list):
         return tuple(text(word) for word in test)
     return None if test is None else ("CMD-SHELL", text(test))

@@ -17,6 +17,7 @@ from harness import proc
 from harness.errors import ProcessError, SourceError, TestBedError
 from harness.recipes.git_access import environment
 from harness.recipes.git_words import refuse_full_disk
+from harness.waiting import stretched
 
 LOCAL_SECONDS = 60.0  # for calls that touch this disk only
 
@@ -95,7 +96,7 @@ def import_history(destination: Path, stream: bytes, *, branch: str) -> None:
         TestBedError: there is no git here, or it failed.
         DiskFullError: there is no room for it.
     """
-    git = Git(env=environment(os.environ), timeout=LOCAL_SECONDS)
+    git = Git(env=environment(os.environ), timeout=stretched(LOCAL_SECONDS))
     made = git.run(
         "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", str(destination)
     )

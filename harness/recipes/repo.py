@@ -7,16 +7,18 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
 from harness import proc
 from harness.errors import HarnessError, SourceError
+from harness.recipes import local_source
 from harness.recipes.catalogue import is_remote
 from harness.recipes.git import Git
 from harness.recipes.git_access import environment, local_path, passwords, trust
 from harness.recipes.git_words import explain
+from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
 
 _REF_FORMAT = "%00".join(
@@ -27,16 +29,6 @@ _COMMIT = re.compile(r"[0-9a-f]{4,64}")
 _CHANGE = re.compile(r"(?:#|!|pull/|merge-requests/)?(?P<number>[1-9]\d{0,5})(?:/head)?")
 _CHANGE_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")
 _NO_SUCH_REF = re.compile(r"couldn't find remote ref|not our ref|no such remote ref", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """One release of a recipe. `annotated` is False for a lightweight tag, which abra refuses."""
-
-    tag: str
-    version: Version
-    commit: str
-    annotated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +45,18 @@ class Repo:
         path: the clone's working tree, empty until the first `checkout`.
         source: where it was cloned from, with passwords masked.
         notice: something the user should be told about the source, or empty.
-        other_tags: the tags that are no releases.
+        other_tags: the tags that are not releases.
+        shallow: whether its history is cut off.
+        upstream: the address that a path's repository was itself cloned from, or empty; None for a
+            source that is an origin itself.
     """
 
     path: Path
     source: str
     notice: str
     other_tags: tuple[str, ...]
+    shallow: bool = False
+    upstream: str | None = None
     _head: str
     _branches: Mapping[str, _Ref] = field(repr=False)
     _tags: Mapping[str, _Ref] = field(repr=False)
@@ -77,6 +74,10 @@ class Repo:
         ]
         return tuple(sorted(found, key=lambda release: release.version))
 
+    def tags(self) -> tuple[str, ...]:
+        """Return every tag, releases or not."""
+        return tuple(self._tags)
+
     def lightweight_tags(self) -> tuple[str, ...]:
         """Return the tags that are not annotated, releases or not, in the order of their names."""
         return tuple(sorted(tag for tag, ref in self._tags.items() if not ref.annotated))
@@ -87,18 +88,74 @@ class Repo:
         The commit itself is not among them. When it is a release, neither is any that is not
         strictly older than it: a head is never upgraded from something as new as itself.
         """
+        return self.candidates(commit).older
+
+    def candidates(self, commit: str) -> Candidates:
+        """Return what a commit can be upgraded from, and why not from the other tags."""
+        behind = self._tags_behind(commit)
+        releases = {release.tag: release for release in self.releases()}
+        own = [one.version for one in releases.values() if one.commit == commit]
+        refused: dict[str, str] = {}
+        others = []
+        for tag, ref in self._tags.items():
+            release = releases.get(tag)
+            if ref.commit == commit:
+                refused[tag] = "it is the head itself"
+            elif tag not in behind:
+                cut = ", as far as this shallow clone shows" if self.shallow else ""
+                refused[tag] = f"the head does not descend from it{cut}"
+            elif release and own and release.version >= max(own):
+                refused[tag] = f"it is not older than {max(own)}, which the head is"
+            elif not release and not ref.annotated:
+                refused[tag] = "it is neither a release nor an annotated tag (git tag -a)"
+            elif not release:
+                version = Version.loose(tag)
+                one = Release(tag=tag, version=version, commit=ref.commit, annotated=True)
+                others.append(one)
+        older = tuple(one for tag, one in releases.items() if tag not in refused)
+        return Candidates(older=older, others=tuple(others), refused=refused)
+
+    def _tags_behind(self, commit: str, *, without: str = "") -> frozenset[str]:
+        """Return the tags that a commit descends from, without those that another one does."""
+        less = ("--no-merged", without) if without else ()
         shown = self._git.local(
-            "for-each-ref", "--merged", commit, "--format=%(refname:strip=2)", _TAGS, cwd=self.path
-        )
-        behind = set(shown.splitlines())
-        own = [release.version for release in self.releases() if release.commit == commit]
-        return tuple(
-            release
-            for release in self.releases()
-            if release.tag in behind
-            and release.commit != commit
-            and (not own or release.version < max(own))
-        )
+            "for-each-ref", "--merged", commit, *less, "--format=%(refname:strip=2)", _TAGS,
+            cwd=self.path,
+        )  # fmt: skip
+        return frozenset(shown.splitlines())
+
+    def tags_between(self, base: str, head: str) -> frozenset[str]:
+        """Return the tags that head descends from and base does not; an empty base is none."""
+        return self._tags_behind(head, without=base)
+
+    def upstream_tags(self, *, timeout: float) -> Mapping[str, str] | None:
+        """Return the tags of the repository that a path was cloned from, and their commits.
+
+        None means that it cannot be asked.
+        """
+        if not self.upstream:
+            return None
+        asked = replace(self._git, timeout=timeout)
+        try:
+            done = asked.run("ls-remote", "--tags", "--", self.upstream, cwd=self.path)
+        except SourceError:
+            return None
+        if done.code != 0:
+            return None
+        found: dict[str, str] = {}
+        for line in done.stdout.splitlines():
+            commit, _, name = line.partition("\t")
+            found[name.removeprefix(_TAGS).removesuffix("^{}")] = commit  # the peeled one is last
+        return found
+
+    def descends(self, head: str, commit: str) -> bool:
+        """Whether a head descends from a commit; a commit that is missing here is no ancestor."""
+        done = self._git.run("merge-base", "--is-ancestor", commit, head, cwd=self.path)
+        return done.code == 0
+
+    def checked_out(self) -> str:
+        """Return the commit that is checked out: 40 hex digits."""
+        return self._git.local("rev-parse", "--verify", "HEAD^{commit}", cwd=self.path).strip()
 
     def default_branch_commit(self) -> str:
         """Return the commit that the source itself has checked out: 40 hex digits.
@@ -254,6 +311,8 @@ def clone(
         secrets=secrets,
         trust=trust(local),
     )
+    if local is not None:
+        local_source.refuse_unreadable_refs(git, local)
     try:
         done = git.run(
             "clone",
@@ -271,11 +330,15 @@ def clone(
         raise
     if done.code != 0:
         explain(f"the recipe {shown} cannot be cloned", done.stderr, local=local)
-    notice = "" if local is None or is_remote(source) else _uncommitted(git, local)
-    return _read(git, destination, source=shown, notice=notice)
+    if local is None or is_remote(source):
+        return _read(git, destination, source=shown, notice="", upstream=None)
+    return _read(
+        git, destination, source=shown, notice=local_source.uncommitted(git, local),
+        upstream=local_source.upstream(git, local),
+    )  # fmt: skip
 
 
-def _read(git: Git, path: Path, *, source: str, notice: str) -> Repo:
+def _read(git: Git, path: Path, *, source: str, notice: str, upstream: str | None) -> Repo:
     head = git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=path).stdout.strip()
     listing = git.local("for-each-ref", f"--format={_REF_FORMAT}", _BRANCHES, _TAGS, cwd=path)
     branches: dict[str, _Ref] = {}
@@ -294,29 +357,18 @@ def _read(git: Git, path: Path, *, source: str, notice: str) -> Repo:
     if not branches and not tags and not head:
         raise SourceError(f"{source} has no commits", hint="commit and push something to it first")
     others = tuple(tag for tag in tags if Version.parse(tag) is None)
+    cut = git.local("rev-parse", "--is-shallow-repository", cwd=path).strip() == "true"
     return Repo(
         path=path,
         source=source,
         notice=notice,
         other_tags=others,
+        shallow=cut,
+        upstream=upstream,
         _head=head,
         _branches=branches,
         _tags=tags,
         _git=git,
-    )
-
-
-def _uncommitted(git: Git, path: Path) -> str:
-    done = git.run("status", "--porcelain", cwd=path if path.is_dir() else path.parent)
-    if "dubious ownership" in done.stderr:
-        return f"{path} belongs to another user, so whether it has uncommitted changes is not known"
-    if done.code != 0 or not done.stdout.strip():
-        return ""  # a bare repository fails here: it has no working tree to differ
-    files = [line[3:] for line in done.stdout.splitlines()]
-    named = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")  # noqa: PLR2004  enough to see
-    return (
-        f"{path} has uncommitted changes ({named}); they are NOT tested: only commits are."
-        " Commit them to have them tested"
     )
 
 

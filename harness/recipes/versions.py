@@ -65,6 +65,11 @@ class Version:
         recipe, _, upstream = text.partition("+")
         return cls(text, recipe, upstream, key)
 
+    @classmethod
+    def loose(cls, text: str) -> Version:
+        """Return the version of a tag that is not a release: older than every release."""
+        return cls(text, text, "", ((-1, 0, 0), (), (), text))
+
     def __str__(self) -> str:
         return self.text
 

@@ -1,7 +1,9 @@
 """One YAML file read as the Docker client reads it: safely, and with its idea of plain values.
 
-Docker's parser takes only `true` and `false` for truth values (PyYAML also `yes` and `on`), leaves
-`22:22` a text, and refuses a key that occurs twice. A date stays a text here.
+Measured against `docker stack config` of Docker CLI 28 on 700 files (tests/integration/test_yaml.py
+keeps those that differed). Docker's parser takes only `true` and `false` for truth values (PyYAML
+also `yes` and `on`), leaves `22:22` a text, refuses a key that occurs twice, ignores tags of lists
+and mappings (`!reset`, `!override`), and reads the first document of several.
 """
 
 from __future__ import annotations
@@ -14,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.errors import InvalidRecipeError
+from harness.recipes import plain
 
 LARGEST_BYTES = 2_000_000
+MERGE = "tag:yaml.org,2002:merge"
+_KNOWN = "tag:yaml.org,2002:"
+_ALREADY = re.compile("second occurrence|duplicate anchor")
 
 if TYPE_CHECKING:
     _Base = yaml.SafeLoader
@@ -24,31 +30,106 @@ else:
     _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):
-    """A safe loader with the plain values of YAML 1.2, strict about keys.
-
-    PyYAML since 6.0.4 merges each key once, so merges of merges do not multiply.
-    """
+class _AsDocker:
+    """How Docker builds values from YAML: mixed into a loader of PyYAML."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own way to set them
 
     def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self._flattened: set[int] = set()
+        super().__init__(data)  # type: ignore[call-arg]  # that of the loader it is mixed into
+        self._flat: dict[int, dict[yaml.Node, yaml.Node]] = {}
 
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge what `<<` names, after a look whether a key occurs twice."""
-        if id(node) in self._flattened:  # merged from elsewhere: what it overrides is in it now
-            return
-        self._flattened.add(id(node))
-        _refuse_twice(node)
-        super().flatten_mapping(node)
+    def flatten(self, node: yaml.MappingNode) -> dict[yaml.Node, yaml.Node]:
+        """Return the pairs of a mapping, with those that `<<` names where it has no such key.
+
+        Of several mappings that one `<<` names, the first one that has a key gives its value.
+        """
+        if id(node) not in self._flat:  # once: merges of merges would multiply
+            _refuse_twice(node)
+            self._flat[id(node)] = dict(node.value)  # of a mapping that is merged into itself
+            self._flat[id(node)] = self._flattened(node)
+        return self._flat[id(node)]
+
+    def _flattened(self, node: yaml.MappingNode) -> dict[yaml.Node, yaml.Node]:
+        own = [(key, value) for key, value in node.value if not _is_merge(key)]
+        names = {key.value for key, _ in own if isinstance(key, yaml.ScalarNode)}
+        merged: list[tuple[yaml.Node, yaml.Node]] = []
+        for key, value in node.value:
+            if not _is_merge(key):
+                continue
+            sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for source in sources:
+                if not isinstance(source, yaml.MappingNode):
+                    raise yaml.constructor.ConstructorError(
+                        None, None, "map merge requires map or sequence of maps as the value",
+                        key.start_mark,
+                    )  # fmt: skip
+                for other, its in self.flatten(source).items():
+                    if isinstance(other, yaml.ScalarNode) and other.value not in names:
+                        names.add(other.value)
+                        merged.append((other, its))
+        return dict([*own, *merged])
+
+    def construct_object(self, node: yaml.Node, deep: bool = True) -> object:  # noqa: ARG002, FBT001, FBT002  PyYAML's
+        """Return what a node holds, whatever a tag says of a list or a mapping."""
+        known = self.constructed_objects  # type: ignore[attr-defined]  # a loader has it
+        if node not in known:
+            if node in self.recursive_objects:  # type: ignore[attr-defined]  # the same
+                raise yaml.constructor.ConstructorError(
+                    None, None, "an anchor contains itself", node.start_mark
+                )
+            self.recursive_objects[node] = None  # type: ignore[attr-defined]  # the same
+            known[node] = self._built(node)
+            del self.recursive_objects[node]  # type: ignore[attr-defined]  # the same
+        return known[node]
+
+    def _built(self, node: yaml.Node) -> object:
+        if isinstance(node, yaml.MappingNode):
+            pairs = self.flatten(node).items()
+            built = {self._key(key): self.construct_object(value) for key, value in pairs}
+            return dict(built)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.construct_object(item) for item in node.value]
+        kind = node.tag.removeprefix(_KNOWN) if node.tag.startswith(_KNOWN) else "str"
+        try:
+            return plain.value(kind, node.value)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"'{node.value}' is not of the type !!{kind}", node.start_mark
+            ) from error
+
+    def _key(self, node: yaml.Node) -> Hashable:
+        key = self.construct_object(node)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key is not a plain value", node.start_mark
+            )
+        return key
+
+
+class _Loader(_AsDocker, _Base):
+    """The fast loader."""
+
+
+class _PatientLoader(_AsDocker, yaml.SafeLoader):
+    """The slow loader, for files that use the name of an anchor twice, which Docker allows."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Forget an anchor whose name is given again."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # of PyYAML
+        if not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(getattr(event, "anchor", None), None)
+        return super().compose_node(parent, index)
+
+
+def _is_merge(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == MERGE
 
 
 def _refuse_twice(node: yaml.MappingNode) -> None:
     seen: set[Hashable] = set()
     for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+        if isinstance(key, yaml.ScalarNode):
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key.value}' occurs twice", key.start_mark
@@ -56,15 +137,14 @@ def _refuse_twice(node: yaml.MappingNode) -> None:
             seen.add(key.value)
 
 
-def _resolve(kind: str, pattern: str, *first: str) -> None:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(pattern), list(first))
+def _resolve(kind: str, pattern: re.Pattern[str], first: str) -> None:
+    for loader in (_Loader, _PatientLoader):
+        loader.add_implicit_resolver(f"{_KNOWN}{kind}", pattern, list(first) or [""])
 
 
-_resolve("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", *"tTfF")
-_resolve("null", r"^(?:~|null|Null|NULL|)$", *"~nN", "")
-_resolve("int", r"^[-+]?(?:0|0o?[0-7]+|[1-9][0-9]*|0x[0-9a-fA-F]+)$", *"-+0123456789")
-_resolve("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", *"-+.0123456789")
-_resolve("merge", r"^<<$", "<")
+for _kind, _pattern, _first in plain.RESOLVED:
+    _resolve(_kind, _pattern, _first)
+_resolve("null", plain.NOTHING, "")
 
 
 def load(path: Path) -> object:
@@ -89,23 +169,37 @@ def load(path: Path) -> object:
 
 
 def _parsed(path: Path, data: bytes) -> object:
-    loader = None
     try:
-        loader = _Loader(data)
-        return loader.get_single_data()
+        return _first_document(_Loader, data)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = error.problem or "it is no YAML"
-        if mark is None:
-            raise InvalidRecipeError(f"{path}: {what}") from error
-        lines = data.decode(errors="replace").splitlines()
-        raise InvalidRecipeError(
-            f"{path}, line {mark.line + 1}, column {mark.column + 1}: {what}",
-            hint="mend the YAML there, or in the line before",
-            detail=lines[mark.line] if mark.line < len(lines) else "",
-        ) from error
+        if not _ALREADY.search(f"{error.problem} {error.context}"):
+            raise _unreadable(path, data, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidRecipeError(f"{path} cannot be read as YAML: {error}") from error
+    try:
+        return _first_document(_PatientLoader, data)
+    except yaml.MarkedYAMLError as error:
+        raise _unreadable(path, data, error) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidRecipeError(f"{path} cannot be read as YAML: {error}") from error
+
+
+def _first_document(kind: type, data: bytes) -> object:
+    loader = kind(data)
+    try:
+        return loader.get_data() if loader.check_data() else None
     finally:
-        if loader is not None:
-            loader.dispose()
+        loader.dispose()
+
+
+def _unreadable(path: Path, data: bytes, error: yaml.MarkedYAMLError) -> InvalidRecipeError:
+    mark = error.problem_mark or error.context_mark
+    what = error.problem or "it is not YAML"
+    if mark is None:
+        return InvalidRecipeError(f"{path}: {what}")
+    lines = data.decode(errors="replace").splitlines()
+    return InvalidRecipeError(
+        f"{path}, line {mark.line + 1}, column {mark.column + 1}: {what}",
+        hint="correct the YAML there, or in the line before",
+        detail=lines[mark.line] if mark.line < len(lines) else "",
+    )

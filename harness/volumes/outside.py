@@ -25,6 +25,7 @@ from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.errors import HarnessError
 from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.census import DISPOSABLE, JOURNALS, Census
+from harness.waiting import stretched
 
 USUAL = re.compile(
     r"^/(tmp|run|dev|proc|sys|var/(tmp|run|cache|log|lock|spool))(/|$)|/[.](cache|npm|local|gnupg)(/|$)"
@@ -290,7 +291,7 @@ def _stat(client: docker.DockerClient, container: str, path: str) -> dict[str, A
     """Return size, mode and mtime of a file in a container; None if it is gone."""
     url = f"{client.api.base_url}/v{client.api.api_version}/containers/{container}/archive"
     try:
-        answer = client.api.head(url, params={"path": path}, timeout=SECONDS)
+        answer = client.api.head(url, params={"path": path}, timeout=stretched(SECONDS))
     except APIError:
         return None
     header = answer.headers.get("X-Docker-Container-Path-Stat")

@@ -23,6 +23,7 @@ from harness.docker.http import Response
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.docker.sweep import Swept
 from harness.execute import Execution
 from harness.ledger import Ledger, Op
 from harness.model import (
@@ -39,7 +40,7 @@ from harness.plan.planner import Head, Plan, PlannedStage
 from harness.platforms.base import Deployed, Revision, Target
 from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
-from harness.recipes.repo import Release
+from harness.recipes.releases import Release
 from harness.recipes.versions import Version
 from harness.seeding import SeedContext
 from harness.volumes.census import SCRIPT
@@ -134,6 +135,8 @@ class Bench:
     finished: list[StageResult] = field(default_factory=list)
     warned: list[RunWarning] = field(default_factory=list)
     tasks_made: int = 0
+    at: str = ""  # the commit that is checked out
+    left: tuple[str, ...] = ()  # of a stack that was to be removed
     # what the fakes are asked for by those that know them by another name
     name: str = "fake"
     path: Path = Path("/recipe")
@@ -228,6 +231,23 @@ class Bench:
     def checkout(self, commit: str) -> None:
         """Check a commit out, as the clone does."""
         self.happen(f"checkout {commit[0]}")
+        self.at = commit
+
+    def checked_out(self) -> str:
+        """Return the commit that is checked out."""
+        return self.at
+
+    def start_over(self) -> None:
+        """Take the app down and forget it, as the platform does."""
+        self.happen("start over")
+
+    def sweep_stack(self, client: object, stack: str, *, timeout: float, nodes: Nodes) -> Swept:
+        """Remove the stack, or leave a volume of it."""
+        assert (client, stack, nodes.own) == (self, STACK, NODE)
+        self.happen("sweep the stack")
+        self.timeouts["sweep"] = timeout
+        self.stack = look()
+        return Swept(removed={"service": 1}, left=self.left)
 
     def dirty(self) -> bool:
         """Whether the checkout was changed."""
@@ -246,8 +266,11 @@ class Bench:
             adaptations=(NOTE,), ignored=self.ignored,
         )  # fmt: skip
 
-    def run_steps(self, target: Target, client: object, *, secrets: Sequence[str]) -> list[str]:
+    def run_steps(
+        self, target: Target, client: object, *, secrets: Sequence[str], seconds: float
+    ) -> list[str]:
         """Run the install steps."""
+        self.timeouts["install steps"] = seconds
         assert (target, client, secrets) == (TARGET, self, ())
         self.happen("install steps")
         return ["what they printed"]
@@ -485,6 +508,7 @@ def set_up(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(directory)
     monkeypatch.setattr("harness.context.settle", made.settle)
     monkeypatch.setattr("harness.context.read_stack", made.read)
+    monkeypatch.setattr("harness.operations.sweep_stack", made.sweep_stack)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)
     monkeypatch.setattr(App, "ask", lambda app, *_: made.answer(app))

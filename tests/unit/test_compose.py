@@ -391,7 +391,7 @@ def test_a_compose_file_that_is_not_there(tmp_path: Path, value: str) -> None:
         ("services:\n\tapp: x\n", "line 2, column 1", "\tapp: x"),
         ("a: 1\nservices: {a: {image: x,\n image: y}}\n", "line 3, column 2", " image: y}}"),
         ("services: &a\n  b: *nope\n", "line 2, column 6", "  b: *nope"),
-        ("services: !!python/object:os.x {}\n", "line 1, column 11", None),
+        ("services: {a: {image: !!bool x}}\n", "line 1, column 23", None),
     ],
 )
 def test_yaml_that_does_not_parse(load: Load, text: str, where: str, line: str | None) -> None:
@@ -426,7 +426,7 @@ def test_yaml_that_does_not_parse(load: Load, text: str, where: str, line: str |
         ("services: {app: {image: x, networks: [a]}}", "under 'networks:'"),
         ("services: {app: {image: x, secrets: [a]}}", "under 'secrets:'"),
         ("services: {app: {image: x, configs: [a]}}", "under 'configs:'"),
-        ("a: &a [*a]\nservices: {app: {image: x, labels: *a}}", "unfold"),
+        ("a: &a [*a]\nservices: {app: {image: x, labels: *a}}", "contains itself"),
     ],
 )
 def test_files_of_the_wrong_shape(load: Load, text: str, said: str) -> None:
@@ -455,7 +455,7 @@ def test_merges_do_not_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "compose.yml"
     path.write_text("\n".join(lines))
     assert yamlfile.load(path) == {f"x{n}": {"a": 1, "b": 2, "c": 3} for n in range(6)}
-    assert [len(node.value) for node in nodes] == [6, *[3] * 6]
+    assert len(nodes) == 7, "each mapping is looked at once"
 
 
 def test_merges_that_override_are_fine(load: Load) -> None:

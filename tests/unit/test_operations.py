@@ -16,6 +16,7 @@ from harness.errors import (
     InvalidRecipeError,
     LockLostError,
     RecipeError,
+    TestBedError,
 )
 from harness.ledger import Op
 from harness.model import Stage, WarningCode
@@ -301,9 +302,75 @@ def test_a_reader_that_does_not_start_is_the_machines_fault(bench: Bench) -> Non
     bench.failing = {"reader": EngineError("no network")}
     with pytest.raises(EngineError):
         bench.operations().perform(Stage.INSTALL)
-    bench.failing["deploy b pinned"] = RecipeError("refused")
+    bench.failing["deploy a chaos"] = RecipeError("refused")
+    with pytest.raises(RecipeError):
+        bench.operations(replace(full(), base=None)).perform(Stage.INSTALL)
+
+
+# A base that cannot be installed any more
+
+
+def test_a_base_that_cannot_be_installed_is_removed_and_the_head_installed_alone(
+    bench: Bench,
+) -> None:
+    """That is not the head's fault; the upgrade is skipped, a warning says so, both are counted."""
+    bench.failing = {"deploy b pinned": RecipeError("its image is gone")}
+    execution = bench.execution()
+    execution.run()
+    words = {str(result.stage): str(result.outcome) for result in execution.results}
+    assert words == {
+        "install": "passed", "upgrade": "skipped", "backup": "passed", "restore": "passed",
+        "custom": "passed",
+    }  # fmt: skip
+    reason = "base unusable: 1.0.0+1 cannot be installed: its image is gone"
+    assert execution.results[1].reason == reason
+    assert [one.code for one in bench.warned] == [WarningCode.BASE_UNUSABLE]
+    assert bench.events[:10] == [
+        "checkout b", "begin deploy", "begin undeploy", "start over", "sweep the stack",
+        "end undeploy", "checkout a", "begin deploy", "deploy a chaos", "settle",
+    ]  # fmt: skip
+    facts = execution.operations.facts(Stage.RESTORE)
+    assert (facts.deploys, facts.base_commit, facts.deployed) == (2, "", HEAD)
+    assert bench.timeouts["sweep"] == 120.0
+
+
+def test_a_head_that_fails_alone_has_failed_whatever_its_base_did(bench: Bench) -> None:
+    """The base is not an excuse."""
+    bench.failing = {
+        "deploy b pinned": RecipeError("its image is gone"),
+        "deploy a chaos": RecipeError("refused"),
+    }
+    with pytest.raises(RecipeError, match="refused"):
+        bench.operations().perform(Stage.INSTALL)
+
+
+def test_a_base_that_fails_for_a_reason_of_the_machine_is_not_given_up(bench: Bench) -> None:
+    """Nothing is known of it then."""
+    bench.failing = {"deploy b pinned": EngineError("no engine")}
+    with pytest.raises(EngineError):
+        bench.operations().perform(Stage.INSTALL)
+    bench.failing, bench.spoiled = {"deploy b pinned": RecipeError("never healthy")}, True
     with pytest.raises(RecipeError):
         bench.operations().perform(Stage.INSTALL)
+    assert "sweep the stack" not in bench.events
+    assert bench.warned == []
+
+
+def test_what_is_left_of_a_base_would_spoil_the_heads_install(bench: Bench) -> None:
+    """A volume of the base's would be taken for the head's own."""
+    bench.failing = {"deploy b pinned": RecipeError("refused")}
+    bench.left = ("volume data",)
+    with pytest.raises(TestBedError, match=r"could not remove 1.0.0\+1.*volume data"):
+        bench.operations().perform(Stage.INSTALL)
+
+
+def test_the_commit_that_is_deployed_is_the_one_that_is_checked_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was asked for: the label and the facts are read from the checkout."""
+    monkeypatch.setattr(Bench, "checked_out", lambda _: "c" * 40)
+    made = bench.until(Stage.UPGRADE)
+    assert made.facts(Stage.UPGRADE).deployed == "c" * 40
 
 
 # The upgrade
@@ -349,6 +416,23 @@ def test_every_wait_is_as_long_as_the_recipe_and_the_host_need(
         operations.perform(stage)
     # install, its hand-over; before the upgrade, upgrade; then before and after each other op
     assert bench.waits == [deploy, other, other, deploy, *[other] * 5]
+
+
+def test_a_label_that_allows_more_time_holds_for_every_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for deploys alone: an app that is slow to start is slow after each restart, too."""
+    deploy = Bench.deploy
+    monkeypatch.setattr(
+        Bench, "deploy", lambda self, revision: replace(deploy(self, revision), timeout=3000)
+    )
+    bench.scripts = (Path("steps"),)
+    operations = bench.operations(factor=0.1)
+    for stage in Stage:
+        operations.perform(stage)
+    assert set(bench.waits) == {300.0}
+    assert bench.timeouts["install steps"] == 3000
+    assert (operations.patience, operations.app(Stage.CUSTOM).patience) == (3000, 3000)
 
 
 def test_the_page_that_is_asked_is_that_of_what_is_deployed_now(bench: Bench) -> None:

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import SourceError
 from harness.model import LEFT_OUT, Origin, Stage
 from harness.plan.planner import Head, Plan, choose_base, closure, make
-from harness.recipes.repo import Release
+from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
 
 
@@ -28,8 +28,8 @@ FILES = dict.fromkeys(Stage, (("t.py", Origin.GENERIC),))
 def plan(**changes: object) -> Plan:
     """Return a plan for everything, but for the changes."""
     arguments: dict[str, object] = {
-        "recipe": "r", "head": head(), "older": OLDER, "version": "", "asked": tuple(Stage),
-        "files": FILES,
+        "recipe": "r", "head": head(), "candidates": Candidates(older=OLDER), "version": "",
+        "asked": tuple(Stage), "files": FILES,
     }  # fmt: skip
     return make(**{**arguments, **changes})  # type: ignore[arg-type]  # tests hand in what they like
 
@@ -48,7 +48,7 @@ def test_everything_runs_on_the_newest_older_release() -> None:
 
 def test_without_an_older_release_the_head_is_installed_and_nothing_upgraded() -> None:
     """Skipped, with the reason, and install says that it deploys the head."""
-    made = plan(older=())
+    made = plan(candidates=Candidates())
     assert made.base is None
     assert "no older release" in reasons(made)["upgrade"]
     assert "deploy the head" in "\n".join(made.lines())
@@ -75,14 +75,29 @@ def test_a_custom_stage_without_tests_is_skipped() -> None:
 
 def test_a_release_that_was_asked_for_is_the_base() -> None:
     """By its tag."""
-    assert choose_base(head(), OLDER, "1.0.0+1.9") == (OLDER[0], "")
+    assert choose_base(head(), Candidates(older=OLDER), "1.0.0+1.9") == (OLDER[0], "")
 
 
 def test_a_release_that_cannot_be_upgraded_from_is_refused() -> None:
     """With those that can."""
     with pytest.raises(SourceError) as caught:
-        choose_base(head(), OLDER, "9.9.9+9")
+        choose_base(head(), Candidates(older=OLDER), "9.9.9+9")
     assert "1.0.0+1.10" in caught.value.hint
+
+
+def test_a_tag_that_is_not_a_release_is_a_base_only_where_it_is_asked_for() -> None:
+    """And the plan says how to ask for it."""
+    other = Release(tag="v1.0.1", version=Version.loose("v1.0.1"), commit="c" * 40, annotated=True)
+    only = Candidates(others=(other,), refused={"latest": "it is the head itself"})
+    assert choose_base(head(), only, "v1.0.1") == (other, "")
+    found, why = choose_base(head(), only, "")
+    assert found is None
+    assert "v1.0.1 is not a release (X.Y.Z+upstream); --version v1.0.1 upgrades from it" in why
+    assert choose_base(head(), Candidates(older=OLDER, others=(other,)), "") == (OLDER[1], "")
+    for tag, reason in (("latest", "it is the head itself"), ("9", "there is no such tag")):
+        with pytest.raises(SourceError) as caught:
+            choose_base(head(), only, tag)
+        assert (caught.value.cause, "v1.0.1" in caught.value.hint) == (reason, True)
 
 
 def test_the_plan_says_in_words_what_it_will_do() -> None:

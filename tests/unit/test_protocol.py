@@ -27,7 +27,7 @@ def order() -> Order:
         run="run1", recipe="made", stack="s", domain="d.test", stage=Stage.RESTORE,
         deployed="a" * 40, deployed_version="1.0.0+1", chaos=True, base_commit="b" * 40,
         base_version="0.9.0+1", head_commit="a" * 40, head_version="", head_release="1.0.0+1",
-        services=("app", "db"), ledger="/l",
+        services=("app", "db"), ledger="/l", deploys=2,
         health=Health(
             service="web", port=8080, path="/x", status=204, marker="it\nis", scheme="https",
             check="/ok", certain=False, answered="install", doors=(Door(service="web", port=8080),),

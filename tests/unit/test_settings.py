@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UnknownNameError, UsageError
 from harness.model import Stage
-from harness.settings import OPTIONS, Settings, split
+from harness.settings import OPTIONS, Settings, split, timeout_factor
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = {"HOME": "/home/x"}
@@ -190,3 +190,24 @@ def test_a_line_is_split_into_what_it_selects_and_its_options() -> None:
 def test_every_option_is_a_field() -> None:
     """What can be set is what is used."""
     assert {option.name for option in OPTIONS} <= set(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "expected"),
+    [
+        ([], {}, 1.0),
+        (["app", "--timeout-factor", "2"], {}, 2.0),
+        (["--timeout-factor=2.5", "--keep"], {"CCCI_TIMEOUT_FACTOR": "3"}, 2.5),
+        (["status"], {"CCCI_TIMEOUT_FACTOR": "3"}, 3.0),
+        (["--timeout-factor", "much"], {}, 1.0),
+        (["--timeout-factor"], {}, 1.0),
+    ],
+)
+def test_every_command_has_the_factor_of_time_outs(
+    words: list[str], environ: dict[str, str], expected: float, tmp_path: Path
+) -> None:
+    """Whatever else it is given; the file says it, too. What is wrong is told by the command."""
+    assert timeout_factor(words, environ, directory=tmp_path) == expected
+    (tmp_path / "cc-ci.toml").write_text("timeout_factor = 4\n")
+    found = timeout_factor(words, environ, directory=tmp_path)
+    assert found == (4.0 if not words and not environ else expected)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import InvalidRecipeError, SourceError, TestBedError, UsageError
-from harness.model import Origin, Stage
+from harness.model import Origin, Stage, WarningCode
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
@@ -123,7 +123,7 @@ def test_the_head_is_the_default_branch_and_the_base_its_newest_release(
     assert str(plan.head.version) == "1.1.0+3"
     assert plan.base is not None
     assert plan.base.tag == "1.1.0+2"
-    assert subject.images == ("nginx:2", "nginx:3", "redis:7")
+    assert (subject.images, subject.base_images) == (("nginx:3", "redis:7"), ("nginx:2",))
 
 
 def test_only_what_is_deployed_needs_its_image(studied: Studies) -> None:
@@ -250,7 +250,8 @@ def test_the_metas_variables_are_there_when_the_compose_files_are_read(studied: 
     """An image may depend on them."""
     studied.write("recipe_meta.py", 'EXTRA_ENV = {"REDIS": "x", "TAG": "y"}\n')
     subject = studied()
-    assert subject.images == ("nginx:2", "nginx:3", "redis:x"), "what abra.sh exports goes over it"
+    assert subject.images == ("nginx:3", "redis:x"), "what abra.sh exports goes over it"
+    assert subject.base_images == ("nginx:2",)
 
 
 def test_a_head_that_is_no_recipe_has_failed(studied: Studies) -> None:
@@ -381,3 +382,67 @@ def test_a_head_that_is_a_release_has_the_version_of_its_tag(studied: Studies) -
     """Whatever its label says: the upgrade stage compares the two."""
     assert studied(ref="1.1.0+2").plan.head.release == "1.1.0+2"
     assert studied().plan.head.release == ""
+
+
+def made_of(place: Path, stream: list[str]) -> Repo:
+    """Return a clone of a recipe with that history."""
+    import_history(place / "other.git", "".join(stream).encode(), branch="main")
+    return clone(str(place / "other.git"), place / "other", timeout=60)
+
+
+def test_tags_that_an_operator_would_regret_are_told(tests: Path) -> None:
+    """A lightweight release, and a tag after the base that looks like a release and is none."""
+    main = "refs/heads/main"
+    stream = [
+        commit(main, 1, files("0.9.0+1")), release("v0.9.0", 1),
+        commit(main, 2, files("1.0.0+1"), parent=1), "reset refs/tags/1.0.0+1\nfrom :2\n\n",
+        commit(main, 3, files("1.0.1+1"), parent=2), release("v1.0.1", 3), release("latest", 3),
+        commit(main, 4, files("1.0.2+2"), parent=3),
+    ]  # fmt: skip
+    studied = Studies(made_of(tests, stream), tests)
+    codes = [one.code for one in studied().plan.warnings]
+    assert codes == [WarningCode.LIGHTWEIGHT_TAG, WarningCode.NOT_A_RELEASE]
+    assert "v1.0.1 is not a release" in studied().plan.warnings[1].text
+    asked = studied(version="v1.0.1")
+    assert asked.plan.base
+    assert (asked.plan.base.tag, str(asked.plan.base.version)) == ("v1.0.1", "1.0.1+1")
+    assert [one.code for one in asked.plan.warnings] == [WarningCode.LIGHTWEIGHT_TAG]
+    only_install = studied(stages=(Stage.INSTALL,))
+    assert [one.code for one in only_install.plan.warnings] == [WarningCode.LIGHTWEIGHT_TAG]
+
+
+def test_a_base_whose_files_cannot_be_read_is_no_fault_of_the_heads(tests: Path) -> None:
+    """Its install says so; then the head is installed alone."""
+    broken = {**files("1.0.0+1"), "compose.yml": "services: ["}
+    stream = [
+        commit("refs/heads/main", 1, broken), release("1.0.0+1", 1),
+        commit("refs/heads/main", 2, files("1.1.0+2"), parent=1),
+    ]  # fmt: skip
+    subject = Studies(made_of(tests, stream), tests)()
+    assert subject.plan.base
+    assert (subject.base_images, subject.images) == ((), ("nginx:2", "redis:7"))
+
+
+def test_an_image_of_the_base_alone_that_its_registry_has_no_more_ends_no_run(
+    studied: Studies,
+) -> None:
+    """The install tells it; an image of the head's is another matter, and so is the machine."""
+
+    def fetch(error: Exception, gone: str) -> list[str]:
+        asked: list[str] = []
+
+        def image(name: str) -> tuple[str, None]:
+            asked.append(name)
+            if name == gone:
+                raise error
+            return name, None
+
+        studied().fetch(image, step=lambda _: None)
+        return asked
+
+    missing = InvalidRecipeError("the registry has no image")
+    assert fetch(missing, "nginx:2") == ["nginx:3", "redis:7", "nginx:2"]
+    with pytest.raises(InvalidRecipeError):
+        fetch(missing, "nginx:3")
+    with pytest.raises(TestBedError):
+        fetch(TestBedError("no registry answers"), "nginx:2")

@@ -1,0 +1,77 @@
+"""Whether a clone that was given as a source has all that an upgrade is tested from.
+
+A shallow clone, or one without tags, looks just like a recipe that has no release yet. What it was
+cloned from is asked which of the two it is.
+"""
+
+from __future__ import annotations
+
+from harness.errors import SourceError
+from harness.model import RunWarning, WarningCode
+from harness.recipes.releases import Candidates
+from harness.recipes.repo import Repo
+from harness.recipes.versions import Version
+
+ASK_SECONDS = 20.0
+SHOWN = 3
+ORIGIN = "the repository that it was cloned from"
+
+
+def require_releases(
+    repo: Repo, head: str, candidates: Candidates, *, timeout: float
+) -> RunWarning | None:
+    """Make sure that a head without an older release really has none.
+
+    Args:
+        repo: the clone.
+        head: the commit under test.
+        candidates: what it can be upgraded from, by this clone.
+        timeout: seconds to wait for the repository that it was cloned from.
+
+    Returns:
+        What could not be made sure of; None when nothing is open.
+
+    Raises:
+        SourceError: the clone lacks releases, or its history is cut off and nothing says that it
+            has none.
+    """
+    if candidates.older or (repo.upstream is None and not repo.shallow):
+        return None
+    known = repo.upstream_tags(timeout=timeout)
+    if known is None and repo.shallow:
+        raise _cut_off(repo, "it cannot be asked what releases there are")
+    if known is None and repo.tags():
+        return None  # it was cloned with its tags
+    if known is None:
+        return RunWarning(
+            code=WarningCode.CLONE_INCOMPLETE,
+            text=f"{repo.source} has no release that the head descends from, and "
+            + (f"{ORIGIN} cannot be asked" if repo.upstream else "it has no origin to ask"),
+            next="if the recipe has releases: git fetch --tags, and run again",
+        )
+    here = set(repo.tags()) - candidates.refused.keys() if repo.shallow else set(repo.tags())
+    missing = [
+        tag
+        for tag, commit in known.items()
+        if Version.parse(tag) and tag not in here and commit != head
+        if repo.shallow or repo.descends(head, commit)
+    ]
+    if not missing:
+        return None
+    named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+    if repo.shallow:
+        raise _cut_off(repo, f"there are releases: {named}")
+    raise SourceError(
+        f"{repo.source} lacks {len(missing)} release tag(s) that {ORIGIN} has: {named}",
+        cause="it was cloned without tags, so no upgrade could be tested",
+        hint=f"git -C {repo.source} fetch --tags origin; or --stages install tests no upgrade",
+    )
+
+
+def _cut_off(repo: Repo, why: str) -> SourceError:
+    return SourceError(
+        f"{repo.source} is a shallow clone, so the releases before the head are not in it",
+        cause=f"its history is cut off, and {why}",
+        hint=f"git -C {repo.source} fetch --unshallow --tags (in a CI job: fetch-depth: 0); "
+        "or --stages install tests no upgrade",
+    )
