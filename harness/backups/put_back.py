@@ -22,6 +22,7 @@ from harness.errors import (
     HarnessError,
     TestBedError,
 )
+from harness.waiting import stretched
 
 SCRIPT = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "put_back.sh"
 LOG = "/tmp/ccci-put-back.log"  # noqa: S108  in a container of the harness
@@ -140,7 +141,7 @@ class PutBack:
     def _broken(self, what: str, detail: str) -> TestBedError:
         left = "how far it got is not known"
         with suppress(HarnessError):
-            left = left_by(self.target.exec(["cat", LOG], timeout=LOOK_SECONDS).text)
+            left = left_by(self.target.exec(["cat", LOG], timeout=stretched(LOOK_SECONDS)).text)
         return TestBedError(f"{what}: {left}", cause=detail.partition("\n")[0], detail=detail)
 
 
