@@ -132,7 +132,7 @@ class PutBack:
 
     def _look(self, argv: Sequence[str]) -> bytes:
         try:
-            return self.target.exec(argv, timeout=max(LOOK_SECONDS, self.timeout)).stdout
+            return self.target.exec(argv, timeout=max(stretched(LOOK_SECONDS), self.timeout)).stdout
         except (ExecFailedError, ExecNotStartedError, ExecTimeoutError) as error:
             raise TestBedError(
                 f"cannot compare the volumes with the snapshot: {error.what}", detail=error.detail
