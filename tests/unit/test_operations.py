@@ -324,7 +324,7 @@ def test_a_base_that_cannot_be_installed_is_removed_and_the_head_installed_alone
     }  # fmt: skip
     reason = "base unusable: 1.0.0+1 cannot be installed: its image is gone"
     assert execution.results[1].reason == reason
-    assert [one.code for one in bench.warned] == [WarningCode.BASE_UNUSABLE]
+    assert WarningCode.BASE_UNUSABLE in {one.code for one in bench.warned}
     assert bench.events[:10] == [
         "checkout b", "begin deploy", "begin undeploy", "start over", "sweep the stack",
         "end undeploy", "checkout a", "begin deploy", "deploy a chaos", "settle",
