@@ -1,4 +1,7 @@
-"""Each broken recipe gets the right verdict, for the right reason: `nox -s truth`, one by one."""
+"""Each broken recipe gets the right verdict, for the right reason: `nox -s truth`, one by one.
+
+Cases marked `nightly` are left to `nox -s nightly`, which runs the whole table.
+"""
 
 from pathlib import Path
 
@@ -7,8 +10,10 @@ import pytest
 
 from tests.truth import cases, runner
 
+CASES = [case for case in cases.load() if not case.nightly]
 
-@pytest.mark.parametrize("case", cases.load(), ids=lambda case: case.name)
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_harness_tells_the_truth(
     case: cases.Case, client: docker.DockerClient, tmp_path: Path
 ) -> None:

@@ -64,6 +64,10 @@ def jobs(scale: float = 1.0) -> tuple[Job, ...]:
     kills, perturbed, reproduced, rounds = count(60), count(60), count(50), count(200)
     return (
         Job(
+            name="truth", about="all broken recipes, and healthy ones that are awkward",
+            nox=("-s", "truth", "--", "--jobs", "4"),
+        ),
+        Job(
             name="conformance", about="all broken recipes by abra and by backup bots",
             nox=("-s", "conformance"),
         ),

@@ -68,6 +68,8 @@ class Case:
         warnings: the codes of warnings that have to be there; a healthy recipe that must not
             warn has an empty list, and without the key they are not looked at.
         canaries: the names of the files that the recipe's own code has left behind, all of them.
+        nightly: whether only the nightly session runs it, because another case covers the same
+            mechanism.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Case:
     assertions: tuple[Expected, ...] = ()
     warnings: tuple[WarningCode, ...] | None = None
     canaries: tuple[str, ...] = ()
+    nightly: bool = False
 
     @classmethod
     def load(cls, folder: Path) -> "Case":
