@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import docker
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.types import Mount, RestartPolicy, SecretReference
 
 from harness.backups.bot import VOLUMES, Bot, Said
@@ -80,8 +81,7 @@ class BackupBots:
                 self.say(f"backup bot  {bot.name}, one of the harness's own")
                 yield bot
             finally:
-                with suppress(NotFound):
-                    self.client.api.remove_service(service["ID"])  # type: ignore[no-untyped-call]  # stubs lack it
+                self._remove(service["ID"])
 
     def _services(self) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = self.client.api.services(filters={"label": LABEL})  # type: ignore[no-untyped-call]  # stubs lack it
@@ -150,6 +150,23 @@ class BackupBots:
         )
         attributes: Mapping[str, Any] = made.attrs
         return attributes
+
+    def _remove(self, service: str) -> None:
+        """Remove our own bot, and its container at once: the Swarm takes seconds to do so.
+
+        What removes the container at the same time is no error.
+        """
+        container = None
+        with suppress(TestBedError):
+            container = self._container(service)
+        with suppress(NotFound):
+            self.client.api.remove_service(service)  # type: ignore[no-untyped-call]  # stubs lack it
+        if container:
+            try:
+                self.client.api.remove_container(container, force=True)
+            except APIError as error:
+                if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                    raise
 
     def _bot(self, service: Mapping[str, Any], *, note: str = "") -> Bot:
         name = str(service["Spec"]["Name"])

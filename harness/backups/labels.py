@@ -179,8 +179,7 @@ def _listed_paths(value: str, *, label: str, service: str) -> Iterator[str]:
     """
     for one in value.split(","):
         if one.strip() and not _leaves(one, label=label, service=service):
-            path = PurePosixPath(one.strip())
-            yield str(path.relative_to("/") if path.is_absolute() else path)
+            yield str(PurePosixPath(one.strip().lstrip("/")))
 
 
 def _by_old_label(services: Sequence[ServiceState]) -> Mapping[str, tuple[str, ...] | None]:

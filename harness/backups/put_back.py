@@ -90,7 +90,7 @@ class PutBack:
         live: where the live files are.
         names: what is put back, each a path in both.
         mark: a file of the harness's own in the container, to date the restore by.
-        timeout: seconds for all of it.
+        timeout: seconds for all of it, before it is stretched.
     """
 
     target: ExecTarget
@@ -108,7 +108,9 @@ class PutBack:
         """
         argv = ["bash", "-s", "--", self.source, self.live, LOG, *self.names]
         try:
-            done = self.target.exec(argv, timeout=self.timeout, stdin=script(), check=False)
+            done = self.target.exec(
+                argv, timeout=stretched(self.timeout), stdin=script(), check=False
+            )
         except (ExecNotStartedError, ExecTimeoutError) as error:
             raise self._broken(error.what, error.detail) from error
         if done.code != 0:
@@ -132,7 +134,7 @@ class PutBack:
 
     def _look(self, argv: Sequence[str]) -> bytes:
         try:
-            return self.target.exec(argv, timeout=max(stretched(LOOK_SECONDS), self.timeout)).stdout
+            return self.target.exec(argv, timeout=stretched(self.timeout)).stdout
         except (ExecFailedError, ExecNotStartedError, ExecTimeoutError) as error:
             raise TestBedError(
                 f"cannot compare the volumes with the snapshot: {error.what}", detail=error.detail

@@ -3,7 +3,8 @@
 The rule, which docs/testing.md states and `MAX_LOSS` in a recipe's meta changes: a folder that held
 many files and keeps almost none has lost its data; a folder that lost most of its files or bytes is
 worth a warning. Files that programs throw away by themselves (caches, logs, sessions, journals) are
-not counted, and files that only moved within their volume are not lost.
+not counted, and files that only moved within their volume are not lost. A file that is empty now is
+lost as one that is gone; files that one archive or database replaced are a warning.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ MANY = 20  # files in a folder, of which a loss is no coincidence
 FEW = 5  # fewer say nothing
 FAILS = 0.95  # the share of a folder's files whose loss fails the upgrade or restore
 WARNS = 0.5  # the share whose loss is worth a warning
-LARGE = 1 << 20  # bytes
+LARGE = 1 << 14  # bytes
 WARNS_BYTES = 0.9
+CARRIED = 0.25  # of a folder's bytes, which an archive or a database in the volume may have taken
 DEPTH = 5  # of the folders that are counted by themselves, below the volume's own
 MOST = 2000  # folders of a first census, the largest ones
 SECONDS = 120.0
@@ -62,16 +64,17 @@ NF < 4 { next }
     for (i = 1; ; i++) {
         files[key]++
         bytes[key] += $2
+        empty[key] += !$2
         if (i >= n - 1 || i > depth) break
         key = key "/" part[i + 1]
     }
 }
 END {
     while ((getline key < list) > 0) wanted[key] = 1
-    for (key in wanted) printf "W\t%d\t%.0f\t%s\n", files[key], bytes[key], key
+    for (key in wanted) printf "W\t%d\t%.0f\t%d\t%s\n", files[key], bytes[key], empty[key], key
     for (key in files)
         if (!(key in wanted) && (files[key] >= few || key !~ /\//))
-            printf "D\t%d\t%.0f\t%s\n", files[key], bytes[key], key
+            printf "D\t%d\t%.0f\t%d\t%s\n", files[key], bytes[key], empty[key], key
 }' | sort -s -t '	' -k1,1r -k2,2nr
 rm "$wanted"
 """
@@ -79,10 +82,16 @@ rm "$wanted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What a volume or a folder holds, with all below it."""
+    """What a volume or a folder holds, with all below it; `empty` of its files have no content."""
 
     files: int = 0
     bytes: int = 0
+    empty: int = 0
+
+    @property
+    def filled(self) -> int:
+        """How many of its files have content."""
+        return self.files - self.empty
 
 
 NOTHING = Held()
@@ -165,9 +174,12 @@ def parse(text: str) -> Census:
     links: list[Link] = []
     for line in text.split("\n"):
         kind, *rest = line.split("\t")
-        if kind in ("D", "W") and len(rest) == 3 and (kind == "W" or len(held) < MOST):  # noqa: PLR2004
-            held[rest[2]] = Held(files=int(rest[0]), bytes=int(rest[1]))
-        elif kind == "L" and len(rest) == 4:  # noqa: PLR2004  as the script prints them
+        if len(rest) != 4:  # noqa: PLR2004  as the script prints them
+            continue
+        if kind == "W" or (kind == "D" and len(held) < MOST):
+            files, size, empty = map(int, rest[:3])
+            held[rest[3]] = Held(files=files, bytes=size, empty=empty)
+        elif kind == "L":
             volume, _, path = rest[2].partition("/")
             links.append(Link(volume=volume, path=path, target=rest[3]))
     return Census(held=held, links=tuple(links))
@@ -189,6 +201,11 @@ class Loss:
         where = f"{folder}/ in volume {name}" if folder else f"volume {name}"
         if self.before.files - self.after.files > 0:
             return f"{where} held {self.before.files} files, and holds {self.after.files} now"
+        if self.before.filled - self.after.filled > 0:
+            return (
+                f"{where} held {self.before.filled} files with content, and holds "
+                f"{self.after.filled} now: the others are empty"
+            )
         return f"{where} held {self.before.bytes} bytes, and holds {self.after.bytes} now"
 
     def warning(self, stack: str, stage: Stage) -> RunWarning:
@@ -239,13 +256,15 @@ def _related(one: str, other: str) -> bool:
 
 def _innermost(loss: Loss, found: Mapping[str, Loss]) -> Loss:
     """Return the loss of the folder below that lost nearly all of it by itself."""
-    gone = loss.before.files - loss.after.files
+    gone = loss.before.filled - loss.after.filled or loss.before.files - loss.after.files
     below = [
         one
         for key, one in found.items()
         if key.startswith(f"{loss.key}/")
         and one.fails >= loss.fails
-        and one.before.files - one.after.files >= FAILS * gone > 0
+        and max(one.before.files - one.after.files, one.before.filled - one.after.filled)
+        >= FAILS * gone
+        > 0
     ]
     return max(below, key=lambda one: one.key.count("/"), default=loss)
 
@@ -264,20 +283,66 @@ def _loss(
     key: str, before: Census, after: Census, *, stack: str, most: Mapping[str, float]
 ) -> Loss | None:
     old, new, allowed = before.of(key), after.of(key), _allowed(key, stack, most)
-    gone, shrank = old.files - new.files, old.bytes - new.bytes
-    for name in most:  # what a folder below may lose, this one may
-        if (below := f"{stack}_{name}").startswith(f"{key}/"):
-            gone -= max(0, before.of(below).files - after.of(below).files)
-            shrank -= max(0, before.of(below).bytes - after.of(below).bytes)
+    freed = [f"{stack}_{name}" for name in most if f"{stack}_{name}".startswith(f"{key}/")]
+    counts = [_Count.of(key, what, before, after, freed) for what in ("files", "filled", "bytes")]
+    of_files, size = counts[:2], counts[2]
     if allowed is not None:
-        beyond = gone > allowed * old.files
+        beyond = any(one.gone > allowed * one.held for one in of_files)
         return Loss(key=key, before=old, after=new, fails=True) if beyond else None
-    volume = key.partition("/")[0]
-    moved = before.of(volume).files - after.of(volume).files < gone / 2
-    total = old.files >= MANY and gone >= FAILS * old.files
-    much = old.files >= FEW and gone > WARNS * old.files
-    if total or (much and not moved):
-        return Loss(key=key, before=old, after=new, fails=total and not moved)
-    if old.bytes >= LARGE and shrank > WARNS_BYTES * old.bytes and not moved:
+    if total := [one for one in of_files if one.held >= MANY and one.lost(FAILS)]:
+        fails = any(not one.moved for one in total) and not size.carried
+        return Loss(key=key, before=old, after=new, fails=fails)
+    much = any(
+        one.held >= FEW and one.gone > WARNS * one.held and not one.moved for one in of_files
+    )
+    emptied = "/" not in key and 0 < of_files[1].held == of_files[1].gone
+    shrank = size.held >= LARGE and size.gone > WARNS_BYTES * size.held and not of_files[0].moved
+    if much or emptied or shrank:
         return Loss(key=key, before=old, after=new, fails=False)
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Count:
+    """A figure of a folder: what it was, and how much of that is gone.
+
+    `outside` is how much the rest of its volume grew, `elsewhere` how much all other volumes did.
+    """
+
+    held: int
+    gone: int
+    outside: int
+    elsewhere: int
+
+    @classmethod
+    def of(
+        cls, key: str, what: str, before: Census, after: Census, freed: Collection[str]
+    ) -> _Count:
+        """Count files, those with content, or bytes; what lies in freed folders may go."""
+
+        def shrank(one: str) -> int:
+            return int(getattr(before.of(one), what)) - int(getattr(after.of(one), what))
+
+        volume, gone = key.partition("/")[0], shrank(key)
+        volumes = {one for one in (*before.held, *after.held) if "/" not in one}
+        return cls(
+            held=int(getattr(before.of(key), what)),
+            gone=gone - sum(max(0, shrank(one)) for one in freed),
+            outside=gone - shrank(volume),
+            elsewhere=-sum(shrank(one) for one in volumes - {volume}),
+        )
+
+    def lost(self, share: float) -> bool:
+        """Whether at least that share is gone."""
+        return self.gone >= share * self.held
+
+    @property
+    def moved(self) -> bool:
+        """Whether most of it is in another folder of the volume, or all in other volumes."""
+        elsewhere = 0 < FAILS * self.gone <= self.elsewhere
+        return self.outside > self.gone / 2 or elsewhere
+
+    @property
+    def carried(self) -> bool:
+        """Whether other files of the volume have taken over the content, as far as bytes show."""
+        return self.held > 0 and self.held - self.gone + self.outside >= CARRIED * self.held

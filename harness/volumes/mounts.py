@@ -7,7 +7,7 @@ lost its data to the app, whatever its labels say of backups.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,12 +20,18 @@ ACCEPT = "if that is meant to be, name the volume in NO_WITNESS in recipe_meta.p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mounted:
-    """Something that a service mounts. `source` is empty for tmpfs and anonymous volumes."""
+    """Something that a service mounts. `source` is empty for tmpfs and anonymous volumes.
+
+    `driver` are the name and options of a volume's driver, `subpath` the folder of it that is
+    mounted.
+    """
 
     service: str
     target: str
     kind: str  # as the engine says it: "volume", "bind", "tmpfs"
     source: str
+    driver: Mapping[str, Any] = field(default_factory=dict)
+    subpath: str = ""
 
     def called(self, stack: str) -> str:
         """Return what it is, for a sentence."""
@@ -86,6 +92,10 @@ class Upgrade:
             if old.source not in kept:
                 found.setdefault(old.source, self._orphaned(old, now))
                 continue
+            if changed := self._options(old, now):
+                found.setdefault(f"options {old.source}", changed)
+            if old.service not in names and (moved := self._renamed(old, now)):
+                found.setdefault(old.source, moved)
             here = [mount for mount in now if mount.service == old.service]
             if old.service in names and (change := self._elsewhere(old, here)):
                 found.setdefault(f"{old.service} {old.source}", change)
@@ -112,6 +122,37 @@ class Upgrade:
             + (f"; the head mounts {instead.called(self.stack)} in its place" if instead else ""),
         )
 
+    def _options(self, old: Mounted, now: list[Mounted]) -> Change | None:
+        """Return that a volume's driver or its options changed: docker keeps the first ones.
+
+        See https://github.com/docker/cli/issues/1279.
+        """
+        new = next(mount for mount in now if (mount.kind, mount.source) == ("volume", old.source))
+        if new.driver == old.driver:
+            return None
+        return Change(
+            code=WarningCode.OPTION_IGNORED,
+            fails=False,
+            sentence=f"the head declares {old.called(self.stack)} with another driver or other "
+            "driver_opts than the base: docker ignores them where the volume exists already",
+        )
+
+    def _renamed(self, old: Mounted, now: list[Mounted]) -> Change | None:
+        """Return that a volume of a service that was dropped or renamed is mounted elsewhere."""
+        there = [mount for mount in now if mount.source == old.source]
+        base = {m.target for s in self.before if s.name != old.service for m in mounts_of(s)}
+        if any(m.target == old.target or m.target in base for m in there):
+            return None
+        if not self.held.of(old.source).files and old.source not in self.backed_up:
+            return None
+        return Change(
+            code=WarningCode.VOLUME_MOVED,
+            fails=False,
+            sentence=f"the head mounts {old.called(self.stack)} at {there[0].target} of service "
+            f"{there[0].service}, and the base at {old.target} of service {old.service}, which "
+            "the head does not have",
+        )
+
     def _value(self, volume: str) -> str:
         """Return what would be lost with a volume."""
         held = self.held.of(volume)
@@ -126,8 +167,8 @@ class Upgrade:
         """Return what is wrong with a volume's mount in a service that is still there."""
         there = [m for m in here if m.kind == "volume" and m.source == old.source]
         at = next((m for m in here if m.target == old.target), None)
-        if any(m.target == old.target for m in there):
-            return self._hidden(old, here)
+        if same := [m for m in there if m.target == old.target]:
+            return self._hidden(old, here) or self._other_folder(old, same[0])
         valued = self.held.of(old.source).files > 0 or old.source in self.backed_up
         name = old.called(self.stack)
         if not there:
@@ -140,6 +181,7 @@ class Upgrade:
             )
         target = there[0].target
         expected = any(_within(place, target) for place in self.declared.get(old.service, ()))
+        expected = expected or any(self._in_base(old, mount.target) for mount in there)
         carried = at is not None and self._taken_over(old, at)
         return Change(
             code=WarningCode.VOLUME_MOVED,
@@ -148,10 +190,31 @@ class Upgrade:
             f"at {old.target}",
         )
 
+    def _in_base(self, old: Mounted, target: str) -> bool:
+        """Whether the base mounts the same volume at that place too, in the same service."""
+        return any(
+            (m.service, m.source, m.target) == (old.service, old.source, target)
+            for service in self.before
+            for m in mounts_of(service)
+        )
+
+    def _other_folder(self, old: Mounted, new: Mounted) -> Change | None:
+        """Return that another folder of the same volume is mounted in its place."""
+        if new.subpath == old.subpath:
+            return None
+        return Change(
+            code=WarningCode.VOLUME_MOVED,
+            fails=self.held.of(old.source).files > 0 or old.source in self.backed_up,
+            sentence=f"the head mounts the folder {new.subpath or '/'} of "
+            f"{old.called(self.stack)} at {old.target} of service {old.service}, and the base "
+            f"{old.subpath or '/'}",
+        )
+
     def _taken_over(self, old: Mounted, new: Mounted) -> bool:
-        """Whether another volume has the data now: the head could read the old one, and did."""
-        before, after = self.held.of(old.source).files, self.holds.of(new.source).files
-        return new.kind == "volume" and bool(new.source) and 0 < before <= after
+        """Whether another volume has got the data: the head could read the old one, and did."""
+        before = self.held.of(old.source).files
+        got = self.holds.of(new.source).files - self.held.of(new.source).files
+        return new.kind == "volume" and bool(new.source) and 0 < before <= got
 
     def _hidden(self, old: Mounted, here: list[Mounted]) -> Change | None:
         """Return whether something new is mounted over a folder of the volume that held files."""
@@ -184,8 +247,11 @@ def mounts_of(service: ServiceState) -> tuple[Mounted, ...]:
             target=str(PurePosixPath(mount["Target"])),
             kind=mount["Type"],
             source=mount.get("Source", ""),
+            driver={k: v for k, v in (options.get("DriverConfig") or {}).items() if v},
+            subpath=options.get("Subpath", ""),
         )
         for mount in mounts
+        for options in (mount.get("VolumeOptions") or {},)
     )
 
 

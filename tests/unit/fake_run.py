@@ -321,7 +321,7 @@ class Bench:
 
         def execute(argv: Sequence[str], **options: Any) -> Any:  # noqa: ANN401  as an exec
             if argv[2] == SCRIPT:
-                lines = [f"D\t{n}\t{n * 10}\t{STACK}_{key}\n" for key, n in self.held.items()]
+                lines = [f"D\t{n}\t{n * 10}\t0\t{STACK}_{key}\n" for key, n in self.held.items()]
                 return SimpleNamespace(stdout="".join(lines).encode())
             _, _, volume, name = argv[-1].split("/")
             assert (name, options["timeout"]) == (NAME, 60.0)

@@ -1,13 +1,13 @@
 """Which bot a run gets: the server's, or one of its own, and nobody else's."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from harness.backup_bots import LABEL, BackupBots, ThroughAbra
 from harness.backups.bot import Bot, Said
@@ -37,6 +37,7 @@ class BotsBench:
     made: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     looks: int = 0
+    refuses: int = 0  # the engine's answer to removing a container
     leaves_after: int = 0  # looks after which what is listed is gone
 
     @property
@@ -89,6 +90,13 @@ class BotsBench:
         self.events.append(f"remove {identity}")
         self.listed = []
 
+    def remove_container(self, identity: str, *, force: bool) -> None:
+        """Remove a container; the Swarm may be about to do so, or have done it."""
+        assert force
+        self.events.append(f"remove {identity}")
+        if self.refuses:
+            raise APIError("no", response=SimpleNamespace(status_code=self.refuses))  # type: ignore[arg-type]
+
     def bots(self) -> BackupBots:
         """Return what is tested."""
 
@@ -125,7 +133,7 @@ def test_a_bot_of_our_own_is_there_for_as_long_as_it_is_needed(bench: BotsBench)
             assert (bot.own, bot.name, bot.note) == (True, NAME, "ours; the server has none")
             bench.events.append("used")
     kept = ["volume made_test_ccci-backups"]
-    once = [*UP, "used", f"remove id-{NAME}", "unlock"]
+    once = [*UP, "used", f"remove id-{NAME}", "remove c1", "unlock"]
     assert bench.events == [
         "lock", *kept, "secret made_test_ccci-restic", *once, "lock", *kept, *once,
     ]  # fmt: skip
@@ -155,6 +163,16 @@ def test_whatever_goes_wrong_our_own_is_removed(bench: BotsBench) -> None:
     assert f"remove id-{NAME}" in bench.events
     with bench.bots().serving():
         bench.listed = []
+
+
+@pytest.mark.parametrize(("refuses", "raised"), [(404, False), (409, False), (500, True)])
+def test_a_container_that_the_swarm_removes_as_well_is_no_error(
+    bench: BotsBench, refuses: int, *, raised: bool
+) -> None:
+    """It is gone, or going; anything else is told."""
+    bench.refuses = refuses
+    with pytest.raises(APIError) if raised else nullcontext(), bench.bots().serving():
+        pass
 
 
 def test_the_servers_own_is_used_and_left_alone(bench: BotsBench) -> None:

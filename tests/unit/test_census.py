@@ -128,7 +128,7 @@ def test_a_vault_that_cannot_count_says_nothing_of_the_recipe(vault: FakeVault) 
 
 def test_the_largest_folders_are_remembered_up_to_a_limit() -> None:
     """The script prints them in order."""
-    lines = "".join(f"D\t{5000 - n}\t1\tv/{n}\n" for n in range(MOST + 10))
+    lines = "".join(f"D\t{5000 - n}\t1\t0\tv/{n}\n" for n in range(MOST + 10))
     assert len(parse(lines).held) == MOST
 
 
@@ -162,6 +162,7 @@ def compared(
         (19, 0, False),
         (100, 49, False),
         (5, 2, False),
+        (1, 0, False),
     ],
 )
 def test_a_volume_that_loses_most_of_its_files(before: int, after: int, *, came: bool) -> None:
@@ -169,7 +170,7 @@ def test_a_volume_that_loses_most_of_its_files(before: int, after: int, *, came:
     assert compared({"data": (before, before)}, {"data": (after, after)}) == [("data", came)]
 
 
-@pytest.mark.parametrize(("before", "after"), [(100, 50), (5, 3), (4, 0), (0, 9), (3, 900)])
+@pytest.mark.parametrize(("before", "after"), [(100, 50), (5, 3), (4, 1), (0, 9), (3, 900)])
 def test_what_stays_or_says_too_little_is_not_told(before: int, after: int) -> None:
     """Half of the files, or a few, come and go."""
     assert compared({"data": (before, before)}, {"data": (after, after)}) == []
@@ -180,7 +181,8 @@ def test_what_stays_or_says_too_little_is_not_told(before: int, after: int) -> N
     [
         ((1, 2 << 20), (1, 1000), [("data", False)]),
         ((1, 2 << 20), (1, 300_000), []),
-        ((1, 900_000), (1, 0), []),
+        ((1, 20_000), (1, 1000), [("data", False)]),
+        ((1, 10_000), (1, 100), []),
     ],
 )
 def test_a_file_that_shrinks_is_a_warning_at_most(
@@ -192,15 +194,17 @@ def test_a_file_that_shrinks_is_a_warning_at_most(
 
 def test_a_loss_is_told_once_of_the_folder_that_explains_it() -> None:
     """Neither of what lies above it nor of what lies below."""
-    before = {"data": (502, 9), "data/a": (501, 9), "data/a/b": (500, 9), "data/a/b/c": (250, 9)}
-    after = {"data": (2, 9), "data/a": (1, 9), "data/a/b": (0, 0), "data/a/b/c": (0, 0)}
+    before = {
+        f"data{at}": (n, n) for at, n in {"": 502, "/a": 501, "/a/b": 500, "/a/b/c": 250}.items()
+    }
+    after = {f"data{at}": (n, n) for at, n in {"": 2, "/a": 1, "/a/b": 0, "/a/b/c": 0}.items()}
     assert compared(before, after) == [("data/a/b", True)]
 
 
 def test_a_folder_that_fails_is_not_hidden_by_a_volume_that_only_warns() -> None:
     """600 of 1000 files are gone, and they are all of one folder."""
-    before = {"data": (1000, 9), "data/keep": (400, 9), "data/lost": (600, 9)}
-    after = {"data": (400, 9), "data/keep": (400, 9), "data/lost": (0, 0)}
+    before = {"data": (1000, 1000), "data/keep": (400, 400), "data/lost": (600, 600)}
+    after = {"data": (400, 400), "data/keep": (400, 400), "data/lost": (0, 0)}
     assert compared(before, after) == [("data/lost", True)]
 
 
@@ -209,6 +213,53 @@ def test_files_that_moved_within_their_volume_are_not_lost() -> None:
     before = {"data": (500, 9), "data/uploads": (500, 9)}
     after = {"data": (500, 9), "data/uploads": (0, 0)}
     assert compared(before, after) == [("data/uploads", False)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "came"),
+    [((30, 30), (0, 30), True), ((30, 30), (2, 28), False), ((3, 3), (0, 3), False)],
+)
+def test_files_that_are_empty_now_are_lost(
+    before: tuple[int, int], after: tuple[int, int], *, came: bool
+) -> None:
+    """They are counted by their content: here so many with one byte, of so many files."""
+    old = Census(held={DATA: Held(files=before[1], bytes=before[0])})
+    new = Census(held={DATA: Held(files=before[1], bytes=after[0], empty=after[1])})
+    (loss,) = losses(old, new, stack=STACK, most={})
+    assert loss.fails is came
+    assert "the others are empty" in loss.sentence(STACK)
+
+
+def test_files_that_were_empty_before_are_no_loss() -> None:
+    """Markers and placeholders hold nothing that could be lost."""
+    held = Census(held={DATA: Held(files=30, empty=30)})
+    assert losses(held, held, stack=STACK, most={}) == ()
+
+
+def test_an_empty_file_is_counted_as_one(vault: FakeVault) -> None:
+    """Beside those with content."""
+    fill(vault, ".", 2, size=3)
+    fill(vault, "a", 3, size=0)
+    assert counted(vault).of(DATA) == Held(files=5, bytes=6, empty=3)
+
+
+@pytest.mark.parametrize(("size", "came"), [(8192, False), (30, False), (5, True)])
+def test_files_that_one_archive_or_database_replaced_are_a_warning(
+    size: int, *, came: bool
+) -> None:
+    """As in a migration to SQLite; one that holds next to nothing has not taken them over."""
+    assert compared({"data": (30, 60)}, {"data": (1, size)}) == [("data", came)]
+    before = {"data": (31, 70), "data/posts": (30, 60)}
+    after = {"data": (2, 10 + size), "data/posts": (0, 0)}
+    assert compared(before, after) == [("data/posts", came)]
+
+
+def test_files_that_moved_to_another_volume_are_a_warning() -> None:
+    """All of them: a neighbour's database that grows a little is no proof."""
+    before = {"data": (31, 31), "data/uploads": (30, 30)}
+    after = {"data": (1, 1), "data/uploads": (0, 0)}
+    assert compared(before, {**after, "new": (30, 30)}) == [("data/uploads", False)]
+    assert compared(before, {**after, "new": (20, 20)}) == [("data/uploads", True)]
 
 
 @pytest.mark.parametrize(
@@ -225,8 +276,8 @@ def test_a_recipes_meta_changes_the_rule(
     most: Mapping[str, float], came: list[tuple[str, bool]]
 ) -> None:
     """For a volume and all in it, or for a folder; the innermost one counts."""
-    before = {"data": (1000, 9), "data/uploads": (600, 9)}
-    after = {"data": (400, 9), "data/uploads": (0, 0)}
+    before = {"data": (1000, 1000), "data/uploads": (600, 600)}
+    after = {"data": (400, 400), "data/uploads": (0, 0)}
     assert compared(before, after, most) == came
 
 

@@ -152,3 +152,44 @@ def test_a_volume_that_was_not_counted_is_not_called_empty() -> None:
     (change,) = upgrade(BASE, (mounting(),), held=unknown).changes()
     assert "its files could not be counted" in change.sentence
     assert change.warning().code is ORPHANED
+
+
+def test_volumes_that_swap_their_places_are_lost() -> None:
+    """Neither took the other's files over, however many it held before."""
+    base, head = (mounting(data="/srv", other="/old"),), (mounting(data="/old", other="/srv"),)
+    held = census(data=9, other=9)
+    assert came(base, head, held=held, holds=held) == [(MOVED, True), (MOVED, True)]
+
+
+def test_a_volume_of_a_renamed_service_at_another_place_is_a_warning() -> None:
+    """Its program may look for it there; at a place that a neighbour knew it is no change."""
+    assert came(BASE, (mounting("web", data="/new"),)) == [(MOVED, False)]
+    side = mounting("side", data="/new")
+    assert came((*BASE, side), (side,)) == []
+    assert came(BASE, (mounting("web", data="/new"),), held=census()) == []
+
+
+def test_a_volume_that_is_mounted_twice_may_lose_one_of_its_places() -> None:
+    """The program finds it at the other one; a warning says so."""
+    twice = {"Type": "volume", "Source": f"{STACK}_data", "Target": "/more"}
+    assert came((mounting("app", twice, data="/srv"),), BASE) == [(MOVED, False)]
+
+
+def test_driver_options_that_change_are_ignored_by_docker() -> None:
+    """The volume is there already: docker/cli#1279."""
+
+    def declared(**options: str) -> tuple[ServiceState, ...]:
+        driver = {"Name": "local", "Options": options}
+        volume = {"Type": "volume", "Source": f"{STACK}_data", "Target": "/srv"}
+        return (mounting("app", {**volume, "VolumeOptions": {"DriverConfig": driver}}),)  # type: ignore[dict-item]
+
+    assert came(declared(o="ro"), declared(o="rw")) == [(WarningCode.OPTION_IGNORED, False)]
+    assert came(declared(o="ro"), declared(o="ro")) == []
+
+
+def test_another_folder_of_the_same_volume_hides_the_data() -> None:
+    """The mount is at the same place, and what it shows is not."""
+    volume = {"Type": "volume", "Source": f"{STACK}_data", "Target": "/srv"}
+    head = (mounting("app", {**volume, "VolumeOptions": {"Subpath": "new"}}),)  # type: ignore[dict-item]
+    assert came(BASE, head) == [(MOVED, True)]
+    assert came(head, head) == []

@@ -8,7 +8,10 @@ stands below with the reason.
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from harness.backups.put_back import PutBack
 from harness.waiting import Stretch, stretched
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
@@ -172,3 +175,19 @@ def test_a_time_out_is_stretched_only_inside() -> None:
             assert stretched(10.0) == 20.0
         assert stretched(10.0) == 25.0
     assert stretched(10.0) == 10.0
+
+
+def test_a_restore_and_its_comparison_are_stretched_once_each() -> None:
+    """Their time-out is a field, which no search for constants finds."""
+    given: list[float] = []
+
+    def run(_argv: object, *, timeout: float, **_: object) -> SimpleNamespace:
+        given.append(timeout)
+        return SimpleNamespace(code=0, stdout=b"")
+
+    target: Any = SimpleNamespace(exec=run)
+    one = PutBack(target=target, source="/a", live="/b", names=("v",), mark="/m", timeout=300.0)
+    with Stretch(2.0):
+        one.run()
+        one.not_put_back(since=0.0, whole=True)
+    assert given == [600.0, 600.0]
