@@ -37,7 +37,19 @@ def advise(
                 next="keep it on one, the main service: it turns on the backup of the whole stack",
             )
         )
-    return (*found, *_contradictions(services), *_unpaired(services))
+    return (*found, *_left_on(services), *_contradictions(services), *_unpaired(services))
+
+
+def _left_on(services: Mapping[str, Mapping[str, str]]) -> Iterator[RunWarning]:
+    """Warn of a service that says `false` in a stack whose backup is on: it leaves nothing out."""
+    for service, labels in services.items():
+        if _lower(labels.get(ENABLED, "")) == "false":
+            yield RunWarning(
+                code=WarningCode.BACKUP_LABEL_TWICE,
+                text=f"service {service}: {ENABLED}=false leaves nothing out: another service "
+                "turns the backup of the whole stack on",
+                next=f"remove it; leave a volume out with {VOLUME}NAME=false",
+            )
 
 
 def _outside(containers: Mapping[str, Mapping[str, str]]) -> Iterator[RunWarning]:

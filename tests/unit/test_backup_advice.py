@@ -32,6 +32,14 @@ def test_two_switches_are_one_too_many() -> None:
     assert "app, db" in warning.text
 
 
+def test_a_switch_that_says_false_leaves_no_service_out() -> None:
+    """One that says true turns the whole stack on; without one, `false` is a decision."""
+    (warning,) = advise({"app": ON, "cache": {"backupbot.backup": "false"}}, {})
+    assert warning.code is WarningCode.BACKUP_LABEL_TWICE
+    assert warning.text.startswith("service cache: backupbot.backup=false leaves nothing out")
+    assert advise({"app": {}, "cache": {"backupbot.backup": "false"}}, {}) == ()
+
+
 @pytest.mark.parametrize("value", ["yes", "1", "on", ""])
 def test_a_value_that_is_neither_true_nor_false_is_named(value: str) -> None:
     """Somebody believes in a backup, or in an exception, that there is none of."""
