@@ -25,6 +25,7 @@ from harness.with_parent import end_with_parent
 
 # Any other code means that tests were not run and nobody has said why; a test may choose its code.
 DONE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+READ = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def main() -> None:
@@ -36,7 +37,8 @@ def main() -> None:
     if reading := Reading.load(line):
         reader = ReadingPlugin(reading)
         code = _pytest(reading.root, reading.files, reader, "--collect-only")
-        append(Path(reading.results), END)
+        if reader.unreadable or code in READ:
+            append(Path(reading.results), END)
     else:
         order = Order.load(line)
         nodes = look_only.look_only_nodes(order.engine, order.node_id, order.others)

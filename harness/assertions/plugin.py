@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest import fixtures, outcomes, python
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
@@ -28,7 +30,12 @@ ENGINE = (DockerException, RequestException)
 MISTAKES = (
     *(NameError, TypeError, AttributeError, ImportError, SyntaxError, LookupError),
     *(ArithmeticError, NotImplementedError, RecursionError, pytest.FixtureLookupError),
+    *(FileNotFoundError, IsADirectoryError, NotADirectoryError, re.error, SystemExit),
 )
+# Where pytest itself fails a test for how it is written: a fixture called like a function or with
+# the wrong scope, a test with `async` and no plugin for that. A `pytest.fail` of a test's own and
+# the one of `pytest.raises` come from elsewhere.
+RULES_OF_PYTEST = (fixtures.__file__, python.__file__)
 HARNESS = str(Path(__file__).resolve().parents[1])
 FIXTURES = ("app", "facts", "state", "ledger", "backup", "witnesses")  # those of `StagePlugin`
 OUTPUT_LIMIT = 20_000  # characters of one assertion's output that are kept
@@ -244,7 +251,16 @@ def _outcome(report: pytest.TestReport, error: BaseException | None) -> Outcome:
         return Outcome.PASSED
     if isinstance(error, HarnessError):
         return error.outcome
-    return Outcome.ERROR if isinstance(error, (*ENGINE, *MISTAKES)) else Outcome.FAILED
+    return Outcome.ERROR if isinstance(error, ENGINE) or _mistake(error) else Outcome.FAILED
+
+
+def _mistake(error: BaseException | None) -> bool:
+    """Whether the test code is wrong, and not the app that it tests."""
+    if not isinstance(error, pytest.fail.Exception):
+        return isinstance(error, MISTAKES)
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    callers = [file for file in files if file != outcomes.__file__]
+    return bool(callers) and callers[-1] in RULES_OF_PYTEST
 
 
 def _message(report: pytest.TestReport, error: BaseException | None) -> str:
@@ -258,7 +274,7 @@ def _message(report: pytest.TestReport, error: BaseException | None) -> str:
     if isinstance(error, ENGINE):
         return str(as_harness_error(error))
     said = "".join(traceback.format_exception_only(error)).strip()
-    if not isinstance(error, MISTAKES):
+    if not _mistake(error):
         return said
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours = bool(frames) and frames[-1].f_code.co_filename.startswith(HARNESS)

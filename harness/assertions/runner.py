@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -83,7 +83,9 @@ class Workers:
             reading: which files.
             timeout: seconds to wait.
         """
-        return run(self._started("reading"), reading, timeout=timeout)
+        read = run(self._started("reading"), reading, timeout=timeout)
+        said = _last_error(self._logs / "assertions.reading.log") if read.unfinished else ""
+        return replace(read, unfinished=f"{read.unfinished}: {said}") if said else read
 
     def _started(self, name: str) -> Worker:
         return Worker(
@@ -106,6 +108,12 @@ def run(worker: Worker, order: Order | Reading, *, timeout: float) -> Asserted:
     if not whole:
         problem = _stopped_at(unfinished(path), problem, code, timeout)
     return Asserted(seconds=time.monotonic() - began, results=results, unfinished=problem)
+
+
+def _last_error(log: Path) -> str:
+    """Return the last line that pytest marked as an error, such as why a conftest.py is broken."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return next((line[1:].strip() for line in reversed(lines) if line.startswith("E  ")), "")
 
 
 def _stopped_at(name: str, problem: str, code: int, timeout: float) -> str:

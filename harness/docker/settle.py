@@ -7,6 +7,7 @@ end, not how far its tasks got, and not the machine's state at the end.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,12 @@ from harness.waiting import Deadline, wait_for
 LOOKS = 3  # in a row: one good look may fall between a container's end and the next one's start
 STUCK_SECONDS = 5.0  # after which an app that has not begun makes us look at the machine, each time
 OWN_PORT = "host-mode port already in use"  # by the very task that is to be replaced, perhaps
+# What the runtime says of a container whose first process has too little of what limits give it.
+WITHIN_LIMITS = re.compile(
+    r"OCI runtime create failed.*(connection reset by peer|broken pipe|cannot allocate memory"
+    r"|resource temporarily unavailable|too many open files|did not terminate)",
+    re.IGNORECASE | re.DOTALL,
+)
 # The states of a task before its own program is started, and who is at work then.
 BEFORE_START = {
     "new": "the Swarm has not given it addresses: they are used up, or it has no leader",
@@ -196,7 +203,11 @@ class _Judge:
     def _machine(self, look: StackSnapshot) -> TestBedError | None:
         """Return what is wrong with the machine, from this op's tasks and from a look at it."""
         for service, task in self._fresh(look):
-            mine = _holds_its_own_port(look, service, task) or _fills_its_own_volume(service, task)
+            mine = (
+                _holds_its_own_port(look, service, task)
+                or _fills_its_own_volume(service, task)
+                or _meets_its_own_limit(service, task)
+            )
             if (task.broken or task.live) and not mine and (fault := fault_in(task.error)):
                 return fault.error(f"{service.name}: {task.error}")
         for service, task in self._fresh(look):
@@ -276,6 +287,14 @@ def _fills_its_own_volume(service: ServiceState, task: TaskState) -> bool:
     )
     sized = any("size=" in str(one.get("o", "")) or "size" in one for one in options)
     return sized and bool(NO_ROOM.words.search(task.error))
+
+
+def _meets_its_own_limit(service: ServiceState, task: TaskState) -> bool:
+    """Whether its program did not start within limits that the recipe sets, not the machine."""
+    limits = (service.template.get("Resources") or {}).get("Limits") or {}
+    limited = limits.get("MemoryBytes") or limits.get("Pids")
+    limited = limited or service.template["ContainerSpec"].get("Ulimits")
+    return bool(limited) and bool(WITHIN_LIMITS.search(task.error))
 
 
 def describe_tasks(snapshot: StackSnapshot) -> str:

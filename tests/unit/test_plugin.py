@@ -63,6 +63,19 @@ def test_setup_bed(no_engine): pass
 def test_teardown(untidy): pass
 def test_no_such_fixture(nope): pass
 
+@pytest.fixture
+def once(): return 1
+@pytest.fixture(scope="session")
+def longer(once): return once
+def test_has_no_file(): open("no-such-file")
+def test_leaves(): raise SystemExit(0)
+async def test_awaits(): pass
+def test_calls_a_fixture(): once()
+def test_scopes(longer): pass
+def test_gives_up(): pytest.fail("the page is empty")
+def test_expects():
+    with pytest.raises(OSError): pass
+
 @pytest.mark.parametrize("path", ["/a b", "x::y"])
 def test_each(path): assert path == "/a b"
 """
@@ -90,6 +103,7 @@ def test_handles(app, facts, state, ledger, backup, witnesses, own):
     assert witnesses.expected() == {"s_data": "a text"}
     assert app.repository_on("n").target.resolve() == "c"
 """
+NO_FILE = "FileNotFoundError: [Errno 2] No such file or directory: 'no-such-file'"
 SKIPPED = 'import pytest\npytest.skip("no module", allow_module_level=True)\n'
 STRAYS = ("docker.py", "pytest.py", "json.py", "conftest.py", "sitecustomize.py")
 STRAY = 'raise RuntimeError("a stranger\'s file was read")\n'
@@ -274,6 +288,14 @@ def ends(asserted: Mapping[Stage, Asserted]) -> Mapping[str, list[AssertionResul
         ("test_fails", Outcome.FAILED, "AssertionError: why\nassert 1 == 2"),
         ("test_breaks", Outcome.ERROR, "your test code is broken: KeyError: 'x'"),
         (
+            "test_has_no_file",
+            Outcome.ERROR,
+            f"your test code is broken: {NO_FILE}",
+        ),
+        ("test_leaves", Outcome.ERROR, "your test code is broken: SystemExit: 0"),
+        ("test_gives_up", Outcome.FAILED, "Failed: the page is empty"),
+        ("test_expects", Outcome.FAILED, "Failed: DID NOT RAISE OSError"),
+        (
             "test_misspells",
             Outcome.ERROR,
             "your test code is broken: NameError: name 'nothing' is not defined",
@@ -413,6 +435,16 @@ def test_a_child_that_was_ended_by_a_test_is_an_error(
     assert [result.outcome for result in got.results] == [Outcome.PASSED]
     assert word(got).outcome is Outcome.ERROR
     assert word(got).reason.endswith("before it was done, at made/test_install.py::test_b")
+
+
+@pytest.mark.parametrize("name", ["test_awaits", "test_calls_a_fixture", "test_scopes"])
+def test_what_pytest_itself_refuses_is_a_mistake_of_the_test(
+    ends: Mapping[str, list[AssertionResult]], name: str
+) -> None:
+    """It says so with the same exception as `pytest.fail`, which accuses the app."""
+    (result,) = ends[name]
+    assert result.outcome is Outcome.ERROR
+    assert result.message.startswith("your test code is broken: Failed: ")
 
 
 def test_a_broken_conftest_is_an_error(asserted: Mapping[Stage, Asserted]) -> None:

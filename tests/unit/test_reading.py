@@ -77,6 +77,24 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert word.reason.startswith(f"{BROKEN_TEST_CODE}: made/test_syntax.py: SyntaxError")
 
 
+@pytest.mark.parametrize(
+    ("conftest", "test", "said"),
+    [
+        ("def f(:\n", "", "ended with code 4 before it was done: SyntaxError: invalid syntax"),
+        ("import pytest\npytest.exit('x', returncode=0)\n", "", "_pytest.outcomes.Exit: x"),
+        ("", "import sys\nsys.exit(0)\n", "code 3 before it was done, at made/test_it.py"),
+        ("", "import os\nos._exit(0)\n", "code 0 before it was done, at made/test_it.py"),
+        ("", "raise KeyboardInterrupt\n", "code 2 before it was done, at made/test_it.py"),
+    ],
+)
+def test_reading_that_ends_early_is_told(
+    tmp_path: Path, conftest: str, test: str, said: str
+) -> None:
+    """Else the app is deployed before the stage stumbles over the same file."""
+    files = {"tests/made/conftest.py": conftest, "tests/made/test_it.py": test}
+    assert said in read(tmp_path, files).unfinished
+
+
 @pytest.mark.parametrize("begun", [["a::test_a", "b::test_b"], []])
 def test_a_test_that_never_ends_is_named(tmp_path: Path, begun: list[str]) -> None:
     """Else somebody has to guess among all of them; without one, the time alone is told."""

@@ -377,6 +377,35 @@ def test_a_name_that_our_adaptation_hides_is_not_the_recipes_fault(bench: Bench)
         bench.error(ConvergenceError, given(adapted))
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "limits"),
+    [
+        (
+            TestBedError,
+            "error loading seccomp filter: too many open files",
+            {"Ulimits": [{"Name": "nofile"}]},
+        ),
+        (
+            EngineError,
+            "container init caused: read init-p: connection reset by peer",
+            {"MemoryBytes": 6 << 20},
+        ),
+        (TestBedError, "fork/exec /proc/self/exe: resource temporarily unavailable", {"Pids": 1}),
+    ],
+)
+def test_a_limit_of_the_recipes_own_may_be_too_low(
+    bench: Bench, kind: type[HarnessError], said: str, limits: dict[str, Any]
+) -> None:
+    """The runtime says the same of it as of a machine that has run out of something."""
+    error = f"starting container failed: OCI runtime create failed: {said}: unknown"
+    refused = look(task(**REFUSED, error=error))
+    bench.error(kind, refused)
+    template = {"ContainerSpec": limits, "Resources": {"Limits": limits}}
+    bench.error(ConvergenceError, replace(refused, services=(service(template=template),)))
+    elsewhere = look(task(**REFUSED, error=said), services=(service(template=template),))
+    bench.error(kind, elsewhere)  # not what the runtime says of that container
+
+
 def test_a_volume_of_the_recipes_own_size_may_be_full(bench: Bench) -> None:
     """The engine says the same of it as of a disk that has no room left."""
     options = {"DriverConfig": {"Options": {"type": "tmpfs", "o": "size=1m,uid=0"}}}
