@@ -49,7 +49,7 @@ class HandOver:
             f"{now.why(task)}"
             for task in broken_since(self.look, now)
         ]
-        return "; ".join([*found, *self._quit(now)])
+        return "; ".join([*found, *self._quit(now), *self._quit_again(now)])
 
     def _quit(self, now: StackSnapshot) -> Iterator[str]:
         ran = {task.id for task in self.look.tasks if task.state == "running"}
@@ -66,6 +66,31 @@ class HandOver:
                 if lasting and not ended_well(now, service, task, before):
                     said = how_it_quit(now, task, self.ran.get(service.name))
                     yield f"{service.name}: after the {self.stage} had settled, {said}"
+
+    def _quit_again(self, now: StackSnapshot) -> Iterator[str]:
+        """Yield the services that end with code 0 and are started again, over and over.
+
+        An app may restart itself once. One that ran on in the base, and now ends twice or more
+        before it has run for as long, is in a loop, although Swarm calls no end of it a failure.
+        """
+        known = {task.id for task in self.look.tasks if task.state == "complete"}
+        for service in now.services:
+            ran = self.ran.get(service.name)
+            if ran is None or service.job or service.restart != "any":
+                continue
+            ends = [
+                task
+                for task in now.tasks_of(service)
+                if task.state == "complete" and task.spec == service.template
+                if task.id not in now.killed and not now.unhealthy(task) and now.ran(task) < ran
+            ]
+            slots = [task.slot for task in ends]
+            if any(task.id not in known and slots.count(task.slot) > 1 for task in ends):
+                yield (
+                    f"{service.name}: after the {self.stage} had settled, its task ended with code "
+                    f"0 after {now.ran(ends[0]):.0f} s, as one had before, and was started again; "
+                    f"the base's ran on ({ran:.0f} s until the upgrade)"
+                )
 
     def changed(self, now: StackSnapshot, ops: Mapping[str, int]) -> str:
         """Return what of the deployment was changed since then, in a sentence; empty if nothing.

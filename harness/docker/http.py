@@ -20,7 +20,13 @@ import docker
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ContainerState
-from harness.errors import ContainerUnavailableError, RecipeError
+from harness.errors import (
+    ContainerUnavailableError,
+    EngineError,
+    ExecNotStartedError,
+    ExecTimeoutError,
+    RecipeError,
+)
 from harness.waiting import Deadline, retry
 
 # Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
@@ -142,17 +148,31 @@ class Prober:
 
         Over TLS, the app's own certificate is not verified, as a proxy does not verify it either;
         the host's name is in the handshake, as some servers want it.
+
+        Raises:
+            EngineError: curl did not start, or did not end although it limits its own time.
         """
         secure = scheme == "https"
         place = f"{host if secure else address}:{port}"
         url = f"{'https' if secure else 'http'}://{place}/{request.path.lstrip('/')}"
         # The request goes in by standard input: passwords have no place in an argument list.
-        done = self.tool.exec(
-            [*CURL, *SCHEMES.get(scheme, ()), "-m", f"{self.timeout:g}", "-K", "-"],
-            timeout=self.timeout + 5,
-            check=False,
-            stdin=request.curl_config(url, host, resolve=f"{place}:{address}" if secure else ""),
-        )
+        try:
+            done = self.tool.exec(
+                [*CURL, *SCHEMES.get(scheme, ()), "-m", f"{self.timeout:g}", "-K", "-"],
+                timeout=self.timeout + 5,
+                check=False,
+                stdin=request.curl_config(
+                    url, host, resolve=f"{place}:{address}" if secure else ""
+                ),
+            )
+        except (ExecNotStartedError, ExecTimeoutError) as error:
+            raise EngineError(
+                f"could not ask for {url}: {error.what}",
+                cause=f"the machine is overloaded: curl gives up after {self.timeout:g} s by "
+                "itself, however slow the app is",
+                hint="run fewer things at a time, or set CCCI_TIMEOUT_FACTOR=2",
+                detail=error.detail,
+            ) from error
         if done.code == 0:
             return _parse(done.stdout, url, container)
         why = NO_ANSWER.get(done.code, "curl failed")

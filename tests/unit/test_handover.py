@@ -175,6 +175,36 @@ def test_a_worker_that_ran_on_in_the_base_and_quits_has_broken() -> None:
     assert replace(over, look=quit_now()).broken(quit_now()) == "", "it had ended before"
 
 
+def ends_again(*ran: float, **changes: Any) -> StackSnapshot:  # noqa: ANN401  any field
+    """Return a look at a worker that ended with code 0 after these seconds, and runs again."""
+    worker = service("worker", **{"restart": "any", **changes})
+    runs = task(worker)
+    done = [task(worker, n, state="complete", desired="shutdown") for n in range(2, 2 + len(ran))]
+    seen = {
+        one.container_id: container(one.container_id, running=False, ran=seconds)
+        for one, seconds in zip(done, ran, strict=True)
+    }
+    return replace(look(worker, tasks=(runs, *done)), ended=seen)
+
+
+def test_a_worker_that_ends_with_0_again_and_again_has_broken() -> None:
+    """Swarm starts it again and calls nothing a failure; in the base it ran on."""
+    over = replace(given(look(ONCE)), ran={"worker": 12.0})
+    assert over.broken(ends_again(9.0, 9.0)).startswith(
+        "worker: after the upgrade had settled, its task ended with code 0 after 9 s, as one had"
+    )
+    assert over.broken(ends_again(9.0)) == "", "an app may restart itself once"
+    assert over.broken(ends_again(9.0, 14.0)) == "", "a job that takes as long as the base's may"
+    assert replace(over, ran={}).broken(ends_again(9.0, 9.0)) == "", "a job between two runs"
+    assert replace(over, look=ends_again(9.0, 9.0)).broken(ends_again(9.0, 9.0)) == "", (
+        "told before"
+    )
+    killed = replace(
+        ends_again(9.0, 9.0), killed=frozenset(t.id for t in ends_again(9.0, 9.0).tasks)
+    )
+    assert over.broken(killed) == "", "somebody else stopped it"
+
+
 def test_what_has_a_health_check_is_no_job() -> None:
     """It should run on, whatever the base did; where it was unhealthy, that is said."""
     over = given(look(ONCE))

@@ -9,7 +9,14 @@ from docker.errors import NotFound
 
 from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
-from harness.errors import ContainerUnavailableError, RecipeError
+from harness.errors import (
+    ContainerUnavailableError,
+    EngineError,
+    ExecNotStartedError,
+    ExecTimeoutError,
+    HarnessError,
+    RecipeError,
+)
 from tests.unit.fake_clock import FakeClock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App:  it: self \r\n\r\n"
@@ -25,11 +32,14 @@ class FakeTool:
     argv: list[str] = field(default_factory=list)
     given: bytes = b""
     timeout: float = 0.0
+    error: HarnessError | None = None
 
     def exec(self, argv: list[str], *, timeout: float, check: bool, stdin: bytes) -> ExecResult:
         """Take the request, and answer."""
         assert not check
         self.argv, self.given, self.timeout = argv, stdin, timeout
+        if self.error:
+            raise self.error
         return ExecResult(
             argv=tuple(argv), stdout=self.stdout, stderr=self.stderr, code=self.code, container="t"
         )
@@ -156,6 +166,13 @@ def test_no_answer_is_said_and_is_no_status(code: int, words: str) -> None:
     assert words in got.error
     assert got.sent == (code not in {6, 7})
     assert got.error.endswith(f"(curl {code}: curl: (x) why)")
+
+
+@pytest.mark.parametrize("kind", [ExecNotStartedError, ExecTimeoutError])
+def test_a_curl_that_hangs_accuses_the_machine(kind: type[HarnessError]) -> None:
+    """It limits its own time, so no app can make it hang, however slow that is."""
+    with pytest.raises(EngineError, match=r"could not ask for http://10\.0\.1\.7:8080/: it hung"):
+        ask(FakeTool(error=kind("it hung")))
 
 
 def test_a_container_that_is_gone_is_no_verdict_on_the_recipe() -> None:
