@@ -7,13 +7,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
+try:
+    from rich.console import Console
+    from rich.text import Text
 
-from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
-from harness.proc import without_passwords
-from harness.report.output import program
-from harness.waiting import Stretch
+    from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
+    from harness.proc import without_passwords
+    from harness.report.output import program
+    from harness.waiting import Stretch
+except ImportError as missing:  # Python's own code for it, 1, would mean that a recipe is wrong
+    sys.stderr.write(
+        f"cc-ci: this Python ({sys.executable}) cannot run the harness: {missing}\n"
+        "  next: bin/nox makes an environment with everything that it needs\n"
+    )
+    raise SystemExit(3) from missing
 
 LOG_WIDTH = 160
 USAGE = """usage: python -m harness COMMAND

@@ -383,6 +383,7 @@ class Operations:
         assert revision is not None  # noqa: S101  every stage follows an install
         assert deployed is not None  # noqa: S101  the same
         base = None if self.base_unusable else plan.base
+        answered = self._answered(stage)
         return Facts(
             run=self.context.target.run,
             recipe=plan.recipe,
@@ -401,17 +402,21 @@ class Operations:
             head_release=plan.head.release,
             ledger=str(self.context.ledger.path),
             health=health_of(
-                self.context.meta, deployed.services, deployed.doors, answered=self._answered(stage)
+                self.context.meta,
+                deployed.services,
+                deployed.doors,
+                answered=answered or "",
+                earlier=self._pages[answered] if answered else None,
             ),
             handed_over=self.given.containers if self.given else (),
             seen=self._seen,
             state=self._state,
         )
 
-    def _answered(self, stage: Stage) -> str:
-        """Return the stage before that one after which the app's page was there, or empty."""
+    def _answered(self, stage: Stage) -> Stage | None:
+        """Return the last stage before that one after which the app's page was there."""
         earlier = list(Stage)[: list(Stage).index(stage)]
-        return next((one for one in reversed(earlier) if self._showed_page(one)), "")
+        return next((one for one in reversed(earlier) if self._showed_page(one)), None)
 
     def _showed_page(self, stage: Stage) -> bool:
         return stage in self._pages and self._pages[stage].good

@@ -13,7 +13,12 @@ from harness.recipes.meta import RecipeMeta
 
 
 def health_of(
-    meta: RecipeMeta, services: Sequence[str], doors: Sequence[Door], *, answered: str = ""
+    meta: RecipeMeta,
+    services: Sequence[str],
+    doors: Sequence[Door],
+    *,
+    answered: str = "",
+    earlier: Page | None = None,
 ) -> Health:
     """Return how what is deployed now is asked whether it works: a head may listen elsewhere.
 
@@ -22,6 +27,7 @@ def health_of(
         services: those that are deployed.
         doors: the ways to a page, the best first.
         answered: the stage after which its page was there, or empty.
+        earlier: that page.
 
     Raises:
         InvalidRecipeError: the service that the meta names is not there.
@@ -33,11 +39,12 @@ def health_of(
             f"the recipe has no service '{meta.HEALTH_SERVICE}', which is to be asked for a page",
             hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(services)}",
         )
+    was_routed = earlier is not None and earlier.routed
     fitting = [door for door in doors if door.service == (meta.HEALTH_SERVICE or door.service)]
     door = next((one for one in fitting if one.port == meta.HEALTH_PORT), next(iter(fitting), None))
     if door is None:
         if not meta.asks_for_a_page():
-            return Health(service="")
+            return Health(service="", answered=answered, was_routed=was_routed)
         likely = "app" if "app" in services else services[0]
         door = Door(service=meta.HEALTH_SERVICE or likely)
     port = meta.HEALTH_PORT or door.port or HTTP_PORT
@@ -52,6 +59,8 @@ def health_of(
         check="" if meta.HEALTH_PATH or not same else door.check,
         certain=door.certain or meta.asks_for_a_page(),
         answered=answered,
+        was_filled=earlier is not None and not earlier.empty,
+        was_routed=was_routed,
         doors=tuple(doors),
     )
 

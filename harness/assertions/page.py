@@ -9,10 +9,10 @@ where the recipe's own health check asks another path of that port, and that one
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from harness.assertions.protocol import Facts, Health
 from harness.docker.http import NOT_YET, Request, Response
@@ -25,6 +25,10 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_HOPS = 10
 SHOWN = 500  # characters of a page in a message
 UNAUTHORISED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+# The server works and wants another request than a visitor's: an API, a web socket, gRPC.
+OTHER_REQUESTS = frozenset({405, 406, 415, 426})
+EMPTY_BY_RULE = frozenset({204, 205})  # statuses of answers without a body
+IN_ADDRESSES = "%/:?#[]@!$&'()*+,;=~-._"  # what a browser leaves as it is in a Location header
 LOGIN_FORM = re.compile(r"<input[^>]+type\s*=\s*[\"']?password", re.IGNORECASE)
 
 
@@ -34,7 +38,7 @@ class Seen(StrEnum):
     PAGE = "page"
     CHECK = "health check"  # there is a page where the recipe's own health check asks
     LOGIN = "login"
-    REFUSED = "refused"  # 401 or 403, and nothing that asks for a login
+    REFUSED = "refused"  # 401 or 403 and nothing that asks for a login, or another request is due
     NOTHING = "nothing"  # no page, and nothing says that there is one
     PROBLEM = "problem"
 
@@ -48,12 +52,16 @@ class Page:
         url: what was asked last.
         status: the last status; 0 for no answer at all.
         problem: what is wrong with it, for people; empty when nothing is.
+        empty: whether the answer's body holds nothing.
+        routed: whether a router of the recipe takes the app's domain.
     """
 
     seen: Seen
     url: str
     status: int
     problem: str = ""
+    empty: bool = False
+    routed: bool = False
 
     @property
     def answered(self) -> bool:
@@ -83,13 +91,22 @@ class Asked(Protocol):
 
 def ask(app: Asked) -> Page:
     """Ask the app for its page, and judge what it answers. See `Page`."""
+    routed = any(door.routes(app.domain) for door in app.facts.health.doors)
+    health = app.facts.health
+    if health.answered and health.was_routed and not routed:
+        return Page(seen=Seen.PROBLEM, url="", status=0, problem=_unreachable(app))
+    return replace(_judged(app), routed=routed)
+
+
+def _judged(app: Asked) -> Page:
     health = app.facts.health
     if not health.service:
         return Page(seen=Seen.NOTHING, url="", status=0)
     visit = Visit(app=app)
     last = visit.to(health.path)
     if not (problem := _problem(visit.answers, health, visit.circle)):
-        return Page(seen=Seen.PAGE, url=last.url, status=last.status)
+        empty = not last.body.strip()
+        return Page(seen=Seen.PAGE, url=last.url, status=last.status, empty=empty)
     if not last.status and not health.certain and not health.answered:
         return Page(seen=Seen.NOTHING, url=last.url, status=0)
     if health.status is None and last.status and not health.answered and not visit.circle:
@@ -114,21 +131,26 @@ class Visit:
         """Ask for a path, follow redirects inside the app, and return the last answer."""
         door = door_of(self.app.facts.health)
         host = door.host or self.app.domain
-        at, asked, seen = urlsplit(f"http://{host}{path}"), path, set[tuple[str, str]]()
+        at, asked = urlsplit(f"http://{host}{path}"), path
+        seen = set[tuple[str, str, tuple[str, ...]]]()
         while True:
+            seen.add(self._state(at, door))
             answer = self.app.ask(self._request(asked, at), door)
             self.answers.append(answer)
             self._remember(answer)
-            seen.add((at.geturl(), door.service))
             led = self._led(answer, at)
             if led is None:
                 return answer
             door = self._door(led, door)
-            if (led.geturl(), door.service) in seen or len(self.answers) > MOST_HOPS:
+            if self._state(led, door) in seen or len(self.answers) > MOST_HOPS:
                 # A server that trusts no proxy sends each visitor to https again: that is its word.
                 self.circle = led.scheme != "https" or led.geturl() != at.geturl()
                 return answer
             at, asked = led, _inside(door, led)
+
+    def _state(self, at: SplitResult, door: Door) -> tuple[str, str, tuple[str, ...]]:
+        """Return what a server can tell requests apart by: some set a cookie, and ask again."""
+        return at.geturl(), door.service, tuple(self._cookies.values())
 
     def _request(self, path: str, at: SplitResult) -> Request:
         headers = {"Cookie": "; ".join(self._cookies.values())} if self._cookies else {}
@@ -148,6 +170,7 @@ class Visit:
         where = answer.headers.get("location", "")
         if answer.status not in REDIRECTS or not where:
             return None
+        where = quote(where.encode("latin-1", "replace"), safe=IN_ADDRESSES)  # as browsers do
         try:
             led = urlsplit(urljoin(at.geturl(), where))
             ours = (led.hostname or "") in self._own_hosts() and led.port in (*_PORTS, at.port)
@@ -201,7 +224,26 @@ def _problem(answers: list[Response], health: Health, circle: bool) -> str:  # n
         return f"{judged.url}: status {judged.status} instead of {wanted}"
     if not any(health.marker in _whole(answer) for answer in answers):
         return f"{last.url}: the marker '{health.marker}' is not in it"
+    if health.answered and health.was_filled and _blank(last) and health.status is None:
+        return (
+            f"{last.url}: status {last.status} and an empty body; there was text after "
+            f"{health.answered}"
+        )
     return ""
+
+
+def _blank(answer: Response) -> bool:
+    """Whether an answer should have a body and has none; a redirect that leads away needs none."""
+    success = 200 <= answer.status < 300  # noqa: PLR2004  as HTTP has it
+    return success and answer.status not in EMPTY_BY_RULE and not answer.body.strip()
+
+
+def _unreachable(app: Asked) -> str:
+    return (
+        f"no HTTP router of the recipe takes {app.domain} any more, so its page cannot be reached; "
+        f"it was there after {app.facts.health.answered}; next: correct the labels of its router: "
+        "the rule, traefik.enable, the network `proxy`, and that they stand under deploy"
+    )
 
 
 def _whole(answer: Response) -> str:
@@ -232,7 +274,8 @@ def _login(answer: Response) -> bool:
 def _refused(answer: Response) -> Seen | None:
     if _login(answer):
         return Seen.LOGIN
-    return Seen.REFUSED if answer.status in (UNAUTHORISED, FORBIDDEN) else None
+    refused = answer.status in (UNAUTHORISED, FORBIDDEN, *OTHER_REQUESTS)
+    return Seen.REFUSED if refused else None
 
 
 def _explained(problem: str, last: Response, facts: Facts) -> str:

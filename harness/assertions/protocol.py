@@ -33,6 +33,8 @@ class Health:
     check: str = ""  # the path that its health check asks on that port, or empty
     certain: bool = True  # whether something says that there is a page
     answered: str = ""  # the stage after which the page was there, or empty
+    was_filled: bool = False  # whether that page held any text
+    was_routed: bool = False  # whether a router of the recipe took the app's domain then
     doors: tuple[Door, ...] = ()  # every way to a page, for redirects that lead to another service
 
     def accepts(self, status: int) -> bool:

@@ -12,6 +12,7 @@ serves then. See docs/decisions/0004-exec.md.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -32,6 +33,9 @@ from harness.waiting import Deadline, retry
 # Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
 CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")
 SCHEMES = {"https": ("--insecure",), "h2c": ("--http2-prior-knowledge",)}
+END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+AUTOMATIC = 32  # zlib: tell gzip and deflate apart by their first bytes
+MOST_UNPACKED = 4 * 2**20  # bytes
 INFORMATIONAL = re.compile(rb"HTTP/\S+ 1(?!01)\d\d\b")  # 101 is an answer
 NO_ANSWER = {
     6: "the name could not be looked up",
@@ -355,10 +359,10 @@ class _Question:
 
 
 def _parse(raw: bytes, url: str, container: str) -> Response:
-    head, _, body = raw.partition(b"\r\n\r\n")
+    head, body = _split(raw)
     while INFORMATIONAL.match(head):  # "100 Continue" and the like stand before the real answer
-        head, _, body = body.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
+        head, body = _split(body)
+    lines = head.decode("latin-1").replace("\r\n", "\n").split("\n")
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
@@ -366,6 +370,23 @@ def _parse(raw: bytes, url: str, container: str) -> Response:
         # Each cookie has a line of its own; of other headers that occur twice, the last counts.
         more = key == "set-cookie" and key in headers
         headers[key] = f"{headers[key]}\n{value}" if more else value
+    body = _unpacked(body, headers.get("content-encoding", ""))
     return Response(
         url=url, status=int(lines[0].split()[1]), headers=headers, body=body, container=container
     )
+
+
+def _split(raw: bytes) -> tuple[bytes, bytes]:
+    """Return the head and the rest; some servers end their lines with a line feed alone."""
+    head, *rest = END_OF_HEAD.split(raw, maxsplit=1)
+    return head, b"".join(rest)
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """Return a body that a server packed unasked; what cannot be unpacked stays as it is."""
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | AUTOMATIC).decompress(body, MOST_UNPACKED)
+    except zlib.error:
+        return body

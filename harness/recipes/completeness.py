@@ -13,6 +13,7 @@ from harness.recipes.repo import Repo
 from harness.recipes.versions import Version
 
 ASK_SECONDS = 20.0
+QUICK_SECONDS = 5.0  # where the clone has a base, and it is only asked for a newer one
 SHOWN = 3
 ORIGIN = "the repository that it was cloned from"
 
@@ -35,7 +36,9 @@ def require_releases(
         SourceError: the clone lacks releases, or its history is cut off and nothing says that it
             has none.
     """
-    if candidates.older or (repo.upstream is None and not repo.shallow):
+    if candidates.older:
+        return _newer_elsewhere(repo, head, candidates, timeout=min(timeout, QUICK_SECONDS))
+    if repo.upstream is None and not repo.shallow:
         return None
     known = repo.upstream_tags(timeout=timeout)
     if known is None and repo.shallow:
@@ -58,7 +61,7 @@ def require_releases(
     ]
     if not missing:
         return None
-    named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+    named = _listed(missing)
     if repo.shallow:
         raise _cut_off(repo, f"there are releases: {named}")
     raise SourceError(
@@ -66,6 +69,32 @@ def require_releases(
         cause="it was cloned without tags, so no upgrade could be tested",
         hint=f"git -C {repo.source} fetch --tags origin; or --stages install tests no upgrade",
     )
+
+
+def _newer_elsewhere(
+    repo: Repo, head: str, candidates: Candidates, *, timeout: float
+) -> RunWarning | None:
+    """Return a warning where a newer release than the clone's would have been the base."""
+    base = max(one.version for one in candidates.older)
+    here = set(repo.tags())
+    newer = [
+        tag
+        for tag, commit in (repo.upstream_tags(timeout=timeout) or {}).items()
+        if tag not in here and commit != head and repo.descends(head, commit)
+        if (version := Version.parse(tag)) and version > base
+    ]
+    if not newer:
+        return None
+    return RunWarning(
+        code=WarningCode.CLONE_INCOMPLETE,
+        text=f"{repo.source} lacks {_listed(newer)}, which {ORIGIN} has, so the upgrade is not "
+        "tested from the newest release",
+        next=f"git -C {repo.source} fetch --tags origin, and run again",
+    )
+
+
+def _listed(tags: list[str]) -> str:
+    return ", ".join(tags[:SHOWN]) + (", ..." if len(tags) > SHOWN else "")
 
 
 def _cut_off(repo: Repo, why: str) -> SourceError:

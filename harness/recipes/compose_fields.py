@@ -248,6 +248,8 @@ def _short_ports(item: str, where: str) -> list[Port]:
     *address, target = ports.rsplit(":", 2)  # Swarm ignores an address before the two ports
     outside = address[-1] if address else ""  # nothing before the colon: the engine chooses
     targets, published = _port_range(target), _port_range(outside)
+    if len(targets) == 1 and published:  # docker publishes one port under each of a range
+        targets *= len(published)
     if not targets or (outside and len(targets) != len(published)):
         raise InvalidRecipeError(
             f"{where}: '{item}' is no port", hint='write "PUBLISHED:TARGET" or TARGET'

@@ -20,9 +20,10 @@ if TYPE_CHECKING:  # the children that assert read no compose files
 
 PROXY = "proxy"  # the network on which Traefik reaches apps
 HTTP_PORT, HTTPS_PORT = 80, 443
+ROUTER = "the HTTP router "
 
 _ROUTER = re.compile(
-    r"traefik\.http\.routers\.(?P<name>[^.]+)\.(?P<field>rule|service|middlewares)"
+    r"traefik\.http\.routers\.(?P<name>[^.]+)\.(?P<field>rule|service|middlewares)$"
 )
 _SERVER = re.compile(
     r"traefik\.http\.services\.(?P<name>[^.]+)\.loadbalancer\.server\.(?P<field>port|scheme)"
@@ -66,6 +67,10 @@ class Door:
     def certain(self) -> bool:
         """Whether the recipe says that there is a page."""
         return bool(self.why)
+
+    def routes(self, domain: str) -> bool:
+        """Whether it is that of a router which takes requests for a domain."""
+        return self.why.startswith(ROUTER) and self.host in ("", domain)
 
     def serves(self, host: str, path: str) -> bool:
         """Whether its router takes a request for that path of that host."""
@@ -174,7 +179,7 @@ def _routed(compose: Compose) -> Iterator[Door]:
                     prefix=prefix,
                     path=_rewritten(prefix, rewrites),
                     check=_check_beside(compose.services[server.service], server),
-                    why=f"the HTTP router {router}",
+                    why=f"{ROUTER}{router}",
                     redirects=any(kind.startswith("redirect") for kind, _ in rewrites),
                 )
 
@@ -259,17 +264,21 @@ def _alternatives(rule: str) -> list[tuple[str, str]]:
     """Return the host names and paths that a rule takes; empty texts where it takes any."""
     found: list[tuple[str, str]] = []
     for part in _split(rule):
-        hosts, paths = [""], [""]
+        hosts, paths = list[str](), list[str]()
         for match in _MATCHER.finditer(part):
             values = ["".join(groups) for groups in _VALUE.findall(match["values"])]
             values = [value for value in values if value and not set("{}") & set(value)]
             if match["not"] or not values:
                 continue
-            if match["kind"] == "Host":
-                hosts = values
-            elif match["kind"] in ("PathPrefix", "Path"):
-                paths = values
-        found += [(host, "" if path == "/" else path) for host in hosts for path in paths]
+            if match["kind"].lower() == "host":  # Traefik takes a matcher in lower case as well
+                hosts += values
+            elif match["kind"].lower() in ("pathprefix", "path"):
+                paths += values
+        found += [
+            (host.lower(), "" if path == "/" else path)
+            for host in hosts or [""]
+            for path in paths or [""]
+        ]
     return list(dict.fromkeys(found))
 
 

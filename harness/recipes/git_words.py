@@ -59,6 +59,11 @@ _PROBLEMS = (
         hint="run as its owner, or make a clone of your own and give that path",
     ),
     _problem(
+        r"promisor remote|lazy fetching disabled",
+        cause="it is a partial clone (--filter), so files of it lie elsewhere",
+        hint="make it whole (git fetch --refetch --no-filter), or give the address of its origin",
+    ),
+    _problem(
         r"not found|does not exist|error: 404",
         cause="there is no such repository",
         hint="check the address, or the line in recipes.txt",

@@ -33,15 +33,13 @@ def refuse_unreadable_refs(git: Git, path: Path) -> None:
 def upstream(git: Git, path: Path) -> str | None:
     """Return the address that a path's repository was cloned from, or empty.
 
-    None means that it is bare, and so an origin itself.
+    None means that it is bare and was cloned from nowhere, and so an origin itself.
     """
     bare = git.run("rev-parse", "--is-bare-repository", cwd=_inside(path))
-    if bare.stdout.strip() == "true":
-        return None
     done = git.run("config", "--get", "remote.origin.url", cwd=_inside(path))
     address = done.stdout.strip()
     if done.code != 0 or not address or address.startswith("-"):
-        return ""
+        return None if bare.stdout.strip() == "true" else ""
     return address if is_remote(address) else str((_inside(path) / address).resolve())
 
 

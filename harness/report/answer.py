@@ -23,10 +23,19 @@ def answer(result: RunResult) -> str:
         return (
             f"not on this alone: what was asserted passed, but {_unshown(result)} not shown in full"
         )
+    shown = f"every stage of the full plan passed{_not_afresh(result)}"
     if count := len(result.open_warnings):
         them = "the warning" if count == 1 else f"the {count} warnings"
-        return f"you may merge if you accept {them}: every stage of the full plan passed"
-    return "you may merge: every stage of the full plan passed"
+        return f"you may merge if you accept {them}: {shown}"
+    return f"you may merge: {shown}"
+
+
+def _not_afresh(result: RunResult) -> str:
+    """Return what no stage shows: the install stage deploys the base, where there is one."""
+    upgraded = any(
+        stage.stage is Stage.UPGRADE and stage.outcome is Outcome.PASSED for stage in result.stages
+    )
+    return "; a fresh install of the head was not tested" if upgraded and result.base else ""
 
 
 def _unshown(result: RunResult) -> str:

@@ -113,8 +113,35 @@ def test_an_origin_that_cannot_be_asked_leaves_the_question_open(
 
 
 def test_a_bare_repository_is_an_origin_itself(origin: Path) -> None:
-    """It has what it has."""
-    assert asked(cloned(copy_of(origin, "--bare", "--no-tags"))) == ""
+    """It has what it has; but one that was cloned from elsewhere may lack its tags."""
+    bare = copy_of(origin, "--bare", "--no-tags")
+    with pytest.raises(SourceError, match="lacks 1 release tag"):
+        asked(cloned(bare))
+    git(bare, "remote", "remove", "origin")
+    (bare.parent / f"{bare.name}.clone").rename(bare.parent / "earlier.clone")
+    assert asked(cloned(bare)) == ""
+
+
+def test_a_newer_release_that_a_clone_lacks_is_told(origin: Path) -> None:
+    """The upgrade would be tested from an older one, and nothing would say so."""
+    git(origin, "tag", "--annotate", "--message", "r", "1.1.0+1.1")
+    commit(origin, "third", compose="three")
+    copy = copy_of(origin)
+    git(copy, "tag", "--delete", "1.1.0+1.1")
+    repo = cloned(copy)
+    assert asked(repo) == WarningCode.CLONE_INCOMPLETE
+    git(origin, "tag", "--delete", "1.1.0+1.1")
+    assert asked(repo) == ""
+
+
+def test_a_partial_clone_says_how_to_complete_it(origin: Path) -> None:
+    """Git hands out nothing of one: its files lie elsewhere."""
+    git(origin, "config", "uploadpack.allowFilter", "true")
+    partial = copy_of(origin, "--filter=blob:none", "--no-checkout")
+    with pytest.raises(SourceError, match="cannot be cloned") as caught:
+        cloned(partial)
+    assert "partial clone" in caught.value.cause
+    assert "--refetch" in caught.value.hint
 
 
 def test_a_ref_that_cannot_be_read_is_refused(origin: Path) -> None:

@@ -419,7 +419,7 @@ def test_yaml_that_does_not_parse(load: Load, text: str, where: str, line: str |
         ("services: {app: {image: x, volumes: [{source: a}]}}", "has no 'target'"),
         ("services: {app: {image: x, ports: ['a:80']}}", "'a:80' is no port"),
         ("services: {app: {image: x, ports: ['80-:80']}}", "'80-:80' is no port"),
-        ("services: {app: {image: x, ports: ['80-81:80']}}", "'80-81:80' is no port"),
+        ("services: {app: {image: x, ports: ['80-81:80-82']}}", "'80-81:80-82' is no port"),
         ("services: {app: {image: x, deploy: {labels: x}}}", "deploy.labels is 'x'"),
         ("services: {app: {image: x}}\nvolumes: {a: {external: perhaps}}", "external is 'perhaps'"),
         ("services: {app: {image: x, volumes: ['a:/a']}}", "uses 'a', which is not declared"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.assertions.health import health_of, said_of
+from harness.assertions.page import Page, Seen
 from harness.errors import InvalidRecipeError
 from harness.recipes.checks import Check
 from harness.recipes.compose import load
@@ -292,3 +293,36 @@ def test_a_service_that_is_not_deployed_cannot_be_asked() -> None:
     with pytest.raises(InvalidRecipeError, match="no service 'web'") as caught:
         health_of(RecipeMeta(HEALTH_SERVICE="web"), ("app",), ())
     assert "one of app" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (
+            "(Host(`b.test`) || Host(`a.test`)) && PathPrefix(`/x`)",
+            {("a.test", "/x"), ("b.test", "/x")},
+        ),
+        ("host(`A.test`) && pathprefix(`/x`)", {("a.test", "/x")}),
+        (
+            "Host(`a.test`) && (PathPrefix(`/x`) || Path(`/y`))",
+            {("a.test", "/x"), ("a.test", "/y")},
+        ),
+    ],
+)
+def test_rules_with_parentheses(tmp_path: Path, rule: str, expected: set[tuple[str, str]]) -> None:
+    """Each host name and each path of a rule counts, in whatever case its matcher is."""
+    labels = (f"traefik.http.routers.a.rule={rule}", "traefik.http.routers.a.ruleSyntax=v2")
+    found = doors(tmp_path, service("app", *labels, f"{HTTP}.port=80"))
+    assert {(door.host, door.prefix) for door in found} == expected
+
+
+def test_what_an_earlier_page_showed_is_remembered() -> None:
+    """Also where the head has no page at all any more."""
+    earlier = Page(seen=Seen.PAGE, url="", status=200, routed=True)
+    door = Door(service="app", why="the HTTP router a")
+    for found in ((door,), ()):
+        health = health_of(RecipeMeta(), ("app",), found, answered="install", earlier=earlier)
+        assert (health.answered, health.was_routed) == ("install", True)
+    assert health_of(RecipeMeta(), ("app",), (door,), earlier=earlier).was_filled
+    declared = RecipeMeta(HEALTH_SERVICE=None)
+    assert not health_of(declared, ("app",), (), answered="install", earlier=earlier).answered

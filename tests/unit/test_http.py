@@ -1,5 +1,6 @@
 """Asking an app for a page: what is handed to curl, what its answer means, when to ask again."""
 
+import gzip
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -147,6 +148,20 @@ def test_what_stands_before_the_answer_is_not_the_answer(before: bytes) -> None:
 def test_an_upgrade_of_the_protocol_is_an_answer() -> None:
     """101 is what a web socket's assertion waits for."""
     assert ask(FakeTool(stdout=b"HTTP/1.1 101 Switching Protocols\r\n\r\n")).status == 101
+
+
+def test_lines_may_end_with_a_line_feed_alone() -> None:
+    """As those of small servers do."""
+    got = ask(FakeTool(stdout=b"HTTP/1.0 302 Found\nLocation: /a\xc2\x85b\n\none\n\ntwo"))
+    assert (got.status, got.body) == (302, b"one\n\ntwo")
+    assert got.headers == {"location": "/a\xc2\x85b"}
+
+
+def test_a_body_that_was_packed_unasked_is_unpacked() -> None:
+    """A marker is looked for in what a browser shows; what is not packed stays as it is."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+    assert ask(FakeTool(stdout=head + gzip.compress(b"the page"))).text == "the page"
+    assert ask(FakeTool(stdout=head + b"not packed")).text == "not packed"
 
 
 def test_a_status_without_words_is_a_status() -> None:

@@ -135,3 +135,15 @@ def test_a_stream_that_works_is_what_it_was() -> None:
     stream.flush()
     assert (inner.getvalue(), stream.isatty(), stream.closed) == ("abc", False, False)
     assert cast("object", stream.getvalue) == inner.getvalue
+
+
+def test_a_python_without_the_libraries_is_not_a_wrong_recipe() -> None:
+    """Python itself would end with 1, which means that a recipe is wrong."""
+    bare = [sys.executable, "-S", "-m", "harness", "run", "custom-html"]
+    found = subprocess.run(  # noqa: S603  our own program
+        bare, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )  # fmt: skip
+    assert found.returncode == 3
+    assert "cannot run the harness: No module named" in found.stderr
+    assert "Traceback" not in found.stderr.partition("next:")[0]

@@ -198,3 +198,71 @@ def test_that_no_page_was_asked_for_is_said_and_the_meta_may_accept_it() -> None
         warning = page_warning(nothing, Health(service="", doors=doors), meta)
         assert warning
         assert (warning.code, bool(warning.accepted)) == (WarningCode.NO_PAGE, accepted)
+
+
+def test_a_server_may_set_a_cookie_and_ask_again() -> None:
+    """A redirect to the page itself is no circle while the cookies change."""
+
+    def cookie_wall(request: Request) -> object:
+        again = {"location": "/", "set-cookie": "seen=1; Path=/"}
+        return 200 if request.headers.get("Cookie") == "seen=1" else (302, again)
+
+    assert asked({"app /": cookie_wall}).good
+
+
+def test_the_same_cookie_again_is_a_circle() -> None:
+    """One that is never content ends."""
+    found = asked({"app /": (302, {"location": "/", "set-cookie": "seen=1"})})
+    assert "it redirects in a circle" in found.problem
+
+
+@pytest.mark.parametrize("where", ["/caf\xc3\xa9 1", "/caf%C3%A9%201"])
+def test_an_address_is_encoded_as_browsers_do(where: str) -> None:
+    """Bytes of a header are read one by one; those of UTF-8 are what the server means."""
+    assert asked({"app /": to(where), "app /caf%C3%A9%201": 200}).good
+
+
+@pytest.mark.parametrize("status", [405, 406, 415, 426])
+def test_a_server_that_wants_another_request_works(status: int) -> None:
+    """An API, a web socket, gRPC: that there is no page is said; one that was there is lost."""
+    found = asked({"app /": status})
+    assert found.seen is Seen.REFUSED
+    warning = page_warning(found, Health(), RecipeMeta())
+    assert warning is not None
+    assert f"status {status}" in warning.text
+    assert asked({"app /": status}, answered="install").seen is Seen.PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("answer", "health", "good"),
+    [
+        ((200, " \n"), {"answered": "install", "was_filled": True}, False),
+        ((200, "x"), {"answered": "install", "was_filled": True}, True),
+        ((200, ""), {"answered": "install"}, True),  # it was empty before
+        ((200, ""), {}, True),
+        ((204, ""), {"answered": "install", "was_filled": True}, True),
+        (to("https://login.example/"), {"answered": "install", "was_filled": True}, True),
+        ((200, ""), {"answered": "install", "was_filled": True, "status": 200}, True),
+    ],
+)
+def test_a_page_that_became_empty_is_lost(answer: Any, health: Any, good: bool) -> None:  # noqa: ANN401, FBT001  see FakeApp
+    """A program that dies without a word often leaves a status of 200."""
+    found = asked({"app /": answer}, **health)
+    assert found.good is good
+    assert good or "an empty body; there was text after install" in found.problem
+
+
+@pytest.mark.parametrize("doors", [(), (Door(service="app", why="its health check"),)])
+@pytest.mark.parametrize("service", ["app", ""])
+def test_a_router_that_is_gone_is_a_problem(doors: tuple[Door, ...], service: str) -> None:
+    """Nothing leads to the app from outside, however well its container answers."""
+    before = {"answered": "install", "was_routed": True}
+    found = asked({"app /": 200}, doors=doors, service=service, **before)
+    assert found.seen is Seen.PROBLEM
+    assert "no HTTP router of the recipe takes a.test any more" in found.problem
+    elsewhere = replace(APP, host="other.test")
+    assert not asked({"app /": 200}, doors=(elsewhere,), **before).good
+    own = replace(APP, host="a.test")
+    assert asked({"app /": 200}, doors=(elsewhere, own), **before).good
+    assert asked({"app /": 200}, doors=(own,)).routed
+    assert not asked({"app /": 200}, doors=(elsewhere,)).routed

@@ -21,7 +21,8 @@ from harness.model import (
     TeardownResult,
     WarningCode,
 )
-from harness.report.results import RunResult
+from harness.report.answer import answer
+from harness.report.results import Revision, RunResult
 from harness.report.terminal import View, show_result
 from harness.verdict.decide import Verdict
 
@@ -195,6 +196,18 @@ def test_a_pass_is_two_lines_and_where_the_results_are() -> None:
         "results  /runs/run1",
     ]
     assert not any(line.startswith(("cause", "again")) for line in lines)
+
+
+def test_an_upgrade_says_that_the_head_was_not_installed_afresh() -> None:
+    """The install stage deployed the base; without an upgrade it was the head."""
+    upgrade = stage(Stage.UPGRADE, Outcome.PASSED)
+    base = Revision(commit="b" * 40, ref="1.0.0+1.0")
+    shown = "you may merge: every stage of the full plan passed"
+    missing = "; a fresh install of the head was not tested"
+    assert answer(result(stages=(upgrade,), base=base)) == shown + missing
+    skipped = stage(Stage.UPGRADE, Outcome.SKIPPED)
+    assert answer(result(stages=(skipped,), base=base)) == shown
+    assert answer(result(stages=(upgrade,))) == shown
 
 
 def test_warnings_stand_beside_the_word_and_fit_a_terminal() -> None:
