@@ -207,7 +207,7 @@ class Operations:
                 look,
                 what="an answer of the app",
                 deadline=Deadline.after(seconds * self.context.factor),
-                ready=lambda page: page.answered or not health.service,
+                ready=lambda page: page.answered or not page.url,
                 interval=0.2,
             )
         if seen:

@@ -49,7 +49,7 @@ class Page:
 
     Attributes:
         seen: what the answer shows.
-        url: what was asked last.
+        url: what was asked last; empty where nothing was asked.
         status: the last status; 0 for no answer at all.
         problem: what is wrong with it, for people; empty when nothing is.
         empty: whether the answer's body holds nothing.

@@ -24,7 +24,7 @@ def only_label(
     )
     if not old or not new or old == new:
         return None
-    if _comparable(before, old) != _comparable(after, new):
+    if _comparable(before, old, stack) != _comparable(after, new, stack):
         return None
     return RunWarning(
         code=WarningCode.ONLY_LABEL_CHANGED,
@@ -35,11 +35,14 @@ def only_label(
     )
 
 
-def _comparable(services: tuple[ServiceState, ...], version: str) -> dict[str, str]:
-    """Return each service's definition as text, without labels and without the version."""
+def _comparable(services: tuple[ServiceState, ...], version: str, stack: str) -> dict[str, str]:
+    """Return each service's definition as text, without the version and what tells of a deploy."""
+    deploy = (f"coop-cloud.{stack}.version", f"coop-cloud.{stack}.chaos", "ccci.")
     found = {}
     for service in services:
-        definition = {key: one for key, one in service.definition.items() if key != LABELS}
+        definition = dict(service.definition)
+        labels = definition.pop(LABELS, None) or {}
+        definition[LABELS] = {k: one for k, one in labels.items() if not k.startswith(deploy)}
         template = dict(service.template)
         container = {k: one for k, one in template["ContainerSpec"].items() if k != LABELS}
         template["Placement"] = definition.get("TaskTemplate", {}).get("Placement")

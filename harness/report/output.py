@@ -6,17 +6,20 @@ descriptor would end a command with code 1, which means that a recipe is wrong.
 
 from __future__ import annotations
 
+import codecs
+import locale
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO, cast
 
 from harness.errors import EXIT_ABORTED, EXIT_ERROR
 
-OPTIMIZE = "PYTHONOPTIMIZE"
+OPTIMIZE, UTF8 = "PYTHONOPTIMIZE", "PYTHONUTF8"
 
 
 class Output:
@@ -81,13 +84,17 @@ class Output:
 def program(main: Callable[[], int]) -> NoReturn:
     """Run a command's main function and leave with its exit code, whatever becomes of its output.
 
-    Python is started again if it leaves assertions out (`python -O`): seed hooks are run in the
-    harness's own process.
+    Python is started again if it leaves assertions out (`python -O`), since seed hooks are run in
+    the harness's own process, and if it writes files in another encoding than UTF-8. A character
+    that a stream cannot show is written as its number.
     """
-    if sys.flags.optimize:
+    if sys.flags.optimize or not _writes_utf8():
         _start_again()
     os.environ.pop(OPTIMIZE, None)
     _open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     stderr = Output(sys.stderr, name="the standard error")
     sys.stderr = cast("TextIO", stderr)
     sys.stdout = cast("TextIO", Output(sys.stdout, name="the standard output", other=sys.stderr))
@@ -102,10 +109,16 @@ def program(main: Callable[[], int]) -> NoReturn:
     sys.exit(code)
 
 
+def _writes_utf8() -> bool:
+    encoding = codecs.lookup(locale.getpreferredencoding(do_setlocale=False)).name
+    return bool(sys.flags.utf8_mode) or encoding == "utf-8"
+
+
 def _start_again() -> NoReturn:
     spec = sys.modules["__main__"].__spec__
     assert spec is not None  # noqa: S101  commands are started by `python -m`
     environ = {name: value for name, value in os.environ.items() if name != OPTIMIZE}
+    environ[UTF8] = "1"
     module = spec.name.removesuffix(".__main__")
     os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environ)  # noqa: S606  the same program
 

@@ -13,9 +13,16 @@ from tests.unit.fake_stack import STACK, service
 LABEL = f"coop-cloud.{STACK}.version"
 
 
-def release(version: str, *, mode: str = "vip", **spec: Any) -> ServiceState:  # noqa: ANN401  any field
+def release(
+    version: str,
+    *,
+    mode: str = "vip",
+    rule: str = "",
+    **spec: Any,  # noqa: ANN401  any field
+) -> ServiceState:
     """Return a service of a release."""
-    made = service(labels={LABEL: version, "chaos": version})
+    told = {f"coop-cloud.{STACK}.chaos-version": version[:1], "rule": rule, "of": version}
+    made = service(labels={LABEL: version, **told})
     made.template["ContainerSpec"].update(Env=[f"RELEASE={version}"], Labels={"v": version}, **spec)
     definition = {"Labels": dict(made.labels), "EndpointSpec": {"Mode": mode}}
     return replace(made, definition={**definition, "TaskTemplate": {"not": "compared"}})
@@ -38,6 +45,7 @@ def test_a_head_with_another_version_label_alone_is_told() -> None:
         (release("1.1.0+1", Image="nginx:2"),),
         (release("1.1.0+1", Configs=[{"ConfigName": "c_v2"}]),),
         (release("1.1.0+1", mode="dnsrr"),),
+        (release("1.1.0+1", rule="Host(`other`)"),),
         (release("1.1.0+1"), service("more")),
         (release("1.0.0+1"),),
         (service(),),

@@ -147,3 +147,34 @@ def test_a_python_without_the_libraries_is_not_a_wrong_recipe() -> None:
     assert found.returncode == 3
     assert "cannot run the harness: No module named" in found.stderr
     assert "Traceback" not in found.stderr.partition("next:")[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "é→😀"),
+        ({"PYTHONIOENCODING": "ascii"}, "\\xe9\\u2192\\U0001f600"),
+        ({"PYTHONIOENCODING": "latin-1"}, "\xe9\\u2192\\U0001f600"),
+    ],
+)
+def test_what_a_locale_cannot_show_changes_no_exit_code(
+    tmp_path: Path, given: dict[str, str], shown: str
+) -> None:
+    """Files are UTF-8 whatever the locale says; a recipe's text may hold any character."""
+    (tmp_path / "showing.py").write_text(
+        "import pathlib\nfrom harness.report.output import program\n"
+        "def main():\n"
+        "    text = '\\xe9\\u2192\\U0001f600'\n"
+        "    pathlib.Path('written').write_text(text)\n"
+        "    print(text)\n"
+        "    return 4\n"
+        "program(main)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-m", "showing"], cwd=tmp_path, env={**ENVIRON, **given},
+        capture_output=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert found.returncode == 4
+    assert (tmp_path / "written").read_bytes().decode() == "é→😀"
+    encoding = given.get("PYTHONIOENCODING", "utf-8")
+    assert found.stdout.decode("latin-1" if encoding == "latin-1" else "utf-8").strip() == shown

@@ -30,7 +30,8 @@ def order() -> Order:
         services=("app", "db"), ledger="/l", deploys=2,
         health=Health(
             service="web", port=8080, path="/x", status=204, marker="it\nis", scheme="https",
-            check="/ok", certain=False, answered="install", doors=(Door(service="web", port=8080),),
+            check="/ok", certain=False, answered="install", was_filled=True,
+            was_routed=True, doors=(Door(service="web", port=8080),),
         ),
         handed_over=("0a1b", "2c3d"),
         seen={"backup": {"snapshot": "0a", "volumes": ["v"]}},
