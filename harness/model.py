@@ -63,7 +63,8 @@ class WarningCode(StrEnum):
     TEMPLATE_VARIABLE_MISSING = "template-variable-missing"
     ONLY_LABEL_CHANGED = "only-label-changed"
     NO_PAGE = "no-page"  # no page was asked for
-    PAGE_REFUSED = "page-refused"  # 401 or 403, without a login
+    PAGE_REFUSED = "page-refused"  # 401 or 403 without a login, or another request is due
+    ROUTER_DROPPED = "router-dropped"  # by Traefik: it leads no visitor to the app
     # what was asked for
     BASE_UNUSABLE = "base-unusable"
     CLONE_INCOMPLETE = "clone-incomplete"  # whether there are older releases is not known

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.assertions.health import said_of
+from harness.assertions.health import router_warnings, said_of
 from harness.backups.advice import advise
 from harness.backups.labels import VOLUME, is_enabled
 from harness.core.events import Doing, Step
@@ -186,7 +186,11 @@ def study(
         ],
         left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
         repo_local=local.why,
-        warnings=[*advise(_labels(compose), _container_labels(compose)), *warnings],
+        warnings=[
+            *advise(_labels(compose), _container_labels(compose)),
+            *router_warnings(compose),
+            *warnings,
+        ],
     )
     tags = _of_tags(repo, commit, candidates, plan.base or newest(older), asked)
     plan = replace(plan, warnings=(*plan.warnings, *tags))

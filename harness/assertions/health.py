@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.assertions.page import Page, Seen
 from harness.assertions.protocol import Health
 from harness.errors import InvalidRecipeError
 from harness.model import RunWarning, WarningCode
-from harness.recipes.doors import HTTP_PORT, Door
+from harness.recipes.compose import Compose
+from harness.recipes.doors import HTTP_PORT, Door, dropped
 from harness.recipes.meta import RecipeMeta
 
 
@@ -86,6 +87,17 @@ def page_warning(page: Page, health: Health, meta: RecipeMeta) -> RunWarning | N
             f"HEALTH_STATUS = {page.status} if that is right",
         )
     return None
+
+
+def router_warnings(compose: Compose) -> Iterator[RunWarning]:
+    """Yield a warning for each router that Traefik drops: it leads no visitor to the app."""
+    for service, router, why in dropped(compose):
+        yield RunWarning(
+            code=WarningCode.ROUTER_DROPPED,
+            text=f"Traefik drops the HTTP router {router} of service {service}: {why}",
+            next="add traefik.http.services.NAME.loadbalancer.server.port=PORT, and "
+            f"traefik.http.routers.{router}.service=NAME where there are several",
+        )
 
 
 def said_of(doors: Sequence[Door], meta: RecipeMeta, services: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from harness.recipes.repo import Repo
 from harness.recipes.versions import Version
 
 ASK_SECONDS = 20.0
-QUICK_SECONDS = 5.0  # where the clone has a base, and it is only asked for a newer one
+QUICK = 0.25  # of that time, where the clone has a base and a newer one is looked for
 SHOWN = 3
 ORIGIN = "the repository that it was cloned from"
 
@@ -37,7 +37,7 @@ def require_releases(
             has none.
     """
     if candidates.older:
-        return _newer_elsewhere(repo, head, candidates, timeout=min(timeout, QUICK_SECONDS))
+        return _newer_elsewhere(repo, head, candidates, timeout=timeout * QUICK)
     if repo.upstream is None and not repo.shallow:
         return None
     known = repo.upstream_tags(timeout=timeout)

@@ -107,6 +107,28 @@ def find(compose: Compose, *, domain: str, stack: str) -> tuple[Door, ...]:
     return tuple(checked) or tuple(Door(service=service.name) for service in reached[:1])
 
 
+def dropped(compose: Compose) -> Iterator[tuple[str, str, str]]:
+    """Yield each HTTP router that Traefik drops: its service in the compose file, its name, why.
+
+    See https://doc.traefik.io/traefik/routing/providers/swarm/ (a port label is mandatory) and
+    https://github.com/traefik/traefik/issues/4807 (too many services).
+    """
+    labelled = {name: _keyed(service.labels) for name, service in compose.services.items()}
+    ports = {name: _fields(_SERVER, labels) for name, labels in labelled.items()}
+    everywhere = {key for servers in ports.values() for key in servers}
+    for name, labels in labelled.items():
+        for router, fields in _fields(_ROUTER, labels).items() if _enabled(labels) else ():
+            named = fields.get("service", "").strip().lower()
+            if "rule" not in fields or "@" in named or (named and named not in ports[name]):
+                if not named or "@" in named or named in everywhere:
+                    continue
+                yield name, router, f"no label defines its service {named}"
+            elif not named and len(ports[name]) > 1:
+                yield name, router, f"it names none of {', '.join(ports[name])} as its service"
+            elif not ports[name].get(named or next(iter(ports[name]), ""), {}).get("port"):
+                yield name, router, "no label gives the port of its service"
+
+
 def _is_reached(service: Service, compose: Compose, stack: str) -> bool:
     """Whether a proxy could ask the service for a page, as far as its labels do not forbid it."""
     names = (compose.networks[key].full_name(stack) for key in service.networks if key != "default")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.assertions.health import health_of, said_of
+from harness.assertions.health import health_of, router_warnings, said_of
 from harness.assertions.page import Page, Seen
 from harness.errors import InvalidRecipeError
+from harness.model import WarningCode
 from harness.recipes.checks import Check
 from harness.recipes.compose import load
 from harness.recipes.doors import Door, find
@@ -320,9 +321,41 @@ def test_what_an_earlier_page_showed_is_remembered() -> None:
     """Also where the head has no page at all any more."""
     earlier = Page(seen=Seen.PAGE, url="", status=200, routed=True)
     door = Door(service="app", why="the HTTP router a")
-    for found in ((door,), ()):
-        health = health_of(RecipeMeta(), ("app",), found, answered="install", earlier=earlier)
+    ways: list[tuple[Door, ...]] = [(door,), ()]
+    for way in ways:
+        health = health_of(RecipeMeta(), ("app",), way, answered="install", earlier=earlier)
         assert (health.answered, health.was_routed) == ("install", True)
     assert health_of(RecipeMeta(), ("app",), (door,), earlier=earlier).was_filled
     declared = RecipeMeta(HEALTH_SERVICE=None)
     assert not health_of(declared, ("app",), (), answered="install", earlier=earlier).answered
+
+
+ROUTED = "traefik.http.routers.a.rule=Host(`a.test`)"
+NAMED = "traefik.http.routers.a.service"
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        ((ROUTED, f"{HTTP}.port=80"), ""),
+        ((ROUTED, f"{HTTP}.port=80", f"{NAMED}=a"), ""),
+        ((ROUTED, f"{NAMED}=api@internal"), ""),
+        ((ROUTED, f"{NAMED}=b"), ""),  # that of another service of the stack
+        ((ROUTED, "traefik.enable=false"), ""),
+        (("traefik.tcp.routers.a.rule=HostSNI(`*`)",), ""),
+        ((f"{HTTP}.port=80",), ""),
+        ((ROUTED,), "no label gives the port"),
+        ((ROUTED, f"{HTTP}.port="), "no label gives the port"),
+        ((ROUTED, f"{HTTP}.scheme=https"), "no label gives the port"),
+        ((ROUTED, f"{HTTP}.port=80", f"{HTTP.replace('.a.', '.c.')}.port=81"), "none of a, c"),
+        ((ROUTED, f"{HTTP}.port=80", f"{NAMED}=missing"), "no label defines its service missing"),
+    ],
+)
+def test_routers_that_traefik_drops(tmp_path: Path, labels: tuple[str, ...], why: str) -> None:
+    """The app's container may answer, and no visitor reaches it."""
+    other = service("other", f"{HTTP.replace('.a.', '.b.')}.port=80")
+    text = f"services:\n{service('app', *labels)}{other}networks: {{proxy: {{external: true}}}}\n"
+    (tmp_path / "compose.yml").write_text(text)
+    found = list(router_warnings(load(tmp_path, "", {})))
+    assert [one.code for one in found] == ([WarningCode.ROUTER_DROPPED] if why else [])
+    assert all(why in one.text for one in found)
