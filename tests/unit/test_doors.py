@@ -330,25 +330,25 @@ def test_what_an_earlier_page_showed_is_remembered() -> None:
     assert not health_of(declared, ("app",), (), answered="install", earlier=earlier).answered
 
 
-ROUTED = "traefik.http.routers.a.rule=Host(`a.test`)"
+RULE = "traefik.http.routers.a.rule=Host(`a.test`)"
 NAMED = "traefik.http.routers.a.service"
 
 
 @pytest.mark.parametrize(
     ("labels", "why"),
     [
-        ((ROUTED, f"{HTTP}.port=80"), ""),
-        ((ROUTED, f"{HTTP}.port=80", f"{NAMED}=a"), ""),
-        ((ROUTED, f"{NAMED}=api@internal"), ""),
-        ((ROUTED, f"{NAMED}=b"), ""),  # that of another service of the stack
-        ((ROUTED, "traefik.enable=false"), ""),
+        ((RULE, f"{HTTP}.port=80"), ""),
+        ((RULE, f"{HTTP}.port=80", f"{NAMED}=a"), ""),
+        ((RULE, f"{NAMED}=api@internal"), ""),
+        ((RULE, f"{NAMED}=b"), ""),  # that of another service of the stack
+        ((RULE, "traefik.enable=false"), ""),
         (("traefik.tcp.routers.a.rule=HostSNI(`*`)",), ""),
         ((f"{HTTP}.port=80",), ""),
-        ((ROUTED,), "no label gives the port"),
-        ((ROUTED, f"{HTTP}.port="), "no label gives the port"),
-        ((ROUTED, f"{HTTP}.scheme=https"), "no label gives the port"),
-        ((ROUTED, f"{HTTP}.port=80", f"{HTTP.replace('.a.', '.c.')}.port=81"), "none of a, c"),
-        ((ROUTED, f"{HTTP}.port=80", f"{NAMED}=missing"), "no label defines its service missing"),
+        ((RULE,), "no label gives the port"),
+        ((RULE, f"{HTTP}.port="), "no label gives the port"),
+        ((RULE, f"{HTTP}.scheme=https"), "no label gives the port"),
+        ((RULE, f"{HTTP}.port=80", f"{HTTP.replace('.a.', '.c.')}.port=81"), "none of a, c"),
+        ((RULE, f"{HTTP}.port=80", f"{NAMED}=missing"), "no label defines its service missing"),
     ],
 )
 def test_routers_that_traefik_drops(tmp_path: Path, labels: tuple[str, ...], why: str) -> None:
