@@ -6,6 +6,7 @@ through every upgrade, as an operator's do; `abra.sh` exports are those of the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ ENV_SAMPLE = ".env.sample"
 COMPOSE_FILE = "compose.yml"
 DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
 LONGEST_TIMEOUT = 3600.0  # seconds; a recipe cannot make a run wait for ever
+DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s(?:ec)?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +131,19 @@ def declared_version(compose: Compose, stack: str) -> Version | None:
 
 
 def timeout_label(compose: Compose, stack: str) -> float:
-    """Return how long the recipe may take to settle, in seconds."""
+    """Return how long the recipe may take to settle, in seconds.
+
+    Its label holds a number of seconds. A duration as compose files have it (`10m`, `1h30m`) is
+    read as well: the recipe asks for that time, and waiting less would blame it for nothing.
+    """
+    written = label(compose, f"coop-cloud.{stack}.timeout").replace(" ", "").lower()
     try:
-        seconds = float(label(compose, f"coop-cloud.{stack}.timeout"))
+        seconds = float(written)
     except ValueError:
-        return DEFAULT_TIMEOUT
-    return seconds if 0 < seconds <= LONGEST_TIMEOUT else DEFAULT_TIMEOUT
+        parts = DURATION.fullmatch(written)
+        numbers = (int(part or 0) for part in parts.groups()) if parts else ()
+        seconds = sum(number * unit for number, unit in zip(numbers, (3600, 60, 1), strict=False))
+    return min(seconds, LONGEST_TIMEOUT) if seconds > 0 else DEFAULT_TIMEOUT
 
 
 def deployed(

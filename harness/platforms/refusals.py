@@ -19,6 +19,8 @@ from harness.recipes.compose import LONGEST_NAME, Compose, Resource
 # What Swarm takes for one config and one secret, from swarmkit's manager/controlapi.
 LARGEST_CONFIG = 1000 * 1024 - 1  # bytes; before Engine 20.10 half of it
 LARGEST_SECRET = 500 * 1024 - 1
+# Networks that every machine for Co-op Cloud has: to make one of that name is the recipe's fault.
+EVERYWHERE = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge", "proxy"})
 
 
 def refuse(
@@ -175,6 +177,12 @@ def _refuse_taken(
             for spec in (one["Spec"] for one in (found() if own else ()))
             if spec["Name"] in own and (spec.get("Labels") or {}).get(RUN_LABEL) != target.run
         ]
+    named = {n.name for n in compose.networks.values() if n.name and not n.external} - EVERYWHERE
+    taken += [
+        f"network {one['Name']}"
+        for one in (client.api.networks() if named else ())
+        if one["Name"] in named and (one.get("Labels") or {}).get(RUN_LABEL) != target.run
+    ]
     if taken:
         raise TestBedError(
             f"the recipe would be deployed over what is there already: {', '.join(taken)}",

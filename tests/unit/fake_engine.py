@@ -133,7 +133,7 @@ class FakeEngine:
             for thing in self._labelled("container", filters)
         ]
 
-    def networks(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
+    def networks(self, *, filters: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """List networks."""
         return [
             {"Id": thing.id, "Name": thing.name, "Labels": dict(thing.labels)}

@@ -10,8 +10,10 @@ from harness.platforms.environment import (
     AppEnvironment,
     declared_version,
     label,
+    timeout_label,
     version_label,
 )
+from harness.recipes.compose import load
 
 TARGET = Target(recipe="r", run="run1", scope="s", domain="made-1.a.test")
 SAMPLE = """
@@ -174,3 +176,21 @@ def test_abra_sh_in_another_encoding_is_read_as_far_as_it_goes(recipe: Path) -> 
     """A comment in Latin-1 is no reason to fail a recipe."""
     (recipe / "abra.sh").write_bytes(b"# caf\xe9\nexport APP_TAG=v2\n")
     assert AppEnvironment.of(recipe, TARGET).at(recipe)["APP_TAG"] == "v2"
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("90", 90), ("90.5", 90.5), (" 600 ", 600), ("600s", 600), ("10m", 600), ("10 min", 600),
+        ("1h", 3600), ("0h20m5s", 1205),
+        ("7200", 3600), ("2h", 3600), ("inf", 3600),  # no run waits for longer
+        ("", 300), ("0", 300), ("-5", 300), ("nan", 300), ("long", 300), ("10x", 300),
+    ],
+)  # fmt: skip
+def test_how_long_a_recipe_may_take(tmp_path: Path, written: str, seconds: float) -> None:
+    """What asks for more than the longest wait gets that, not the default, which is shorter."""
+    (tmp_path / "compose.yml").write_text(
+        "services:\n  app:\n    image: app:1\n    deploy:\n      labels:\n"
+        f"        coop-cloud.made.timeout: '{written}'\n"
+    )
+    assert timeout_label(load(tmp_path, "compose.yml", {}), "made") == seconds

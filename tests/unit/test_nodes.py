@@ -381,7 +381,7 @@ def test_a_volume_that_is_taken_on_another_node_is_not_deployed_over() -> None:
     for kind in ("configs", "secrets"):
         setattr(nodes.client.api, kind, list)
     volume = SimpleNamespace(external=False, full_name=lambda _stack: "fixed")
-    compose: Any = SimpleNamespace(volumes={"v": volume}, configs={}, secrets={})
+    compose: Any = SimpleNamespace(volumes={"v": volume}, configs={}, secrets={}, networks={})
     target = Target(recipe="r", run="run1", scope="s", domain="a.test")
     refuse_taken(nodes.client, compose, target)
     with pytest.raises(TestBedError, match="volume fixed"):

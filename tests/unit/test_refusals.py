@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from harness.docker.nodes import Endpoint, Nodes
-from harness.errors import InvalidRecipeError
+from harness.docker.sweep import RUN_LABEL
+from harness.errors import InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
 from harness.platforms.refusals import LARGEST_CONFIG, LARGEST_SECRET, refuse
 from harness.recipes.compose import load
-from tests.unit.fake_engine import FakeEngine
+from tests.unit.fake_engine import FakeEngine, Thing
 
 TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
 BASE = 'version: "3.8"\nservices:\n  app: {image: nginx:1, %s}\n  web: {image: nginx:1, %s}\n%s\n'
@@ -79,3 +80,30 @@ def test_subnets_that_overlap_are_told_in_advance(tmp_path: Path) -> None:
         refused(tmp_path, rest=networks % subnet)
     with pytest.raises(InvalidRecipeError, match="the networks n and m overlap"):
         refused(tmp_path, rest=networks % "{subnet: 10.9.0.128/25}")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "word"),
+    [
+        ("shared", {}, "network shared"),
+        ("shared", {RUN_LABEL: "run2"}, "network shared"),
+        ("shared", {RUN_LABEL: "run1"}, ""),
+        ("other", {}, ""),
+        ("proxy", {}, ""),  # docker refuses it, and that is the recipe's fault on any machine
+    ],
+)
+def test_a_network_of_a_fixed_name_may_be_somebody_elses(
+    tmp_path: Path, name: str, labels: dict[str, str], word: str
+) -> None:
+    """Docker would refuse a second one, but only this machine has the first."""
+    wanted = "proxy" if name == "proxy" else "shared"
+    (tmp_path / "compose.yml").write_text(
+        BASE % ("", "", f"networks: {{inner: {{name: {wanted}}}}}")
+    )
+    engine = FakeEngine(things=[Thing(kind="network", name=name, labels=labels)])
+    compose = load(tmp_path, "compose.yml", {})
+    if word:
+        with pytest.raises(TestBedError, match=word):
+            refuse(engine.client, compose, TARGET)
+    else:
+        refuse(engine.client, compose, TARGET)
