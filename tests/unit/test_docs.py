@@ -7,10 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from harness import errors
+from harness.core.options import OPTIONS
 from harness.model import Origin, Outcome, Stage
 from harness.recipes.meta import RecipeMeta
 from harness.report.results import SCHEMA, RunResult
-from harness.settings import NODE, OPTIONS, SKIP_GENERIC
+from harness.settings import NODE, SKIP_GENERIC
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
