@@ -81,7 +81,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
     One after another, each once; with `--jobs N`, N at a time, and each as often as it is named.
     """
     from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
-    from harness.run import run_one  # noqa: PLC0415  the same
+    from harness.run.one import run_one  # noqa: PLC0415  the same
     from harness.settings import Settings  # noqa: PLC0415  the same
 
     settings = Settings.of_run(argv, environ)

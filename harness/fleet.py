@@ -34,7 +34,7 @@ from harness.report.results import RunResult, read
 from harness.report.terminal import RUN_LINE
 from harness.report.together import Ending, Row, TogetherView, show_together
 from harness.requirements import make_output
-from harness.run import LAUNCHER
+from harness.run.one import LAUNCHER
 from harness.settings import Settings, split
 from harness.signals import Stopper, stop_on_signals
 from harness.waiting import SYSTEM_CLOCK, Clock

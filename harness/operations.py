@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from harness.assertions.app import App
@@ -25,7 +25,7 @@ from harness.core.events import Doing, Step
 from harness.docker import changes, templates
 from harness.docker.faults import spoiled
 from harness.docker.readiness import Before, ran_on, unsettled
-from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.docker.snapshot import StackSnapshot
 from harness.docker.sweep import sweep_stack
 from harness.errors import (
     ConvergenceError,
@@ -37,11 +37,12 @@ from harness.errors import (
 )
 from harness.handover import HandOver
 from harness.ledger import Op
-from harness.model import Adaptation, Outcome, RunWarning, Stage, WarningCode
+from harness.model import Adaptation, Outcome, Stage
 from harness.platforms.base import Deployed, Revision
 from harness.recipes import ignored
 from harness.recipes.releases import Release
 from harness.seeding import SeedContext
+from harness.verdict import warnings
 from harness.waiting import Deadline, wait_for
 
 ANSWER_SECONDS = 60.0
@@ -261,15 +262,7 @@ class Operations:
         """
         context = self.context
         self.base_unusable = f"base unusable: {base.tag} cannot be installed: {error.what}"
-        context.warn(
-            RunWarning(
-                code=WarningCode.BASE_UNUSABLE,
-                text=f"the upgrade was not tested: {base.tag} cannot be installed any more: "
-                f"{error.what}",
-                next="--version TAG upgrades from another release",
-                stage=Stage.INSTALL,
-            )
-        )
+        context.warn(warnings.base_unusable(base.tag, error.what))
         context.step(Doing(step=Step.BASE_REMOVED, stage=Stage.INSTALL, about=base.tag))
         context.ledger.begin(Op.UNDEPLOY, commit=base.commit)
         context.platform.start_over()
@@ -293,34 +286,24 @@ class Operations:
                 Op.REDEPLOY, self.context.plan.head.commit, chaos=True, before=Before.of(before)
             )
         except HarnessError:
-            self.so_far = self._compared(before, self._last_look(before))
+            self.so_far = changes.compared(before, self._last_look(before))
             raise
         after = self.context.look()
         self._backups.require_in_place(after)
-        compared = self._compared(before, after)
+        compared = changes.compared(before, after)
         stack = self.context.target.stack
         if warning := changes.only_label(before.services, after.services, stack):
             self.context.warn(warning)
         # A service that the head dropped runs on with its volumes, and counts no more.
         assert self._deployed is not None  # noqa: S101  the upgrade has been deployed
         services = tuple(s for s in after.services if s.name in self._deployed.services)
-        kept |= self._backups.after_upgrade(
-            before, replace(after, services=services), self._declared_volumes(services)
-        )
+        declared = changes.declared_volumes(self.context.client, services)
+        kept |= self._backups.after_upgrade(before, replace(after, services=services), declared)
         return {**facts, **kept, **compared}
 
     def look_outside(self) -> None:
         """Look at what the app keeps outside its volumes, in a run of no stage that does so."""
         self._backups.look_outside()
-
-    def _declared_volumes(self, services: tuple[ServiceState, ...]) -> dict[str, tuple[str, ...]]:
-        """Return by service the places that its image declares as volumes."""
-        found = {}
-        for service in services:
-            with suppress(ImageNotFound):  # it is on another node only
-                config = self.context.client.images.get(service.image).attrs["Config"]
-                found[service.name] = tuple(config.get("Volumes") or ())
-        return found
 
     def _last_look(self, before: StackSnapshot) -> StackSnapshot:
         """Return the stack as an op that went wrong left it; the one before, if that is unknown."""
@@ -328,22 +311,6 @@ class Operations:
             return self.context.look()
         except (HarnessError, DockerException, RequestException):
             return before
-
-    def _compared(self, before: StackSnapshot, after: StackSnapshot) -> dict[str, Any]:
-        """Return what an upgrade changed, as facts."""
-        old = {service.name: service for service in before.services}
-        return {
-            "update_started_before": {s.name: s.update_started for s in before.services},
-            "changed_services": [
-                service.name
-                for service in after.services
-                if service.name in old and service.template != old[service.name].template
-            ],
-            "labels_before": {s.name: dict(s.labels) for s in before.services},
-            "labels_after": {s.name: dict(s.labels) for s in after.services},
-            "images_before": {s.name: s.image for s in before.services},
-            "images": {s.name: s.image for s in after.services},
-        }
 
     def _deploy(self, op: Op, commit: str, *, chaos: bool, before: Before) -> dict[str, Any]:
         context = self.context

@@ -115,6 +115,15 @@ class Settings:
         loaded = cls.load(argv, environ, directory=directory)
         return loaded if loaded.selectors else replace(loaded, selectors=_recipes(environ))
 
+    def shown(self) -> dict[str, str]:
+        """Return what was set, as it is typed, each with its origin."""
+        values = {name: getattr(self, name) for name in self.origins}
+        typed = {n: ",".join(v) if isinstance(v, tuple) else str(v) for n, v in values.items()}
+        return {name: f"{typed[name]} ({origin})" for name, origin in self.origins.items()} | {
+            variable.removesuffix("=1"): "1 (environment)"
+            for variable in skip_variables(self.skip_generic)
+        }
+
 
 def _recipes(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(environ.get("RECIPE", "").split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from harness.backups.advice import advise
 from harness.backups.labels import VOLUME, is_enabled
 from harness.core.events import Doing, Step
 from harness.errors import RecipeError, UsageError
-from harness.model import RunWarning, Stage, WarningCode
+from harness.model import RunWarning, Stage
 from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.app_secrets import names_in
 from harness.platforms.base import Images, Target
@@ -22,7 +21,7 @@ from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
 from harness.recipes.catalogue import Entry
-from harness.recipes.completeness import ASK_SECONDS, require_releases
+from harness.recipes.completeness import ASK_SECONDS, require_releases, warnings_of_tags
 from harness.recipes.compose import Compose
 from harness.recipes.discovery import Discovery
 from harness.recipes.doors import find
@@ -32,8 +31,6 @@ from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
 from harness.seeding import SeedHooks
 from harness.settings import Settings
-
-VERSION_LIKE = re.compile(r"v?\d+(?:\.\d+)+")  # a tag that was probably meant for a release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +154,7 @@ def study(
     asked = asked_stages(settings, entry)
     warnings = list(_unsure(repo, commit, candidates, settings, asked) if not version else ())
     if about.NO_WITNESS or about.KNOWN_LEAKS:
-        both = tuple(filter(None, (compose, revisions.newest_of(older))))
-        volumes = {name for one in both for name in one.volumes}
-        secrets = {name for one in both for name in names_in(one, target.stack)}
-        _check_names("NO_WITNESS", about.NO_WITNESS, "volume", volumes)
-        _check_names("KNOWN_LEAKS", about.KNOWN_LEAKS, "secret", secrets)
+        _check_meta(about, (compose, revisions.newest_of(older)), target.stack)
     declared = declared_version(compose, target.stack)
     plan = make(
         recipe=entry.name,
@@ -192,7 +185,7 @@ def study(
             *warnings,
         ],
     )
-    tags = _of_tags(repo, commit, candidates, plan.base or newest(older), asked)
+    tags = warnings_of_tags(repo, commit, candidates, plan.base or newest(older), asked)
     plan = replace(plan, warnings=(*plan.warnings, *tags))
     base = revisions.readable(plan.base.commit) if plan.base else None
     if base and plan.base in candidates.others:
@@ -221,32 +214,6 @@ def _unsure(
         timeout = ASK_SECONDS * settings.timeout_factor
         if open_question := require_releases(repo, commit, candidates, timeout=timeout):
             yield open_question
-
-
-def _of_tags(
-    repo: Repo,
-    commit: str,
-    candidates: Candidates,
-    base: Release | None,
-    asked: Sequence[Stage],
-) -> Iterator[RunWarning]:
-    """Yield what an operator would regret about the tags that the head descends from."""
-    light = [one.tag for one in candidates.older if not one.annotated]
-    if light:
-        yield RunWarning(
-            code=WarningCode.LIGHTWEIGHT_TAG,
-            text=f"the tag of {', '.join(light)} is lightweight, and abra stops on it (R014)",
-            next=f"git tag -a -f -m release {light[-1]} {light[-1]}^{{}}, and push it by force",
-        )
-    newer = repo.tags_between(base.commit if base else "", commit)
-    odd = [one.tag for one in candidates.others if one.tag in newer and VERSION_LIKE.match(one.tag)]
-    if odd and Stage.UPGRADE in asked:
-        yield RunWarning(
-            code=WarningCode.NOT_A_RELEASE,
-            text=f"{', '.join(odd)} is not a release, so no upgrade from it was tested",
-            next=f"--version {odd[-1]} upgrades from it; a release is an annotated tag such as "
-            "1.0.2+1.28.0",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +282,19 @@ def _release_of(repo: Repo, commit: str) -> str:
     """Return the version of the release that the commit is, or empty."""
     found = newest([release for release in repo.releases() if release.commit == commit])
     return str(found.version) if found else ""
+
+
+def _check_meta(about: meta.RecipeMeta, read: Iterable[Compose | None], stack: str) -> None:
+    """Refuse names of volumes and secrets in the meta that neither head nor base has.
+
+    Raises:
+        UsageError: one would excuse nothing.
+    """
+    both = tuple(filter(None, read))
+    volumes = {name for one in both for name in one.volumes}
+    secrets = {name for one in both for name in names_in(one, stack)}
+    _check_names("NO_WITNESS", about.NO_WITNESS, "volume", volumes)
+    _check_names("KNOWN_LEAKS", about.KNOWN_LEAKS, "secret", secrets)
 
 
 def _check_names(field: str, given: Iterable[str], kind: str, known: set[str]) -> None:

@@ -41,13 +41,9 @@ def health_of(
             hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(services)}",
         )
     was_routed = earlier is not None and earlier.routed
-    fitting = [door for door in doors if door.service == (meta.HEALTH_SERVICE or door.service)]
-    door = next((one for one in fitting if one.port == meta.HEALTH_PORT), next(iter(fitting), None))
+    door = _door(meta, services, doors)
     if door is None:
-        if not meta.asks_for_a_page():
-            return Health(service="", answered=answered, was_routed=was_routed)
-        likely = "app" if "app" in services else services[0]
-        door = Door(service=meta.HEALTH_SERVICE or likely)
+        return Health(service="", answered=answered, was_routed=was_routed)
     port = meta.HEALTH_PORT or door.port or HTTP_PORT
     same = port == door.port
     return Health(
@@ -64,6 +60,16 @@ def health_of(
         was_routed=was_routed,
         doors=tuple(doors),
     )
+
+
+def _door(meta: RecipeMeta, services: Sequence[str], doors: Sequence[Door]) -> Door | None:
+    """Return the best door that fits the meta, or a likely one where only the meta wants a page."""
+    fitting = [door for door in doors if door.service == (meta.HEALTH_SERVICE or door.service)]
+    door = next((one for one in fitting if one.port == meta.HEALTH_PORT), next(iter(fitting), None))
+    if door is None and meta.asks_for_a_page():
+        likely = "app" if "app" in services else services[0]
+        return Door(service=meta.HEALTH_SERVICE or likely)
+    return door
 
 
 def page_warning(page: Page, health: Health, meta: RecipeMeta) -> RunWarning | None:

@@ -1,13 +1,48 @@
-"""What an upgrade changes of a stack beside its labels: pure, from two looks."""
+"""What an upgrade changes of a stack, from a look before it and one after it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
-from harness.docker.snapshot import ServiceState
+import docker
+from docker.errors import ImageNotFound
+
+from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.model import RunWarning, Stage, WarningCode
 
 LABELS = "Labels"
+
+
+def compared(before: StackSnapshot, after: StackSnapshot) -> dict[str, Any]:
+    """Return what an upgrade changed, as facts."""
+    old = {service.name: service for service in before.services}
+    return {
+        "update_started_before": {s.name: s.update_started for s in before.services},
+        "changed_services": [
+            service.name
+            for service in after.services
+            if service.name in old and service.template != old[service.name].template
+        ],
+        "labels_before": {s.name: dict(s.labels) for s in before.services},
+        "labels_after": {s.name: dict(s.labels) for s in after.services},
+        "images_before": {s.name: s.image for s in before.services},
+        "images": {s.name: s.image for s in after.services},
+    }
+
+
+def declared_volumes(
+    client: docker.DockerClient, services: Sequence[ServiceState]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return by service the places that its image declares as volumes."""
+    found = {}
+    for service in services:
+        with suppress(ImageNotFound):  # it is on another node only
+            config = client.images.get(service.image).attrs["Config"]
+            found[service.name] = tuple(config.get("Volumes") or ())
+    return found
 
 
 def only_label(

@@ -6,15 +6,19 @@ cloned from is asked which of the two it is.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+
 from harness.errors import SourceError
-from harness.model import RunWarning, WarningCode
-from harness.recipes.releases import Candidates
+from harness.model import RunWarning, Stage, WarningCode
+from harness.recipes.releases import Candidates, Release
 from harness.recipes.repo import Repo
 from harness.recipes.versions import Version
 
 ASK_SECONDS = 20.0
 QUICK = 0.25  # of that time, where the clone has a base and a newer one is looked for
 SHOWN = 3
+VERSION_LIKE = re.compile(r"v?\d+(?:\.\d+)+")  # a tag that was probably meant for a release
 ORIGIN = "the repository that it was cloned from"
 
 
@@ -46,12 +50,7 @@ def require_releases(
     if known is None and repo.tags():
         return None  # it was cloned with its tags
     if known is None:
-        return RunWarning(
-            code=WarningCode.CLONE_INCOMPLETE,
-            text=f"{repo.source} has no release that the head descends from, and "
-            + (f"{ORIGIN} cannot be asked" if repo.upstream else "it has no origin to ask"),
-            next="if the recipe has releases: git fetch --tags, and run again",
-        )
+        return _unknown(repo)
     here = set(repo.tags()) - candidates.refused.keys() if repo.shallow else set(repo.tags())
     missing = [
         tag
@@ -97,6 +96,15 @@ def _listed(tags: list[str]) -> str:
     return ", ".join(tags[:SHOWN]) + (", ..." if len(tags) > SHOWN else "")
 
 
+def _unknown(repo: Repo) -> RunWarning:
+    return RunWarning(
+        code=WarningCode.CLONE_INCOMPLETE,
+        text=f"{repo.source} has no release that the head descends from, and "
+        + (f"{ORIGIN} cannot be asked" if repo.upstream else "it has no origin to ask"),
+        next="if the recipe has releases: git fetch --tags, and run again",
+    )
+
+
 def _cut_off(repo: Repo, why: str) -> SourceError:
     return SourceError(
         f"{repo.source} is a shallow clone, so the releases before the head are not in it",
@@ -104,3 +112,29 @@ def _cut_off(repo: Repo, why: str) -> SourceError:
         hint=f"git -C {repo.source} fetch --unshallow --tags (in a CI job: fetch-depth: 0); "
         "or --stages install tests no upgrade",
     )
+
+
+def warnings_of_tags(
+    repo: Repo,
+    commit: str,
+    candidates: Candidates,
+    base: Release | None,
+    asked: Sequence[Stage],
+) -> Iterator[RunWarning]:
+    """Yield what an operator would regret about the tags that the head descends from."""
+    light = [one.tag for one in candidates.older if not one.annotated]
+    if light:
+        yield RunWarning(
+            code=WarningCode.LIGHTWEIGHT_TAG,
+            text=f"the tag of {', '.join(light)} is lightweight, and abra stops on it (R014)",
+            next=f"git tag -a -f -m release {light[-1]} {light[-1]}^{{}}, and push it by force",
+        )
+    newer = repo.tags_between(base.commit if base else "", commit)
+    odd = [one.tag for one in candidates.others if one.tag in newer and VERSION_LIKE.match(one.tag)]
+    if odd and Stage.UPGRADE in asked:
+        yield RunWarning(
+            code=WarningCode.NOT_A_RELEASE,
+            text=f"{', '.join(odd)} is not a release, so no upgrade from it was tested",
+            next=f"--version {odd[-1]} upgrades from it; a release is an annotated tag such as "
+            "1.0.2+1.28.0",
+        )

@@ -47,6 +47,16 @@ def left_out(stages: Sequence[Stage]) -> tuple[RunWarning, ...]:
     )
 
 
+def base_unusable(tag: str, why: str) -> RunWarning:
+    """Return the warning for a base that was given up, so that the head was installed alone."""
+    return RunWarning(
+        code=WarningCode.BASE_UNUSABLE,
+        text=f"the upgrade was not tested: {tag} cannot be installed any more: {why}",
+        next="--version TAG upgrades from another release",
+        stage=Stage.INSTALL,
+    )
+
+
 def stale_skips(
     stages: Sequence[StageFacts], expected: Mapping[str, str] | None
 ) -> tuple[RunWarning, ...]:

@@ -30,7 +30,7 @@ from harness.docker.snapshot import NAMESPACE_LABEL, StackSnapshot
 from harness.ledger import Op
 from harness.model import Stage
 from harness.operations import Operations
-from harness.run import Run
+from harness.run.one import Run
 
 TASK_LABEL = "com.docker.swarm.task.id"
 SERVICE_LABEL = "com.docker.swarm.service.name"

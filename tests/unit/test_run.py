@@ -28,10 +28,8 @@ from harness.errors import (
 from harness.model import Stage
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
-from harness.run import (
-    run_one,
-    target_for,
-)
+from harness.run.names import target_for
+from harness.run.one import run_one
 from harness.settings import Settings
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing, one_of_each
@@ -283,7 +281,7 @@ def test_an_error_becomes_its_exit_code(
     def run(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("harness.run.run_one", run)
+    monkeypatch.setattr("harness.run.one.run_one", run)
     assert main(["run", "custom-html"], here) == code
 
 
@@ -300,7 +298,7 @@ def test_of_several_recipes_the_first_that_did_not_pass_decides(
         ran.append(entry.name)
         return SimpleNamespace(verdict=SimpleNamespace(exit_code=codes[len(ran) - 1]))
 
-    monkeypatch.setattr("harness.run.run_one", run)
+    monkeypatch.setattr("harness.run.one.run_one", run)
     assert main(["run", "radicale", "custom-html"], here) == expected
     assert ran == ["radicale", "custom-html"]
 
@@ -315,7 +313,7 @@ def test_whoever_stops_one_recipe_does_not_want_the_next(
         ran.append(entry.name)
         return SimpleNamespace(verdict=SimpleNamespace(exit_code=130))
 
-    monkeypatch.setattr("harness.run.run_one", run)
+    monkeypatch.setattr("harness.run.one.run_one", run)
     assert main(["run", "radicale", "custom-html"], here) == 130
     assert ran == ["radicale"]
 

@@ -1,8 +1,7 @@
-"""One run of one recipe, from the lock to the last table: the place where all the parts meet."""
+"""The course of a run, from the lock to the last table: the place where all the parts meet."""
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import time
@@ -44,43 +43,26 @@ from harness.repeat import exact_command, needed_for, repeat_command
 from harness.report.leaks import Guard
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, plain, show_result
-from harness.resources import growth
-from harness.settings import Settings, skip_variables
+from harness.run.facts import Ended
+from harness.run.names import target_for
+from harness.settings import PROJECT, Settings
 from harness.signals import Stopper, stop_on_signals
 from harness.stack_locks import StackLocks
 from harness.subject import Places, Subject, asked_stages, study
 from harness.teardown import Teardown
 from harness.testbed import TestBed
 from harness.tools import ToolContainers
-from harness.verdict import warnings
 from harness.verdict.decide import BAD, decide
 from harness.verdict.facts import EndedBy, RunFacts
 
 CLONE_SECONDS = 300.0
 LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox
 REAP_SECONDS = 15.0  # for each dead run: what cannot be removed must not hold up the living
-CUSTOM = Stage.CUSTOM
-SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 
 
 def tests_directory() -> Path:
     """Return the project's `tests` directory, beside the package."""
-    return Path(__file__).resolve().parent.parent / "tests"
-
-
-def target_for(entry: Entry, settings: Settings, *, token: str, now: datetime) -> Target:
-    """Return the names of a run: short, and not to be guessed unless a domain was asked for."""
-    slug = re.sub(r"[^a-z0-9-]", "-", entry.name)[:SLUG_LENGTH].strip("-")
-    domain = settings.domain or f"{slug}-{token}.test"
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,40}[a-z0-9])?", domain):
-        raise UsageError(
-            f"'{domain}' is no domain for a test deployment",
-            cause="it needs 1 to 42 of a-z, 0-9, '-' and '.', so that names made of it stay short",
-            hint="leave --domain out for a random one",
-        )
-    stamp = now.strftime("%Y%m%dT%H%M%S")
-    run = f"{entry.name}-{stamp}-{token}"
-    return Target(recipe=entry.name, run=run, scope=reaper.scope(settings.cache), domain=domain)
+    return PROJECT / "tests"
 
 
 def run_one(
@@ -252,47 +234,7 @@ class Run:
 
     def _execute(self, bed: TestBed, subject: Subject, work: Path, held: StackLocks) -> None:
         settings, engine = self.settings, bed.engine.environ({})
-        ledger = Ledger(self.directory / "ledger.jsonl")
-        self._platform = platform_for(
-            self._abra, bed=bed, target=self.target, work=work, directory=self.directory,
-            environ=self.environ, extra_env=subject.meta.EXTRA_ENV, factor=settings.timeout_factor,
-        )  # fmt: skip
-        tools = ToolContainers(
-            client=bed.client,
-            image=bed.toolbox,
-            stack=self.target.stack,
-            labels=own_labels(self.target),
-            note=ledger.note,
-            nodes=bed.nodes,
-        )
-        driver = driver_for(
-            settings, self._platform, bed=bed, held=held, tools=tools, work=work,
-            say=self.view.say,
-        )  # fmt: skip
-        self._driver = driver.name
-        operations = Operations(
-            context=Context(
-                nodes=bed.nodes,
-                plan=subject.plan,
-                target=self.target,
-                platform=self._platform,
-                repo=subject.repo,
-                tools=tools,
-                seeds=subject.seeds,
-                steps=InstallSteps(
-                    scripts=subject.steps,
-                    environ=bed.engine.environ(self.environ),
-                    factor=settings.timeout_factor,
-                ),
-                ledger=ledger,
-                meta=subject.meta,
-                factor=settings.timeout_factor,
-                step=self._step,
-                fence=held.check,
-                backups=driver,
-                warn=self._warn,
-            )
-        )
+        operations = Operations(context=self._context(bed, subject, work, held))
         self._observer = Observer(
             operations=operations, directory=self.directory, local=bed.engine.local,
             mask=self.guard.mask, pictures=settings.screenshots != "off",
@@ -311,6 +253,32 @@ class Run:
         )
         self._execution.run()
         self._observer.finish(tuple(self._execution.results))
+
+    def _context(self, bed: TestBed, subject: Subject, work: Path, held: StackLocks) -> Context:
+        """Choose the platform and the backup driver, and return what all ops of the run share."""
+        factor = self.settings.timeout_factor
+        ledger = Ledger(self.directory / "ledger.jsonl")
+        self._platform = platform_for(
+            self._abra, bed=bed, target=self.target, work=work, directory=self.directory,
+            environ=self.environ, extra_env=subject.meta.EXTRA_ENV, factor=factor,
+        )  # fmt: skip
+        tools = ToolContainers(
+            client=bed.client, image=bed.toolbox, stack=self.target.stack,
+            labels=own_labels(self.target), note=ledger.note, nodes=bed.nodes,
+        )  # fmt: skip
+        driver = driver_for(
+            self.settings, self._platform, bed=bed, held=held, tools=tools, work=work,
+            say=self.view.say,
+        )  # fmt: skip
+        self._driver = driver.name
+        environ = bed.engine.environ(self.environ)
+        steps = InstallSteps(scripts=subject.steps, environ=environ, factor=factor)
+        return Context(
+            nodes=bed.nodes, plan=subject.plan, target=self.target, platform=self._platform,
+            repo=subject.repo, tools=tools, seeds=subject.seeds, steps=steps, ledger=ledger,
+            meta=subject.meta, factor=factor, step=self._step, fence=held.check, backups=driver,
+            warn=self._warn,
+        )  # fmt: skip
 
     def _warn(self, warning: RunWarning) -> None:
         """Record a warning, and say it at once."""
@@ -345,27 +313,16 @@ class Run:
 
     def _facts(self, stopped: EndedBy | None, seen: Seen) -> RunFacts:
         """Return all that the verdict depends on."""
-        about = self._subject.meta if self._subject else RecipeMeta()
-        stages = tuple(self._execution.facts) if self._execution else ()
-        performed = [one.stage for one in stages if not one.left_out and one.stage is not CUSTOM]
-        opted_out = self.settings.skip_generic | about.skip_generic()
-        facts = RunFacts(
-            stages=stages,
-            asked=frozenset(self._asked),
-            expected_skips=about.expected_skips(),
-            opted_out=opted_out - {CUSTOM},  # there is no generic assertion in it
+        return Ended(
+            settings=self.settings,
+            meta=self._subject.meta if self._subject else RecipeMeta(),
+            asked=self._asked,
+            stages=tuple(self._execution.facts) if self._execution else (),
             stopped=stopped,
             teardown=self._teardown,
-            growth=growth(seen.resources),
-            strict=self.settings.strict,
-        )
-        told = (
-            *self._warnings,
-            *warnings.left_out([stage for stage in performed if stage in opted_out]),
-            *warnings.stale_skips(stages, about.EXPECTED_SKIPS),
-        )
-        settled = warnings.settled(told, about.ACCEPT_WARNINGS, complete=decide(facts).may_merge)
-        return replace(facts, warnings=settled)
+            seen=seen,
+            warned=tuple(self._warnings),
+        ).facts()
 
     @property
     def _asked(self) -> tuple[Stage, ...]:
@@ -375,15 +332,13 @@ class Run:
         return tuple(one.stage for one in self._subject.plan.stages if one.asked)
 
     def _result(self, stopped: EndedBy | None) -> tuple[RunResult, RunFacts]:
-        execution, subject, bed = self._execution, self._subject, self._bed
+        execution, bed = self._execution, self._bed
         stages = tuple(execution.results) if execution else ()
-        plan = subject.plan if subject else None
+        plan = self._subject.plan if self._subject else None
         seen = self._observer.seen(stages, self.settings.output) if self._observer else Seen()
         facts = self._facts(stopped, seen)
         verdict = decide(facts)
-        head = plan.head if plan else None
-        given_up = execution.operations.base_unusable if execution else ""
-        base = plan.base if plan and not given_up else None
+        head, base = self._head, self._base
         again = needed_for(verdict.stage, stages, upgrades=bool(base))
         nox = self.environ.get(LAUNCHER, "nox")
         result = RunResult(
@@ -399,23 +354,12 @@ class Run:
             repeat_exactly=exact_command(
                 self.entry, self.settings, again, commit=head.commit if head else "", nox=nox
             ),
-            head=Revision(commit=head.commit, ref=head.ref, version=str(head.version or ""))
-            if head
-            else None,
-            base=Revision(commit=base.commit, ref=base.tag, version=str(base.version))
-            if base
-            else None,
+            head=head,
+            base=base,
             stack=self.target.stack,
             domain=self.target.domain,
             engine=bed.facts() if bed else {},
-            settings={
-                name: f"{_shown(getattr(self.settings, name))} ({origin})"
-                for name, origin in self.settings.origins.items()
-            }
-            | {
-                variable.removesuffix("=1"): "1 (environment)"
-                for variable in skip_variables(self.settings.skip_generic)
-            },
+            settings=self.settings.shown(),
             plan=plan.lines() if plan else (),
             adaptations=tuple(execution.operations.adaptations) if execution else (),
             lint=self._lint,
@@ -433,7 +377,19 @@ class Run:
         )
         return result, facts
 
+    @property
+    def _head(self) -> Revision | None:
+        """The head, or None if the run did not get so far."""
+        if self._subject is None:
+            return None
+        head = self._subject.plan.head
+        return Revision(commit=head.commit, ref=head.ref, version=str(head.version or ""))
 
-def _shown(value: object) -> str:
-    """Return a setting's value as it is typed."""
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    @property
+    def _base(self) -> Revision | None:
+        """The release that was upgraded from; None if there is none, or it was given up."""
+        base = self._subject.plan.base if self._subject else None
+        given_up = self._execution.operations.base_unusable if self._execution else ""
+        if base is None or given_up:
+            return None
+        return Revision(commit=base.commit, ref=base.tag, version=str(base.version))
