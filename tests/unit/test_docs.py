@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import errors
 from harness.core.options import OPTIONS
-from harness.model import Origin, Outcome, Stage
+from harness.model import Origin, Outcome, Stage, WarningCode
 from harness.recipes.meta import RecipeMeta
 from harness.report.results import SCHEMA, RunResult
 from harness.settings import NODE, SKIP_GENERIC
@@ -140,6 +140,19 @@ def test_the_table_of_exit_codes_is_complete() -> None:
     codes = {value for key, value in vars(errors).items() if key.startswith("EXIT_")}
     found = [int(code) for code, _ in rows("docs/testing.md", "## Exit codes")]
     assert found == sorted(codes)
+
+
+def test_the_table_of_warnings_is_complete() -> None:
+    """ACCEPT_WARNINGS takes these codes and no others."""
+    found = [code for cell, _ in rows("docs/testing.md", "## Warnings") for code in quoted(cell)]
+    assert sorted(found) == sorted(WarningCode)
+
+
+def test_the_decisions_are_numbered() -> None:
+    """Without a gap, by the name of the file and by its heading."""
+    for number, page in enumerate(sorted((ROOT / "docs" / "decisions").glob("*.md")), start=1):
+        assert page.name.startswith(f"{number:04}-")
+        assert page.read_text().startswith(f"# {number}. ")
 
 
 def test_the_words_the_stages_and_the_origins_are_the_documented_ones() -> None:
