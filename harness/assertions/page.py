@@ -2,7 +2,7 @@
 
 Redirects are followed inside the app: to its own host names, over http and https alike, and to the
 service whose router takes the new path. One that leads to another host is an answer in itself, for
-many apps send a visitor to a login elsewhere. A path without a page (404 and the like) is no fault
+many apps send a visitor to a login elsewhere. A path without a page (404 and the like) is accepted
 where the recipe's own health check asks another path of that port, and that one answers.
 """
 

@@ -26,7 +26,7 @@ from harness.ledger import Ledger
 from harness.model import BROKEN_TEST_CODE, Origin, Outcome
 
 ENGINE = (DockerException, RequestException)
-# Mistakes of whoever wrote the code that raised them; an app's fault is told by an assertion.
+# Mistakes in the code that raised them; an app's fault is told by an assertion.
 MISTAKES = (
     *(NameError, TypeError, AttributeError, ImportError, SyntaxError, LookupError),
     *(ArithmeticError, NotImplementedError, RecursionError, pytest.FixtureLookupError),

@@ -44,7 +44,7 @@ def places(
 def located(look: StackSnapshot) -> Mapping[str, str]:
     """Return the node of every volume that the stack mounts; those on several nodes are left out.
 
-    Each node has another volume of such a name, so there is no one volume to compare.
+    Each node has another volume of such a name, so the volumes cannot be compared as one.
     """
     found: dict[str, set[str]] = {}
     for service in look.services:

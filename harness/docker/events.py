@@ -111,7 +111,7 @@ class EventLog:
     def _listen(self, connect: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
         gone = 0.0
         while not self._closed.pause(0.0):
-            with suppress(Exception):  # an engine that is away is the business of whoever needs it
+            with suppress(Exception):  # whatever needs an engine that is away reports it
                 stream = connect()
                 if gone:
                     self._gaps.append((gone, time.time()))

@@ -147,10 +147,11 @@ def _resting_slots(
 def ended_well(
     snapshot: StackSnapshot, service: ServiceState, task: TaskState, before: Before
 ) -> bool:
-    """Whether a task has ended as a job does: with code 0, and nobody expected it to run on.
+    """Whether a task has ended as a job does: with code 0, and it was not expected to run on.
 
-    What has a health check is no job; nor is what the base kept running until it was upgraded. A
-    job that is run again may only have been at it just then, so that has to have run for longer.
+    A service with a health check is not a job, nor is one that the base kept running until it was
+    upgraded. A job that is run again may only have been at it just then, so that has to have run
+    for longer.
     """
     if task.state != "complete" or task.id in snapshot.killed or snapshot.checked(task):
         return False

@@ -149,7 +149,7 @@ class Repo:
         return found
 
     def descends(self, head: str, commit: str) -> bool:
-        """Whether a head descends from a commit; a commit that is missing here is no ancestor."""
+        """Whether a head descends from a commit; one that is missing here is not an ancestor."""
         done = self._git.run("merge-base", "--is-ancestor", commit, head, cwd=self.path)
         return done.code == 0
 

@@ -252,7 +252,7 @@ def _of_writing(verdict: Verdict, facts: RunFacts) -> Verdict:
 def _not_shown(facts: RunFacts) -> list[NotShown]:
     """Return the stages of the full plan of which the run proves nothing, each with the reason.
 
-    A skip that the recipe's meta expects is no part of its full plan.
+    A skip that the recipe's meta expects is not part of its full plan.
     """
     known = {one.stage: one for one in facts.stages}
     found = []

@@ -18,7 +18,7 @@ from harness.docker.exec import ExecTarget
 from harness.errors import ExecTimeoutError, TestBedError
 from harness.model import RunWarning, Stage, WarningCode
 
-MANY = 20  # files in a folder, of which a loss is no coincidence
+MANY = 20  # files in a folder, whose loss is not a coincidence
 FEW = 5  # fewer say nothing
 FAILS = 0.95  # the share of a folder's files whose loss fails the upgrade or restore
 WARNS = 0.5  # the share whose loss is worth a warning

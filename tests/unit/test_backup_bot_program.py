@@ -326,7 +326,7 @@ def unreadable(bench: ProgramBench, path: Path, *, code: int = 3) -> None:
 
 
 def test_a_file_that_vanishes_while_it_is_backed_up_is_no_error(bench: ProgramBench) -> None:
-    """The snapshot is whole all the same; whoever has called is told which file it was."""
+    """The snapshot is whole all the same; the caller is told which file it was."""
     gone = bench.volume("data", "x") / "gone"
     unreadable(bench, gone)
     assert bench.call("create", SERVICE="made.test", MACHINE_LOGS="true") == 0

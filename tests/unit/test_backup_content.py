@@ -45,7 +45,7 @@ def test_paths_with_data_are_well() -> None:
     ],
 )
 def test_a_path_that_holds_nothing_is_refused(held: Mapping[str, Entry], text: str) -> None:
-    """Whatever the exit codes said: nobody gets data back from it."""
+    """Whatever the exit codes said: no data can be restored from it."""
     with pytest.raises(BackupError, match="of volume v is useless") as caught:
         named("dump", **held)
     assert text in caught.value.what

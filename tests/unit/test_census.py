@@ -282,7 +282,7 @@ def test_a_recipes_meta_changes_the_rule(
 
 
 def test_a_strict_rule_counts_few_files_too() -> None:
-    """Whoever sets it knows the volume."""
+    """The author of the meta knows the volume."""
     assert compared({"data": (2, 9)}, {"data": (1, 9)}, {"data": 0}) == [("data", True)]
 
 

@@ -119,7 +119,7 @@ def test_of_several_the_one_that_dies_first_and_most_often_is_named() -> None:
 
 @pytest.mark.parametrize("code", [126, 127])
 def test_a_command_that_is_missing_is_not_waited_for(code: int) -> None:
-    """No neighbour cures that, and it is named whoever else crashes, and however often."""
+    """No neighbour cures that, and it is named, whatever else crashes and however often."""
     tasks = {
         "app": (*crashed(APP, *range(1, 9)), waiting(APP)),
         "db": (*crashed(DB, 1, 2, 3, 4, code=code), waiting(DB)),

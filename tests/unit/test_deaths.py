@@ -130,7 +130,7 @@ def test_an_engine_that_went_away_took_its_containers_with_it(
 
 
 def test_a_verdict_is_kept_and_a_task_without_a_container_was_not_killed() -> None:
-    """Events are looked up once; and what never ran, nobody killed."""
+    """Events are looked up once; and what never ran was not killed."""
     assert not killed(over=task(APP, container_id="", state="failed", exit_code=137))
     nodes = Nodes(client=SimpleNamespace(), own=NODE)  # type: ignore[arg-type]  # not to be asked
     nodes.events.judged[GONE.container_id] = True

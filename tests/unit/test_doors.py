@@ -151,7 +151,7 @@ def first(found: list[Door]) -> tuple[str, str, int, str]:
             ),
             ("app", "http", 2, "/"),
         ),
-        # a service that is switched off is none, and what Traefik serves itself is no page of it
+        # a service that is switched off has no page, nor has one that Traefik serves itself
         (
             service("app", "traefik.enable=false", f"{HTTP}.port=1")
             + service("web", "traefik.http.services.b.loadbalancer.server.port=2"),

@@ -317,7 +317,7 @@ def test_why_a_container_ended_is_asked_of_its_node() -> None:
         return killed_from_outside(nodes, killed)
 
     assert seen(having(THERE.container_id)), "it has no memory limit of its own"
-    assert not seen(having()), "nobody knows any more"
+    assert not seen(having()), "the container is not known any more"
     with pytest.raises(EngineError, match="worker1"):
         seen(OSError("refused"))
 

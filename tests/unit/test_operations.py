@@ -467,7 +467,7 @@ def test_a_recipe_without_a_page_is_asked_for_none_and_that_is_said(bench: Bench
 
 
 def test_a_page_that_nothing_names_is_only_tried(bench: Bench) -> None:
-    """Where nothing listens there is no page; where something answers, it has to go on so."""
+    """Where nothing listens, the app has no page; a page that answers must go on answering."""
     bench.doors = (Door(service="app"),)
     bench.answers = [0] * 10_000
     made = bench.until(Stage.INSTALL)

@@ -159,5 +159,5 @@ def test_a_swarm_without_an_active_node_is_told() -> None:
 
 def test_a_stack_whose_tasks_have_nodes_asks_nobody() -> None:
     """The nodes are listed only where a task waits for one."""
-    nobody: Any = SimpleNamespace()
-    assert unplaceable(nobody, look(service(), service("db"))) is None
+    unasked: Any = SimpleNamespace()
+    assert unplaceable(unasked, look(service(), service("db"))) is None

@@ -110,7 +110,7 @@ def test_a_run_that_failed_has_failed_even_if_it_cannot_be_written(
 
 
 def test_results_are_put_in_place_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever finds it finds the other files of the same word."""
+    """Where it is, the other files are as well, with the same word."""
     moved: list[str] = []
     replace_ = Path.replace
 

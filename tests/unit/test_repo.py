@@ -115,7 +115,7 @@ def test_releases_are_sorted_and_flagged(cloned: Repo, commits: dict[str, str]) 
 def test_a_head_is_upgraded_only_from_an_older_release_behind_it(
     cloned: Repo, commits: dict[str, str], head: str, older: list[str]
 ) -> None:
-    """A head that is release 1.10 follows a commit that was tagged 1.11 later: that is no base."""
+    """A head that is release 1.10 follows a commit tagged 1.11 later: that is not a base."""
     assert [one.tag for one in cloned.releases_before(commits[head])] == older
 
 

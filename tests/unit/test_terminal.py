@@ -248,7 +248,7 @@ def test_anything_else_says_why_and_what_to_type_next() -> None:
 
 
 def test_a_stage_that_passed_without_showing_something_says_so_in_its_row() -> None:
-    """Whoever reads one row of a table reads no other line; a reason goes before it."""
+    """A reader of one row reads no other line; a reason goes before it."""
     warnings = (
         RunWarning(code=WarningCode.RESTORE_NOT_SHOWN, text="no test looks", stage=Stage.RESTORE),
         RunWarning(code=WarningCode.FILES_VANISHED, text="one vanished", stage=Stage.RESTORE),

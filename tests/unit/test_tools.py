@@ -292,7 +292,7 @@ def test_a_declared_path_that_is_not_there_fails_the_backup(repository: Reposito
 
 
 def test_a_restore_unpacks_the_named_snapshot_and_puts_it_back_by_names(tmp_path: Path) -> None:
-    """Not the newest one; what the names hold is no pattern. See test_put_back.py for the rest."""
+    """Not the newest one; names are not patterns. See test_put_back.py for the rest."""
     restored: list[Sequence[str]] = []
 
     def restic(argv: Sequence[str]) -> str:
@@ -381,7 +381,7 @@ def test_a_path_behind_a_link_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_hook_fails_if_any_part_of_its_pipe_does(tmp_path: Path, command: str, code: int) -> None:
-    """Half a dump that was compressed well is no dump; bash is on every machine with this suite."""
+    """Half a dump, compressed without an error, is not a dump. Every machine here has bash."""
     vault = FakeVault(tmp_path)
     vault.name = "app"
     if code == 0:

@@ -44,7 +44,7 @@ def test_an_error_without_any_reason_has_not_vanished() -> None:
 
 
 def test_each_error_is_told_and_nothing_else() -> None:
-    """Blank lines, the summary of the warnings and other messages are no files."""
+    """Blank lines, the summary of the warnings and other messages are not files."""
     text = "\n".join(
         [
             "",

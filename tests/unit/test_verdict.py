@@ -311,7 +311,7 @@ def test_what_was_not_asked_for_is_not_shown() -> None:
 
 
 def test_a_skip_is_not_shown_unless_the_recipe_expects_it() -> None:
-    """No release, no backup, tests that nobody approved."""
+    """No release, no backup, tests that are not approved."""
     skip = stage(Stage.UPGRADE, SKIPPED, "no older release")
     assert shown(stages=with_stage(skip)) == ["upgrade"]
     expected = frozenset({Stage.UPGRADE})
