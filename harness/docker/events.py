@@ -115,7 +115,8 @@ class EventLog:
                 stream = connect()
                 if gone:
                     self._gaps.append((gone, time.time()))
+                    gone = 0.0
                 for raw in stream:
                     self.add(raw)
-            gone = time.time()
+            gone = gone or time.time()  # not the last of several calls that were refused
             self._closed.pause(RECONNECT_SECONDS)

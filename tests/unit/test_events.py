@@ -1,10 +1,12 @@
 """The engine's events about containers: what is read of them, and that a late one is waited for."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from harness.docker import events
 from harness.docker.events import LATE_SECONDS, Event, EventLog, Happening
 from tests.unit.fake_clock import FakeClock, stop_the_clock
 
@@ -90,3 +92,29 @@ def test_containers_that_were_killed_are_known_by_name() -> None:
     log = EventLog()
     log.judged.update({"c2": True, "c1": True, "c3": False})
     assert log.killed == ("c1", "c2")
+
+
+def test_an_engine_is_away_from_its_last_word_to_its_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it refuses meanwhile: containers that ended with it ended at the beginning."""
+    now, calls = [1000.0], [0]
+    back = threading.Event()
+    monkeypatch.setattr("harness.docker.events.time.time", lambda: now[0])
+    monkeypatch.setattr(events, "RECONNECT_SECONDS", 0.0)
+
+    def connect() -> Iterator[Mapping[str, Any]]:
+        calls[0] += 1
+        now[0] += 100.0
+        if calls[0] in (2, 3):
+            raise ConnectionRefusedError
+        if calls[0] == 5:
+            back.set()
+            threading.Event().wait()
+        return iter(())
+
+    log = EventLog()
+    log.follow(connect)
+    assert back.wait(30)
+    log.close()
+    assert log.silent_at(1100.0, within=1.0)
+    assert log.silent_at(1250.0, within=1.0)
+    assert not log.silent_at(1050.0, within=1.0)
