@@ -337,11 +337,10 @@ class Operations:
 
     def _warn_of_what_is_deployed(self, deployed: Deployed) -> None:
         """Warn of what the Swarm ignores or leaves empty, also if the app never settles for it."""
-        found = (
+        for warning in (
             *ignored.warnings(deployed.ignored),
             *templates.missing(self.context.client, self.context.look().services),
-        )
-        for warning in found:
+        ):
             self.context.warn(replace(warning, stage=self._stage))
 
     def facts(self, stage: Stage) -> Facts:
