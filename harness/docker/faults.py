@@ -150,6 +150,14 @@ FAULTS = (
     ),
     _fault(
         EngineError,
+        "no plugin of this machine provides a driver that the recipe names",
+        r"could not find plugin|plugin \"[^\"]+\" not found"
+        r"|error looking up (network|volume|logging) plugin",
+        cause="`driver:` of a network or a volume names a plugin that is not installed here",
+        hint="docker plugin install; or correct the name",
+    ),
+    _fault(
+        EngineError,
         "the engine could not make a network connection for a container",
         r"error creating vxlan|sandbox join failed|failed to create endpoint|network sandbox"
         r"|operation not supported.*(veth|vxlan)|failed to (add|create) (the )?(veth|bridge)"
