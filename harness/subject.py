@@ -16,7 +16,12 @@ from harness.model import RunWarning, Stage
 from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.app_secrets import names_in
 from harness.platforms.base import Images, Target
-from harness.platforms.environment import AppEnvironment, declared_version, version_label
+from harness.platforms.environment import (
+    AppEnvironment,
+    declared_version,
+    doors,
+    version_label,
+)
 from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
@@ -24,7 +29,6 @@ from harness.recipes.catalogue import Entry
 from harness.recipes.completeness import ASK_SECONDS, require_releases, warnings_of_tags
 from harness.recipes.compose import Compose
 from harness.recipes.discovery import Discovery
-from harness.recipes.doors import find
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.repo import Repo
 from harness.recipes.shipped import LaidOut, Shipped
@@ -173,9 +177,7 @@ def study(
         notes=[
             *_notes(repo, about, local, change),
             *_older(declared, newest(older)),
-            said_of(
-                find(compose, domain=target.domain, stack=target.stack), about, (*compose.services,)
-            ),
+            said_of(doors(compose, target), about, (*compose.services,)),
         ],
         left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
         repo_local=local.why,

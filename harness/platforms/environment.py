@@ -16,7 +16,7 @@ from harness.model import Adaptation
 from harness.platforms.base import Deployed, Target
 from harness.recipes import envfile, secrets
 from harness.recipes.compose import Compose, load
-from harness.recipes.doors import find
+from harness.recipes.doors import Door, find
 from harness.recipes.ignored import ignored
 from harness.recipes.versions import Version
 
@@ -146,6 +146,12 @@ def timeout_label(compose: Compose, stack: str) -> float:
     return min(seconds, LONGEST_TIMEOUT) if seconds > 0 else DEFAULT_TIMEOUT
 
 
+def doors(compose: Compose, target: Target) -> tuple[Door, ...]:
+    """Return the ways to the app's page, the best first."""
+    sample = envfile.as_dict(envfile.read(compose.directory / ENV_SAMPLE))
+    return find(compose, domain=target.domain, stack=target.stack, asked_for="DOMAIN" in sample)
+
+
 def deployed(
     compose: Compose, target: Target, adaptations: Iterable[Adaptation], *, said: str = ""
 ) -> Deployed:
@@ -153,7 +159,7 @@ def deployed(
     return Deployed(
         version=version_label(compose, target.stack),
         services=tuple(compose.services),
-        doors=find(compose, domain=target.domain, stack=target.stack),
+        doors=doors(compose, target),
         timeout=timeout_label(compose, target.stack),
         adaptations=tuple(adaptations),
         ignored=ignored(compose.directory, compose.files, said),

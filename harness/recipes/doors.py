@@ -3,7 +3,8 @@
 HTTP routers of Traefik come first (https://doc.traefik.io/traefik/routing/providers/swarm/): a
 router leads to the service that it names, else to the only one beside it; TCP and UDP routers lead
 to no page. Then comes a health check that asks for a page by HTTP. A service on the network of the
-proxy without either may serve a page all the same: nothing says so, so it is only tried.
+proxy without either has a page if the recipe asks for a domain; else nothing says so, and it is
+only tried.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # the children that assert read no compose files
 PROXY = "proxy"  # the network on which Traefik reaches apps
 HTTP_PORT, HTTPS_PORT = 80, 443
 ROUTER = "the HTTP router "
+ASKED_FOR = "DOMAIN in .env.sample"  # why an app without a router or a health check has a page
+_NOT_HTTP = ("traefik.tcp.", "traefik.udp.")
 
 _ROUTER = re.compile(
     r"traefik\.http\.routers\.(?P<name>[^.]+)\.(?P<field>rule|service|middlewares)$"
@@ -78,13 +81,15 @@ class Door:
         return self.host in ("", host) and (inside or not self.prefix)
 
 
-def find(compose: Compose, *, domain: str, stack: str) -> tuple[Door, ...]:
+def find(compose: Compose, *, domain: str, stack: str, asked_for: bool) -> tuple[Door, ...]:
     """Return every door of the app, the one to be asked first in front; none without a page.
 
     Args:
         compose: the compose files that are deployed, filled in.
         domain: the app's domain: the router of that very host name is asked before others.
         stack: the stack's name.
+        asked_for: whether `.env.sample` asks for a domain: then the app has a page, unless it is
+            reached by TCP, by UDP or at a port of the host.
     """
     routed = [door for door in _routed(compose) if door.service in compose.services]
     order = {name: place for place, name in enumerate(compose.services)}
@@ -104,7 +109,16 @@ def find(compose: Compose, *, domain: str, stack: str) -> tuple[Door, ...]:
     reached = [one for one in compose.services.values() if _is_reached(one, compose, stack)]
     reached.sort(key=lambda service: service.name != "app")
     checked = [door for service in reached if (door := _checked(service))]
-    return tuple(checked) or tuple(Door(service=service.name) for service in reached[:1])
+    why = ASKED_FOR if asked_for and not _otherwise_reached(compose) else ""
+    return tuple(checked) or tuple(Door(service=one.name, why=why) for one in reached[:1])
+
+
+def _otherwise_reached(compose: Compose) -> bool:
+    """Whether visitors reach the app past the proxy's HTTP routers."""
+    return any(
+        service.ports or any(key.startswith(_NOT_HTTP) for key in _keyed(service.labels))
+        for service in compose.services.values()
+    )
 
 
 def dropped(compose: Compose) -> Iterator[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from harness.docker.deaths import killed_from_outside
 from harness.docker.snapshot import TaskState
 from harness.docker.sweep import RUN_LABEL, sweep
 from harness.testbed import TestBed
+from harness.waiting import Deadline, wait_for
 
 SLEEPS = "sleep 600 & wait $!"
 SHOOTS = ["sh", "-c", "kill -9 $(pidof sleep)"]
@@ -45,9 +46,15 @@ def nothing(_container: Container) -> None:
     """Leave it alone."""
 
 
+def stop(container: Container) -> None:
+    """Stop it in good order, once it listens to signals."""
+    wait_for(container.logs, what="the trap", deadline=Deadline.after(60), ready=bool)
+    container.stop(timeout=50)
+
+
 ENDS: dict[str, tuple[str, Act, int, bool]] = {
     "killed": (SLEEPS, Container.kill, 137, True),
-    "stopped": (f"trap 'exit 0' TERM; {SLEEPS}", lambda one: one.stop(timeout=30), 0, True),
+    "stopped": (f"trap 'exit 0' TERM; echo ready; {SLEEPS}", stop, 0, True),
     "ends with 137": ("exit 137", nothing, 137, False),
     "kills its child": ("sleep 600 & kill -9 $!; wait $!", nothing, 137, False),
     "killed by exec": (SLEEPS, lambda one: one.exec_run(SHOOTS), 137, False),

@@ -17,10 +17,17 @@ DOMAIN, STACK = "a.test", "a_test"
 HTTP = "traefik.http.services.a.loadbalancer.server"
 
 
-def doors(tmp_path: Path, services: str, networks: str = "{proxy: {external: true}}") -> list[Door]:
+def doors(
+    tmp_path: Path,
+    services: str,
+    networks: str = "{proxy: {external: true}}",
+    *,
+    asked_for: bool = False,
+) -> list[Door]:
     """Return the doors of a recipe with those services, in YAML."""
     (tmp_path / "compose.yml").write_text(f"services:\n{services}networks: {networks}\n")
-    return list(find(load(tmp_path, "", {"DOMAIN": DOMAIN}), domain=DOMAIN, stack=STACK))
+    compose = load(tmp_path, "", {"DOMAIN": DOMAIN})
+    return list(find(compose, domain=DOMAIN, stack=STACK, asked_for=asked_for))
 
 
 def service(name: str, *labels: str, check: str = "", networks: str = "[proxy]") -> str:
@@ -359,3 +366,19 @@ def test_routers_that_traefik_drops(tmp_path: Path, labels: tuple[str, ...], why
     found = list(router_warnings(load(tmp_path, "", {})))
     assert [one.code for one in found] == ([WarningCode.ROUTER_DROPPED] if why else [])
     assert all(why in one.text for one in found)
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "labels", "certain"),
+    [
+        (True, (), True),
+        (False, (), False),
+        (True, ("traefik.tcp.routers.x.rule=HostSNI(`*`)",), False),  # a chat or mail server
+    ],
+)
+def test_a_recipe_that_asks_for_a_domain_has_a_page(
+    tmp_path: Path, *, asked_for: bool, labels: tuple[str, ...], certain: bool
+) -> None:
+    """Else an app on the network of the proxy that never listens would pass with a warning."""
+    (door,) = doors(tmp_path, service("app", *labels), asked_for=asked_for)
+    assert door.certain == certain

@@ -1,0 +1,3 @@
+"""The router leads to a service in front of the app."""
+
+HEALTH_SERVICE = "app"
