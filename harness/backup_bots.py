@@ -154,7 +154,7 @@ class BackupBots:
     def _remove(self, service: str) -> None:
         """Remove our own bot, and its container at once: the Swarm takes seconds to do so.
 
-        What removes the container at the same time is no error.
+        It is not an error if something else removes the container at the same time.
         """
         container = None
         with suppress(TestBedError):

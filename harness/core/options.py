@@ -113,7 +113,7 @@ def parse_stages(value: str) -> tuple[Stage, ...]:
     """Read a comma list of stages, and return them in the order in which they run.
 
     Raises:
-        UnknownNameError: one of them is no stage.
+        UnknownNameError: one of them is not a stage.
     """
     asked = [word.strip() for word in value.split(",") if word.strip()]
     for word in asked:

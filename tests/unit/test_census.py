@@ -255,7 +255,7 @@ def test_files_that_one_archive_or_database_replaced_are_a_warning(
 
 
 def test_files_that_moved_to_another_volume_are_a_warning() -> None:
-    """All of them: a neighbour's database that grows a little is no proof."""
+    """All of them: a neighbour's database that grows a little proves nothing."""
     before = {"data": (31, 31), "data/uploads": (30, 30)}
     after = {"data": (1, 1), "data/uploads": (0, 0)}
     assert compared(before, {**after, "new": (30, 30)}) == [("data/uploads", False)]

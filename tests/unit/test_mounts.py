@@ -162,7 +162,7 @@ def test_volumes_that_swap_their_places_are_lost() -> None:
 
 
 def test_a_volume_of_a_renamed_service_at_another_place_is_a_warning() -> None:
-    """Its program may look for it there; at a place that a neighbour knew it is no change."""
+    """Its program may look for it there; at a place that a neighbour knew, nothing has changed."""
     assert came(BASE, (mounting("web", data="/new"),)) == [(MOVED, False)]
     side = mounting("side", data="/new")
     assert came((*BASE, side), (side,)) == []

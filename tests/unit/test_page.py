@@ -201,7 +201,7 @@ def test_that_no_page_was_asked_for_is_said_and_the_meta_may_accept_it() -> None
 
 
 def test_a_server_may_set_a_cookie_and_ask_again() -> None:
-    """A redirect to the page itself is no circle while the cookies change."""
+    """A redirect to the page itself is not a circle while the cookies change."""
 
     def cookie_wall(request: Request) -> object:
         again = {"location": "/", "set-cookie": "seen=1; Path=/"}
