@@ -46,6 +46,7 @@ class WarningCode(StrEnum):
     VOLUME_ORPHANED = "volume-orphaned"  # the base mounts a volume that the head does not
     VOLUME_MOVED = "volume-moved"  # the head mounts it at another path
     VOLUME_SHRANK = "volume-shrank"  # files or bytes of a volume collapsed
+    VOLUME_NOT_WRITABLE = "volume-not-writable"  # by the user whom the service runs as now
     DATA_IN_LAYER = "data-in-layer"  # files written outside every volume
     ANONYMOUS_VOLUME = "anonymous-volume"
     DATA_ON_TMPFS = "data-on-tmpfs"

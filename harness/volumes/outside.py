@@ -1,6 +1,7 @@
 """What an app keeps outside its volumes: in a container's own layer, anonymous volumes, in memory.
 
-All of it is lost with the container, and no backup has it. What a look finds are warnings. Places
+All of it is lost with the container, and no backup has it. Findings are warnings, and so is a
+volume that a service could write to before and cannot now, because it runs as another user. Places
 and names where programs leave what they can do without are passed over.
 """
 
@@ -38,6 +39,7 @@ DIRECTORY, LINK = 1 << 31, 1 << 27  # of a file's mode, as Go has it
 LOOKED_AT = 40  # files of one container
 SHOWN = 5
 SECONDS = 10.0
+ROOT = ("", "0", "root")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class Inside:
         mounts: what is mounted in it, as inspected.
         changes: what was changed in its own layer: kinds by path.
         started: when it was started, in seconds since 1970.
+        user: whom it runs as; empty for root.
     """
 
     service: ServiceState
@@ -61,6 +64,7 @@ class Inside:
     mounts: Sequence[Mapping[str, Any]]
     changes: Mapping[str, int]
     started: float
+    user: str = ""
 
     @classmethod
     def of(
@@ -81,6 +85,7 @@ class Inside:
             mounts=inspected.get("Mounts") or (),
             changes={one["Path"]: one["Kind"] for one in changes if one["Kind"] != DELETED},
             started=_seconds(inspected["State"]["StartedAt"]),
+            user=str((inspected.get("Config") or {}).get("User") or ""),
         )
 
     def anonymous(self) -> Iterator[tuple[str, str]]:
@@ -108,6 +113,7 @@ class Outside:
     nodes: Nodes
     factor: float = 1.0
     _told: set[tuple[str, ...]] = field(default_factory=set)
+    _writable: set[tuple[str, str]] = field(default_factory=set)  # services and places
 
     def containers(self, look: StackSnapshot) -> tuple[Inside, ...]:
         """Return one running container of each service."""
@@ -149,6 +155,7 @@ class Outside:
             yield from self._anonymous(one, census, stage)
             yield from self._tmpfs(one, stage)
             yield from self._links(one, census, stage)
+            yield from self._access(one, stage)
         for name in in_memory:
             if self._new("memory", name):
                 yield RunWarning(
@@ -211,17 +218,48 @@ class Outside:
 
         The engine's own calls do not see what lies on a tmpfs, so the container is asked.
         """
-        target = ExecTarget(
-            client=one.client, name=one.service.name, resolve=lambda: one.id, nodes=self.nodes
-        )
         try:
-            done = target.exec(
+            done = self._target(one).exec(
                 ["find", place, "-type", "f"], timeout=SECONDS * self.factor, check=False
             )
         except HarnessError:
             return "files that cannot be counted"
         names = [name for name in done.text.splitlines() if not _discardable(name)]
         return f"{len(names)} files" if names else ""
+
+    def _access(self, one: Inside, stage: Stage) -> Iterator[RunWarning]:
+        """Warn of volumes that a service could write at an earlier look and cannot now."""
+        for mount in one.mounts:
+            if mount["Type"] != "volume" or not mount.get("RW"):
+                continue
+            place, key = mount["Destination"], (one.service.name, mount["Destination"])
+            if self._can_write(one, place):
+                self._writable.add(key)
+            elif key in self._writable and self._new("access", *key):
+                yield RunWarning(
+                    code=WarningCode.VOLUME_NOT_WRITABLE,
+                    text=f"service {one.service.name} runs as user {one.user}, who cannot write to "
+                    f"{place}; before, the service could",
+                    next="change the owner of the files in an entrypoint, or keep the user",
+                    stage=stage,
+                )
+
+    def _can_write(self, one: Inside, place: str) -> bool:
+        """Whether a container's own user may write to a place, as far as it can be asked."""
+        if one.user.partition(":")[0] in ROOT:
+            return True
+        try:
+            done = self._target(one).exec(
+                ["test", "-w", place], timeout=SECONDS * self.factor, check=False
+            )
+        except HarnessError:
+            return True
+        return done.code != 1
+
+    def _target(self, one: Inside) -> ExecTarget:
+        return ExecTarget(
+            client=one.client, name=one.service.name, resolve=lambda: one.id, nodes=self.nodes
+        )
 
     def _links(self, one: Inside, census: Census, stage: Stage) -> Iterator[RunWarning]:
         for link in census.links:

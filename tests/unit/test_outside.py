@@ -38,8 +38,9 @@ class Engine:
     """
 
     changes: Mapping[str, tuple[int, int, int, str]] = field(default_factory=dict)
-    mounts: tuple[Mapping[str, str], ...] = ()
+    mounts: tuple[Mapping[str, Any], ...] = ()
     gone: bool = False
+    user: str = ""
     base_url: str = "http+docker://localhost"
     api_version: str = "1.41"
     asked: list[str] = field(default_factory=list)
@@ -54,7 +55,8 @@ class Engine:
         if self.gone:
             raise NotFound(identity)
         state = {"StartedAt": STARTED, "Running": True, "Status": "running", "ExitCode": 0}
-        return {"Id": identity, "State": state, "Mounts": list(self.mounts)}
+        config = {"User": self.user}
+        return {"Id": identity, "State": state, "Mounts": list(self.mounts), "Config": config}
 
     def diff(self, _identity: str) -> list[dict[str, Any]] | None:
         """Return the changes; an engine says null for none."""
@@ -240,6 +242,58 @@ def test_files_on_a_tmpfs_are_told_as_far_as_they_can_be_seen(
     warnings = found(Engine(mounts=({"Type": "tmpfs", "Destination": place},)))
     assert [one.code for one in warnings] == [WarningCode.DATA_ON_TMPFS] * bool(said)
     assert all(f"keeps {said} in {place}" in one.text for one in warnings)
+
+
+# Access
+
+
+def looks(
+    monkeypatch: pytest.MonkeyPatch, *users: str, may: Mapping[str, int], writable: bool = True
+) -> list[str]:
+    """Look at a service once as each user, and return what is told; `may` are codes of `test`."""
+    engine = Engine(
+        mounts=({"Type": "volume", "Name": VOLUME, "Destination": "/srv", "RW": writable},)
+    )
+    asked: list[str] = []
+
+    def execute(_target: ExecTarget, argv: list[str], **_: object) -> Any:  # noqa: ANN401  a result
+        assert argv == ["test", "-w", "/srv"]
+        asked.append(engine.user)
+        if engine.user not in may:
+            raise ExecNotStartedError("no test")
+        return SimpleNamespace(code=may[engine.user])
+
+    monkeypatch.setattr(ExecTarget, "exec", execute)
+    client: Any = engine
+    outside = Outside(nodes=Nodes(client=client, own=NODE))
+    told = []
+    for user in users:
+        engine.user = user
+        containers = outside.containers(look(service()))
+        told += list(outside.warnings(containers, Census(), Stage.UPGRADE))
+    assert all(one.code is WarningCode.VOLUME_NOT_WRITABLE for one in told)
+    assert not {"", "0:0", "root"} & set(asked)
+    return [one.text for one in told]
+
+
+@pytest.mark.parametrize("before", ["", "0:0", "root", "app"])
+def test_a_volume_that_a_new_user_cannot_write_to_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """As of vastsa/FileCodeBox#500: the files are root's, and the head runs as another user."""
+    (text,) = looks(monkeypatch, before, "1000", "1000", may={"app": 0, "1000": 1})
+    assert text.startswith("service app runs as user 1000, who cannot write to /srv")
+
+
+def test_access_that_did_not_change_or_is_not_known_is_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service may read only; an image may lack `test`, or a mount be read-only."""
+    assert looks(monkeypatch, "1000", "1000", may={"1000": 1}) == []
+    assert looks(monkeypatch, "", "1000", may={"1000": 0}) == []
+    assert looks(monkeypatch, "", "1000", may={}) == []
+    assert looks(monkeypatch, "", "1000", may={"1000": 126}) == []
+    assert looks(monkeypatch, "", "1000", may={"1000": 1}, writable=False) == []
 
 
 # Links
