@@ -15,6 +15,10 @@ from harness.errors import ProcessError
 from harness.model import AssertionResult, Stage
 from harness.proc import Worker
 
+# With the first, assertions of helper modules would not be compiled at all; with the next two a
+# warning of a library would fail a recipe; with the last, a child would never end.
+STEERING = ("PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONINSPECT")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asserted:
@@ -42,12 +46,11 @@ class Workers:
         self._logs = logs
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package, environ.get("PYTHONPATH")]))
-        # What steers the user's own pytest must not steer a verdict, and with PYTHONOPTIMIZE the
-        # assertions of helper modules would not be compiled at all.
+        # What steers the user's own pytest and Python must not steer a verdict: see STEERING.
         kept = {
             key: value
             for key, value in environ.items()
-            if not key.startswith("PYTEST_") and key != "PYTHONOPTIMIZE"
+            if not key.startswith("PYTEST_") and key not in STEERING
         }
         self._environ = {
             **kept,

@@ -227,6 +227,8 @@ def asserted(
     environ = {
         "PATH": os.environ["PATH"], "PYTEST_ADDOPTS": "-k nothing", "PYTEST_PLUGINS": "no_x",
         "PYTHONOPTIMIZE": "1",
+        "PYTHONWARNINGS": "error",
+        "PYTHONINSPECT": "1",
     }  # fmt: skip
     elsewhere = base / "where the user called it"
     write(elsewhere, dict.fromkeys(STRAYS, STRAY))
