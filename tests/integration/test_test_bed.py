@@ -346,8 +346,8 @@ def test_a_container_that_never_comes_to_rest(
     options, begun = overlay(tmp_path, body, PATIENT)
     source = recipe(tmp_path, **AT_ONCE)
     with killing(client, harness.output, begun):
-        call = harness(source, "--stages", "install", *options, CCCI_TIMEOUT_FACTOR="0.5")
-    require_error(call, "no usable container of app came up within 30 s")
+        call = harness(source, "--stages", "install", *options, **IMPATIENT)
+    require_error(call, "no usable container of app came up within 6 s")
     assert call.outcomes == {"install": "error"}
 
 
