@@ -347,7 +347,7 @@ def test_a_container_that_never_comes_to_rest(
     source = recipe(tmp_path, **AT_ONCE)
     with killing(client, harness.output, begun):
         call = harness(source, "--stages", "install", *options, **IMPATIENT)
-    require_error(call, "no usable container of app came up within 6 s")
+    require_error(call, "no usable container of app came up within 60 s")
     assert call.outcomes == {"install": "error"}
 
 
