@@ -6,6 +6,7 @@ Source of the shapes: the Engine API, `/services`, `/tasks` and `/containers/ID/
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,8 +77,14 @@ class ContainerState:
         return self.running and (not self.checked or self.health == "healthy")
 
 
+# What the runtime says of a check that began while its container was being stopped.
+_ENDING = re.compile(r"executing setns|is not running|in a stopped (state|container)")
+
+
 def _last_failure(health: Mapping[str, Any]) -> str:
-    failed = [check for check in health.get("Log") or [] if check["ExitCode"] != 0]
+    """Return the last failed check's words; one under which the container ended says nothing."""
+    every = [check for check in health.get("Log") or [] if check["ExitCode"] != 0]
+    failed = [check for check in every if not _ENDING.search(check["Output"])] or every
     return f"exit code {failed[-1]['ExitCode']}\n{failed[-1]['Output'].strip()}" if failed else ""
 
 

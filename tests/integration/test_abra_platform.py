@@ -52,17 +52,20 @@ def test_every_stage_is_green_and_abra_did_it(harness: Harness, path: str) -> No
     assert all(line in report for line in asked)
 
 
-def test_a_lightweight_tag_fails_as_it_would_for_every_operator(
+def test_a_base_with_a_lightweight_tag_is_unusable_as_for_every_operator(
     harness: Harness, path: str, tmp_path: Path
 ) -> None:
-    """No operator can deploy such a release, so nobody can be upgrading from it."""
+    """No operator can deploy such a release: the head is installed alone, and the run says so."""
     repo = RecipeRepo.make(tmp_path / "made-to-order")
     repo.commit(recipe_files("1.0.0+1.27.4"), tag="1.0.0+1.27.4", annotated=False)
     repo.commit(recipe_files("1.1.0+1.27.4"))
     call = harness(str(repo.path), "--stages", "upgrade", "--platform", "abra", PATH=path)
-    assert call.code == 1, call.text
-    assert call.results["verdict"]["outcome"] == "failed"
+    assert call.code == 4, call.text
+    assert call.results["verdict"]["outcome"] == "skipped"
+    assert "base unusable" in call.results["verdict"]["cause"]
     assert "lightweight tag" in call.results["verdict"]["cause"]
+    codes = {warning["code"] for warning in call.results["warnings"]}
+    assert codes == {"base-unusable", "lightweight-tag"}
 
 
 def test_what_is_deployed_by_abra_carries_the_runs_label(
