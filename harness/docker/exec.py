@@ -230,12 +230,13 @@ class ExecTarget:
         """Whether that container still serves after a moment.
 
         What ran in a killed container ends a little before the engine says that the container did.
+        That moment is the engine's: a factor below 1 does not make it shorter.
         """
         try:
             wait_for(
                 lambda: self.serves(container),
                 what="the container's end",
-                deadline=Deadline.after(stretched(DEATH_SECONDS), self.clock),
+                deadline=Deadline.after(max(DEATH_SECONDS, stretched(DEATH_SECONDS)), self.clock),
                 ready=lambda serves: not serves,
             )
         except WaitTimeoutError:
