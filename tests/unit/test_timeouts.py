@@ -42,7 +42,7 @@ EXCEPT: Mapping[str, str] = {
             "assertions/app.py: patience=60.0", "docker/exec.py: patience=60.0",
             "docker/http.py: timeout=10.0", "operations.py: ANSWER_SECONDS",
             "settings.py: lock_timeout=900.0", "settings.py: run_timeout=3600.0",
-            "recipes/completeness.py: QUICK",
+            "recipes/completeness.py: QUICK", "docker/exec.py: DEATH_SECONDS",
         ),
         "multiplied by a factor where it is used",
     ),
