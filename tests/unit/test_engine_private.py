@@ -410,6 +410,7 @@ def test_leftover_mounts_go_before_the_directories(
     points = ["/m/a/b", "/m/a"]
     monkeypatch.setattr(processes, "mounts_below", lambda below: points if root in below else [])
     monkeypatch.setattr(ending, "link_exists", lambda _: False)
+    monkeypatch.setattr(processes, "rivals", lambda _: [1])  # so no link is looked for
     run = FakeRun(monkeypatch, refuses=("umount /m/a",))
     removed = ending.purge(tmp_path, say=lambda _: None)
     assert run.asked == ["umount /m/a/b", "umount /m/a", "umount --lazy /m/a"]
