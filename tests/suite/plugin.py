@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
 
 import pytest
 from xdist.remote import Producer
@@ -73,6 +74,23 @@ def pytest_xdist_make_scheduler(
 ) -> scheduling.LongestFirst | None:
     """Send the longest tests first."""
     return scheduling.LongestFirst(config, log) if config.option.dist == "loadgroup" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Escape what is not UTF-8: workers cannot send it, and the whole suite would end with them."""
+    return encodable((yield))
+
+
+def encodable(value: Any) -> Any:
+    """Return a report's data with every lone surrogate, such as a byte of a file name, escaped."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {encodable(name): encodable(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(encodable, value))
+    return value
 
 
 @pytest.hookimpl(wrapper=True)
