@@ -92,13 +92,11 @@ class Execution:
             AbortedError: the run was told to stop; `results` holds what was done until then.
         """
         stages = [stage for stage in self.plan.stages if stage.asked or stage.runs]
-        logs = self.directory / "logs"
-        with runner.Workers(logs, self.environ) as self._workers:
+        with runner.Workers(self.directory / "logs", self.environ) as self._workers:
             unread = self._unread(stages)
-            for planned, following in zip(stages, [*stages[1:], None], strict=True):
+            for planned in stages:
                 unperformed, unread = unread or self._unperformed(planned), None
                 if unperformed is None:
-                    self._prepare(planned, following)
                     result = self._perform(planned)
                 else:
                     result = self._result(planned, unperformed)
@@ -120,6 +118,7 @@ class Execution:
             files=tuple((str(path), origin) for path, origin in files.items()),
             root=str(self.tests),
             results=str(self.directory / "assertions.reading.jsonl"),
+            log=str(self.directory / "logs" / "assertions.reading.log"),
         )
         read = self._workers.read(reading, timeout=READ_SECONDS * self.factor)
         if read.unfinished:
@@ -128,12 +127,6 @@ class Execution:
         if all(result.outcome is not Outcome.ERROR for result in read.results):
             return None
         return StageFacts(stage=stages[0].stage, assertions=read.results)
-
-    def _prepare(self, planned: PlannedStage, following: PlannedStage | None) -> None:
-        """Start the children that assert after the next op; a stage without one has no time to."""
-        for one in (planned, following):
-            if one and one.runs and one.files and (one is planned or one.stage is Stage.CUSTOM):
-                self._workers.prepare(one.stage)
 
     def _unperformed(self, planned: PlannedStage) -> StageFacts | None:
         """Return the facts of a stage that is not performed, or None for one to be performed."""
@@ -202,9 +195,7 @@ class Execution:
         facts = StageFacts(stage=stage, has_files=bool(planned.files))
         if planned.files:
             self.step(Doing(step=Step.ASSERTIONS, stage=stage))
-            asserted = self._workers.run(
-                stage, self._order(planned), timeout=ASSERT_SECONDS * self.factor
-            )
+            asserted = self._workers.run(self._order(planned), timeout=ASSERT_SECONDS * self.factor)
             timing.assert_seconds = asserted.seconds
             facts = replace(facts, assertions=asserted.results, unfinished=asserted.unfinished)
         try:
@@ -257,6 +248,7 @@ class Execution:
             files=tuple((str(path), origin) for path, origin in planned.files),
             root=str(self.tests),
             results=str(self.directory / f"assertions.{planned.stage}.jsonl"),
+            log=str(self.directory / "logs" / f"assertions.{planned.stage}.log"),
             engine=self.engine,
             node_id=self._nodes.own,
             others=self._nodes.others,

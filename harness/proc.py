@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from harness.errors import ProcessError
 from harness.with_parent import with_parent
@@ -249,41 +248,55 @@ def start_daemon(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | Non
 
 
 class Worker:
-    """A child that is started early and told later what to do, by one line on its standard input.
+    """A child that is watched, and that may be asked: a line in, a line out.
 
-    Standard output and error go to `log`. A worker whose parent dies reads end-of-file and ends.
+    Args:
+        argv: the command line.
+        log: where its output goes; of one that answers, only its standard error.
+        env: its whole environment.
+        answers: whether it answers each line on its standard input with one on its output.
     """
 
-    def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> None:
-        self._stream: IO[bytes] = log.open("wb")
-        try:
+    def __init__(
+        self, argv: Sequence[str], *, log: Path, env: Mapping[str, str], answers: bool = False
+    ) -> None:
+        with log.open("wb") as stream:
             self._process = subprocess.Popen(  # noqa: S603  argv list, no shell
                 list(argv),
                 env=dict(env),
                 stdin=subprocess.PIPE,
-                stdout=self._stream,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE if answers else stream,
+                stderr=stream,
                 start_new_session=True,
             )
-        except OSError:
-            self._stream.close()
-            raise
 
-    def finish(self, line: bytes, *, timeout: float) -> int:
-        """Hand the worker its line, wait for its end, and return its exit code.
+    def ask(self, line: bytes, *, timeout: float) -> bytes:
+        """Hand the worker a line, and return the line that it answers with.
+
+        The worker has ended, and its group with it, if this raises or returns no whole line.
 
         Raises:
-            ProcessError: it was still running after `timeout` seconds, and was killed.
+            ProcessError: there was no answer after `timeout` seconds.
+            ValueError: it was started as one that does not answer.
         """
-        try:
-            self._process.communicate(line + b"\n", timeout=timeout)
-        except subprocess.TimeoutExpired as error:
-            raise ProcessError(
-                f"the assertions were still running after {timeout:g} s and were stopped", code=None
-            ) from error
-        finally:
-            self.close()
-        return self._process.returncode
+        stdin, stdout, until = self._process.stdin, self._process.stdout, time.monotonic() + timeout
+        if stdin is None or stdout is None:
+            raise ValueError("this worker was started as one that does not answer")
+        answer = b""
+        with suppress(BrokenPipeError):
+            stdin.write(line + b"\n")
+            stdin.flush()
+        while not answer.endswith(b"\n"):
+            if not select.select([stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+                self.close()
+                raise ProcessError(f"there was no answer after {timeout:g} s", code=None)
+            read = os.read(stdout.fileno(), 4096)
+            if not read:
+                self._process.wait()
+                self.close()
+                return b""
+            answer += read
+        return answer
 
     def poll(self) -> int | None:
         """Return the worker's exit code, or the negative number of the signal that ended it.
@@ -297,11 +310,11 @@ class Worker:
         self._process.send_signal(number)
 
     def close(self) -> None:
-        """End the worker if it still runs; calling it twice is fine."""
+        """End the worker, and what it started, if it still runs; calling it twice is fine."""
         if self._process.poll() is None:
             _kill_group(self._process)
         self._process.wait()
-        if self._process.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
-        self._stream.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()

@@ -1,20 +1,23 @@
-"""The child process that runs one stage's assertions: `python -m harness.assertions.child PARENT`.
+"""The process that runs a run's assertions: `python -m harness.assertions.child PARENT`.
 
-Told to read instead, it only collects tests, before anything is deployed.
-
-It is started while the op is still under way, imports everything, and then waits for its order, so
-that no stage pays for a start of Python and pytest. End-of-file instead of an order ends it. So
-does the end of its parent, whose process id is its argument: the app is the next run's to remove.
+It imports everything once, while an op is under way, and forks for each order: every stage has a
+process of its own, and none pays for a start of Python and pytest. Told to read instead, the fork
+only collects tests, before anything is deployed. End-of-file ends the process. So does the end of
+its parent, whose process id is its argument: the app is the next run's to remove.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from _pytest.config import default_plugins
 
 from harness.assertions.plugin import ReadingPlugin, ResultsPlugin, StagePlugin
 from harness.assertions.protocol import END, Order, Reading, append
@@ -29,30 +32,61 @@ READ = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def main() -> None:
-    """Read the order, run or read its files, and end with pytest's exit code."""
+    """Fork a process for each line, and answer with its exit code, until there are no more lines.
+
+    The code of one that a signal ended is the signal's negative number.
+    """
     end_with_parent(int(sys.argv[1]))
-    line = sys.stdin.readline()
-    if not line:
-        return
-    if reading := Reading.load(line):
-        reader = ReadingPlugin(reading)
-        code = _pytest(reading.root, reading.files, reader, "--collect-only")
-        if reader.unreadable or code in READ:
-            append(Path(reading.results), END)
-    else:
-        order = Order.load(line)
-        nodes = look_only.look_only_nodes(order.engine, order.node_id, order.others)
-        nodes.events.judged.update(dict.fromkeys(order.killed, True))
-        nodes.watch()
-        plugin = StagePlugin(order, nodes)
-        with Stretch(order.timeout_factor):
-            code = _pytest(order.root, order.files, plugin)
-        if plugin.unreadable or (code in DONE and plugin.left == 0):
-            append(Path(order.results), END)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All is written down; taking the interpreter apart would only keep the run waiting.
-    os._exit(int(code))
+    for name in default_plugins:  # pytest imports them only when it runs
+        import_module(f"_pytest.{name}")
+    server = os.getpid()
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if not child:
+            _become(line, server)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _become(line: str, server: int) -> NoReturn:
+    """Do what a line says in this process, printing to the file that it names, and end."""
+    code = int(pytest.ExitCode.INTERNAL_ERROR)
+    try:
+        end_with_parent(server)
+        order = Reading.load(line) or Order.load(line)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        printed = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        for source, stream in ((nothing, 0), (printed, 1), (printed, 2)):
+            os.dup2(source, stream)
+        code = _asserted(order) if isinstance(order, Order) else _read(order)
+    except BaseException:  # noqa: BLE001  this process never goes on as the one that it came from
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # All is written down; taking the interpreter apart would only keep the run waiting.
+        os._exit(code)
+
+
+def _read(reading: Reading) -> int:
+    reader = ReadingPlugin(reading)
+    code = _pytest(reading.root, reading.files, reader, "--collect-only")
+    if reader.unreadable or code in READ:
+        append(Path(reading.results), END)
+    return code
+
+
+def _asserted(order: Order) -> int:
+    nodes = look_only.look_only_nodes(order.engine, order.node_id, order.others)
+    nodes.events.judged.update(dict.fromkeys(order.killed, True))
+    nodes.watch()
+    plugin = StagePlugin(order, nodes)
+    with Stretch(order.timeout_factor):
+        code = _pytest(order.root, order.files, plugin)
+    if plugin.unreadable or (code in DONE and plugin.left == 0):
+        append(Path(order.results), END)
+    return code
 
 
 def _pytest(

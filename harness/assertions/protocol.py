@@ -87,6 +87,7 @@ class Order:
     files: tuple[tuple[str, Origin], ...]
     root: str
     results: str
+    log: str  # where the process that runs them prints
     engine: Mapping[str, str]  # the environment variables that lead to the engine
     node_id: str
     reader: str  # the tool container that asks apps for pages and reads the backup repository
@@ -126,6 +127,7 @@ class Reading:
     files: tuple[tuple[str, Origin], ...]
     root: str
     results: str
+    log: str  # where the process that reads them prints
 
     def dump(self) -> bytes:
         """Return it as one line."""
@@ -138,7 +140,7 @@ class Reading:
         if raw is None:
             return None
         files = tuple((path, Origin(origin)) for path, origin in raw["files"])
-        return cls(files=files, root=raw["root"], results=raw["results"])
+        return cls(**{**raw, "files": files})
 
 
 def append(path: Path, entry: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""One child pytest per stage: started early, told late, read by what it wrote."""
+"""One pytest process per stage, forked from one that has imported everything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Self
 
 from harness.assertions.protocol import Order, Reading, read_results, unfinished
 from harness.errors import ProcessError
-from harness.model import AssertionResult, Stage
+from harness.model import AssertionResult
 from harness.proc import Worker
 
 # With the first, assertions of helper modules would not be compiled at all; with the next two a
@@ -30,19 +30,17 @@ class Asserted:
 
 
 class Workers:
-    """The children of a run, one for each stage that asserts; a context manager.
+    """The processes of a run that assert, one for each stage; a context manager.
 
-    A child is prepared while its stage's op waits for the app, so that its imports are done when
-    there is something to assert: starting Python and pytest costs more than most assertions do.
-    Those not used are ended at the end.
+    Starting Python and pytest costs more than most assertions do. So one process imports them while
+    the first op is under way, and each stage is a fork of it.
 
     Args:
-        logs: a directory for what the children print.
+        logs: a directory for what they print.
         environ: their whole environment.
     """
 
     def __init__(self, logs: Path, environ: Mapping[str, str]) -> None:
-        self._ready: dict[Stage, Worker] = {}
         self._logs = logs
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package, environ.get("PYTHONPATH")]))
@@ -61,56 +59,50 @@ class Workers:
         }
 
     def __enter__(self) -> Self:
-        """Begin with none."""
+        """Start the process that imports everything."""
+        self._worker = self._started()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End those that were not used."""
-        for worker in self._ready.values():
-            worker.close()
+        """End it, with what tests have left running."""
+        self._worker.close()
 
-    def prepare(self, stage: Stage) -> None:
-        """Start the stage's child, unless it was started before."""
-        if stage not in self._ready:
-            self._ready[stage] = self._started(stage)
+    def run(self, order: Order | Reading, *, timeout: float) -> Asserted:
+        """Let a process run the order's files, or read them, and return what came of them.
 
-    def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
-        """Let the stage's child run the order's files, and return what came of them."""
-        self.prepare(stage)
-        return run(self._ready.pop(stage), order, timeout=timeout)
+        Args:
+            order: which files, and about what.
+            timeout: seconds to wait.
+        """
+        if self._worker.poll() is not None:
+            self._worker = self._started()
+        began = time.monotonic()
+        problem, code = "", None
+        try:
+            answer = self._worker.ask(order.dump(), timeout=timeout)
+            code = int(answer) if answer else self._worker.poll()
+        except ProcessError:
+            problem = f"the assertions were still running after {timeout:g} s and were stopped"
+        path = Path(order.results)
+        results, whole = read_results(path)
+        if not whole:
+            problem = stopped_at(unfinished(path), problem, code, timeout)
+        return Asserted(seconds=time.monotonic() - began, results=results, unfinished=problem)
 
     def read(self, reading: Reading, *, timeout: float) -> Asserted:
-        """Let a child read test files, and return what is wrong with them: an error, if anything.
+        """Let a process read test files, and return what is wrong with them: an error, if anything.
 
         Args:
             reading: which files.
             timeout: seconds to wait.
         """
-        read = run(self._started("reading"), reading, timeout=timeout)
-        said = _last_error(self._logs / "assertions.reading.log") if read.unfinished else ""
+        read = self.run(reading, timeout=timeout)
+        said = _last_error(Path(reading.log)) if read.unfinished else ""
         return replace(read, unfinished=f"{read.unfinished}: {said}") if said else read
 
-    def _started(self, name: str) -> Worker:
-        return Worker(
-            [sys.executable, "-m", "harness.assertions.child", str(os.getpid())],
-            log=self._logs / f"assertions.{name}.log",
-            env=self._environ,
-        )
-
-
-def run(worker: Worker, order: Order | Reading, *, timeout: float) -> Asserted:
-    """Let the child run the order's files, or read them, and return what came of them."""
-    began = time.monotonic()
-    problem = ""
-    try:
-        code = worker.finish(order.dump(), timeout=timeout)
-    except ProcessError as error:
-        code, problem = -1, str(error)
-    path = Path(order.results)
-    results, whole = read_results(path)
-    if not whole:
-        problem = _stopped_at(unfinished(path), problem, code, timeout)
-    return Asserted(seconds=time.monotonic() - began, results=results, unfinished=problem)
+    def _started(self) -> Worker:
+        argv = [sys.executable, "-m", "harness.assertions.child", str(os.getpid())]
+        return Worker(argv, log=self._logs / "assertions.log", env=self._environ, answers=True)
 
 
 def _last_error(log: Path) -> str:
@@ -119,8 +111,8 @@ def _last_error(log: Path) -> str:
     return next((line[1:].strip() for line in reversed(lines) if line.startswith("E  ")), "")
 
 
-def _stopped_at(name: str, problem: str, code: int, timeout: float) -> str:
-    """Return why a child was not done, with the test or the file at which it was."""
+def stopped_at(name: str, problem: str, code: int | None, timeout: float) -> str:
+    """Return why a process was not done, with the test or the file at which it was."""
     if problem:
         return f"{name} did not end within {timeout:g} s and was stopped" if name else problem
     at = f", at {name}" if name else ""

@@ -5,7 +5,6 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any
 
 import pytest
 from xdist.remote import Producer
@@ -77,19 +76,19 @@ def pytest_xdist_make_scheduler(
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+def pytest_report_to_serializable() -> Generator[None, object, object]:
     """Escape what is not UTF-8: workers cannot send it, and the whole suite would end with them."""
     return encodable((yield))
 
 
-def encodable(value: Any) -> Any:
+def encodable(value: object) -> object:
     """Return a report's data with every lone surrogate, such as a byte of a file name, escaped."""
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):
         return {encodable(name): encodable(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(encodable, value))
+        return [encodable(one) for one in value]
     return value
 
 

@@ -418,12 +418,10 @@ class Bench:
         """End the children."""
         self.events.append("children ended")
 
-    def prepare(self, stage: Stage) -> None:
-        """Start a child early; when, is another matter."""
-
-    def run(self, stage: Stage, order: Order, *, timeout: float) -> Asserted:
+    def run(self, order: Order, *, timeout: float) -> Asserted:
         """Assert."""
         assert self.joined
+        stage = order.facts.stage
         self.happen(f"assert {stage}")
         self.orders[stage], self.timeouts["assert"] = order, timeout
         outcome = self.asserted.get(stage, Outcome.PASSED)

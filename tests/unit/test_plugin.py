@@ -151,8 +151,9 @@ def order(place: Path, engine: str, files: Mapping[str, Origin]) -> Order:
     )  # fmt: skip
     return Order(
         facts=facts, files=tuple((str(place / name), files[name]) for name in files),
-        root=str(place / "tests"), results=str(place / "results"), engine={"DOCKER_HOST": engine},
-        node_id="n", reader="c", readers={"n": "v1"}, patience=1, timeout_factor=1,
+        root=str(place / "tests"), results=str(place / "results"), log=str(place / "log"),
+        engine={"DOCKER_HOST": engine}, node_id="n", reader="c", readers={"n": "v1"}, patience=1,
+        timeout_factor=1,
     )  # fmt: skip
 
 
@@ -232,12 +233,11 @@ def asserted(
     }  # fmt: skip
     elsewhere = base / "where the user called it"
     write(elsewhere, dict.fromkeys(STRAYS, STRAY))
-    with Workers(base, environ) as workers, chdir(elsewhere):
-        for stage, (texts, _) in PLACES.items():
-            write(base / stage, texts)
-            workers.prepare(stage)
+    for stage, (texts, _) in PLACES.items():
+        write(base / stage, texts)
+    with chdir(elsewhere), Workers(base, environ) as workers:
         yield {
-            stage: workers.run(stage, order(base / stage, engine, files), timeout=60)
+            stage: workers.run(order(base / stage, engine, files), timeout=60)
             for stage, (_, files) in PLACES.items()
         }
 
@@ -254,13 +254,11 @@ def test_a_file_without_tests_is_told_from_one_that_is_not_there(
     """The first asserts nothing, which is no pass; the second is the harness's own fault."""
     with Workers(tmp_path, {"PATH": os.environ["PATH"]}) as workers:
         got = []
-        for stage in (Stage.BACKUP, Stage.CUSTOM):
-            workers.prepare(stage)
         for stage, name in ((Stage.BACKUP, OVERLAY), (Stage.CUSTOM, "tests/none.py")):
             place = tmp_path / stage
             write(place, {OVERLAY: "def helper(): pass\n"})
             files = order(place, engine, {name: Origin.OVERLAY})
-            got.append(workers.run(stage, files, timeout=60))
+            got.append(workers.run(files, timeout=60))
     assert [one.results for one in got] == [(), ()]
     assert (word(got[0]).outcome, word(got[0]).reason) == (Outcome.SKIPPED, "nothing asserted")
     assert word(got[1]).outcome is Outcome.ERROR

@@ -78,12 +78,29 @@ def test_standard_input_is_empty_unless_given() -> None:
     assert proc.run(["cat"], timeout=10, stdin=b"x").stdout == "x"
 
 
-def test_a_worker_gets_its_line_late_and_its_code_is_returned(tmp_path: Path) -> None:
-    """It is started before there is anything to do."""
-    script = "import sys; line = sys.stdin.readline(); print(line); sys.exit(5)"
-    worker = proc.Worker([sys.executable, "-c", script], log=tmp_path / "log", env=os.environ)
-    assert worker.finish(b"order", timeout=30) == 5
-    assert "order" in (tmp_path / "log").read_text()
+ECHO = "import sys\nfor line in sys.stdin: print(line.upper(), end='', flush=True)"
+
+
+def asked(tmp_path: Path, script: str) -> proc.Worker:
+    """Return a worker that runs a script and answers."""
+    argv = [sys.executable, "-c", script]
+    return proc.Worker(argv, log=tmp_path / "log", env=os.environ, answers=True)
+
+
+def test_a_worker_answers_line_by_line(tmp_path: Path) -> None:
+    """Also long lines; what it says beside goes to the log."""
+    worker = asked(tmp_path, f"import sys\nprint('note', file=sys.stderr)\n{ECHO}")
+    assert worker.ask(b"order", timeout=30) == b"ORDER\n"
+    assert worker.ask(b"x" * 200_000, timeout=30) == b"X" * 200_000 + b"\n"
+    worker.close()
+    assert (tmp_path / "log").read_text() == "note\n"
+
+
+def test_a_worker_that_ends_without_an_answer(tmp_path: Path) -> None:
+    """Half a line is none; asked again it does not answer either."""
+    worker = asked(tmp_path, "import sys; sys.stdin.readline(); print('half', end=''); sys.exit(5)")
+    assert worker.ask(b"order", timeout=30) == b""
+    assert worker.poll() == 5
 
 
 def test_a_worker_that_is_not_needed_is_ended(tmp_path: Path) -> None:
@@ -95,9 +112,10 @@ def test_a_worker_that_is_not_needed_is_ended(tmp_path: Path) -> None:
 
 def test_a_worker_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     """Assertions that hang do not hang the run."""
-    worker = proc.Worker(["sleep", "60"], log=tmp_path / "log", env=os.environ)
-    with pytest.raises(ProcessError, match="still running"):
-        worker.finish(b"", timeout=0.2)
+    worker = asked(tmp_path, "import time; print('half', end='', flush=True); time.sleep(60)")
+    with pytest.raises(ProcessError, match=r"no answer after 0\.2 s"):
+        worker.ask(b"", timeout=0.2)
+    assert worker.poll() == -signal.SIGKILL
 
 
 def test_a_worker_can_be_watched_and_told_to_stop(tmp_path: Path) -> None:

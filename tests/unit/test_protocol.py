@@ -39,8 +39,8 @@ def order() -> Order:
     )  # fmt: skip
     return Order(
         facts=facts, files=(("/t/a.py", Origin.GENERIC), ("/t/b.py", Origin.REPO_LOCAL)),
-        root="/t", results="/r", engine={"DOCKER_HOST": "unix:///x"}, node_id="n", reader="c",
-        readers={"n": "v"}, patience=60.0, timeout_factor=2.0,
+        root="/t", results="/r", log="/l", engine={"DOCKER_HOST": "unix:///x"}, node_id="n",
+        reader="c", readers={"n": "v"}, patience=60.0, timeout_factor=2.0,
         killed=("c1",),
         others=(Endpoint(id="n2", name="worker1", environ={"DOCKER_HOST": "ssh://worker1"}),),
     )  # fmt: skip

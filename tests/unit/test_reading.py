@@ -3,13 +3,11 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.assertions.protocol import BEGIN, END, Reading, append
-from harness.assertions.runner import Asserted, Workers, run
-from harness.errors import ProcessError
+from harness.assertions.protocol import BEGIN, END, Reading, append, unfinished
+from harness.assertions.runner import Asserted, Workers, stopped_at
 from harness.model import BROKEN_TEST_CODE, Origin, Outcome, Stage
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import StageFacts
@@ -45,6 +43,7 @@ def reading(place: Path, files: Mapping[str, str]) -> Reading:
         ),
         root=str(place / "tests"),
         results=str(place / "results"),
+        log=str(place / "log"),
     )
 
 
@@ -95,24 +94,37 @@ def test_reading_that_ends_early_is_told(
     assert said in read(tmp_path, files).unfinished
 
 
-@pytest.mark.parametrize("begun", [["a::test_a", "b::test_b"], []])
-def test_a_test_that_never_ends_is_named(tmp_path: Path, begun: list[str]) -> None:
-    """Else somebody has to guess among all of them; without one, the time alone is told."""
-    wanted = reading(tmp_path, {})
-    for name in begun:
-        append(tmp_path / "results", {"event": BEGIN, "nodeid": name})
-    got = run(Stuck(), wanted, timeout=7)  # type: ignore[arg-type]  # strict where it is used
-    at = "b::test_b did not end within 7 s and was stopped" if begun else "still running"
-    assert got.unfinished == at
-    append(tmp_path / "results", END)
-    assert "test_b" not in run(Stuck(), wanted, timeout=7).unfinished  # type: ignore[arg-type]  # same
+HANGS = "import time\ndef test_it(): pass\nwhile not globals().get('done'): time.sleep(0.1)\n"
+KILLS = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nsignal.pause()\n"
 
 
-class Stuck:
-    """A child that has to be stopped."""
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HANGS, "made/test_it.py did not end within 3 s and was stopped"),
+        (
+            KILLS,
+            "ended with code -9 before it was done, at made/test_it.py",
+        ),
+    ],
+)
+def test_after_one_that_had_to_be_stopped_the_next_is_read(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    """A file that never ends is named, and so is one that ends the process it was forked from."""
+    with Workers(tmp_path, {"PATH": os.environ["PATH"]}) as workers:
+        first = workers.read(reading(tmp_path / "a", {"tests/made/test_it.py": text}), timeout=3)
+        well = reading(tmp_path / "b", {"tests/made/test_well.py": "def test_it(): pass\n"})
+        second = workers.read(well, timeout=60)
+    assert said in first.unfinished
+    assert (second.results, second.unfinished) == ((), "")
 
-    def finish(self, line: bytes, *, timeout: float) -> Any:  # noqa: ANN401  never returns
-        """Be stopped."""
-        assert Reading.load(line.decode()) is not None
-        assert timeout == 7
-        raise ProcessError("still running", code=None)
+
+def test_a_time_that_is_up_is_told_without_a_test(tmp_path: Path) -> None:
+    """Before the first test began, there is none to name; once all was done, nothing to tell."""
+    assert stopped_at("", "still running", None, 7) == "still running"
+    done = str(tmp_path / "results")
+    append(Path(done), {"event": BEGIN, "nodeid": "b::test_b"})
+    assert unfinished(Path(done)) == "b::test_b"
+    append(Path(done), END)
+    assert unfinished(Path(done)) == ""

@@ -15,6 +15,7 @@ from tests.suite import checks, nightly
 from tests.suite.__main__ import needs_engine
 from tests.suite.nightly import Job, jobs, perform
 from tests.suite.parts import Part, Result, failed, table, timed, write
+from tests.suite.plugin import encodable
 from tests.suite.running import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,14 @@ def test_the_table_shows_each_part_and_how_to_run_a_failed_one_again() -> None:
     ]
     assert failed(parts)
     assert not failed([parts[0], parts[2]])
+
+
+def test_a_failure_that_shows_raw_bytes_reaches_the_suite() -> None:
+    """As one of `'bad\\udcff'` did not: the worker died of it, and the whole suite with it."""
+    report = {"longrepr": [("v/bad\udcff", 1, None)], "v/\udcff": {"ok": "\u20ac"}}
+    got = encodable(report)
+    assert got == {"longrepr": [["v/bad\\udcff", 1, None]], "v/\\udcff": {"ok": "\u20ac"}}
+    assert json.dumps(got, ensure_ascii=False).encode()
 
 
 def test_the_record_has_every_part(tmp_path: Path) -> None:
