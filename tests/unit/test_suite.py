@@ -47,7 +47,7 @@ def test_the_table_shows_each_part_and_how_to_run_a_failed_one_again() -> None:
 
 
 def test_a_failure_that_shows_raw_bytes_reaches_the_suite() -> None:
-    """As one of `'bad\\udcff'` did not: the worker died of it, and the whole suite with it."""
+    """The worker would die of it, and the whole suite with the worker."""
     report = {"longrepr": [("v/bad\udcff", 1, None)], "v/\udcff": {"ok": "\u20ac"}}
     got = encodable(report)
     assert got == {"longrepr": [["v/bad\\udcff", 1, None]], "v/\\udcff": {"ok": "\u20ac"}}
