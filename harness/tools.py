@@ -11,10 +11,7 @@ own, and a reader that is on no network.
 
 from __future__ import annotations
 
-import io
 import re
-import secrets
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,10 +24,10 @@ from docker.types import Mount
 from harness.backups.restic import (
     ENVIRONMENT,
     EXTRACTED,
-    PASSWORD_FILE,
     STORE,
     VOLUMES,
     Repository,
+    empty_repository,
 )
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
@@ -79,10 +76,9 @@ class ToolContainers:
     _reader: str = ""
     _joined: bool = False
     _vaults: int = 0  # started so far, for their names
-    _password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     def start_reader(self) -> str:
-        """Start the reader, create the repository in it, and return the container's id."""
+        """Start the reader with an empty repository, and return the container's id."""
         self._reader = self._start_reader("reader", self.client)
         # Docker puts a container on the network `none` on no other network beside it.
         self.client.networks.get("none").disconnect(self._reader)
@@ -183,14 +179,15 @@ class ToolContainers:
         return Repository(target=target)
 
     def _start_reader(self, role: str, client: docker.DockerClient) -> str:
-        """Start a container that has the repository's volume alone, and create the repository."""
+        """Start a container that has the repository's volume alone, with an empty one in it."""
         client.volumes.create(self._volume, labels=dict(self.labels))
-        identity = self._start(role, [self._repository_mount()], client=client)
-        self._repository(identity, client).init()
-        return identity
+        mounts = [self._repository_mount()]
+        return self._start(role, mounts, client=client, files=empty_repository())
 
-    def _start(self, role: str, mounts: list[Mount], *, client: docker.DockerClient) -> str:
-        """Start a container on no network, and return its id."""
+    def _start(
+        self, role: str, mounts: list[Mount], *, client: docker.DockerClient, files: bytes = b""
+    ) -> str:
+        """Start a container on no network, with the files of a tar in it, and return its id."""
         container = client.containers.create(
             self.image,
             list(IDLE),
@@ -203,7 +200,8 @@ class ToolContainers:
             use_config_proxy=False,
         )
         try:
-            container.put_archive("/", _password_archive(self._password))
+            if files:
+                container.put_archive("/", files)
             container.start()
         except APIError:
             container.remove(force=True)
@@ -242,13 +240,3 @@ class ToolContainers:
 
 class _NetworkForgottenError(Exception):
     """The node forgot the network while a container was joining it."""
-
-
-def _password_archive(password: str) -> bytes:
-    """Return a tar with the repository's password in it, readable by root alone."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo(PASSWORD_FILE.lstrip("/"))
-        entry.size, entry.mode = len(password), 0o600
-        archive.addfile(entry, io.BytesIO(password.encode()))
-    return buffer.getvalue()

@@ -8,9 +8,12 @@ always named by id and never as "latest".
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.backups.content import FORMAT, Entry
 from harness.backups.labels import BackupSpec, VolumePart
@@ -31,7 +34,6 @@ STORE = "/store"  # a volume of the run: what all tool containers of a node shar
 REPOSITORY = f"{STORE}/repository"
 EXTRACTED = f"{STORE}/extracted"
 RESTORE_BEGAN = f"{STORE}/restore-began"
-PASSWORD_FILE = "/run/restic-password"  # noqa: S105  a path, not a password
 BY_HAND = "run it by hand: docker exec CONTAINER bash -o pipefail -c 'HOOK', or sh without pipefail"
 # Prints `link` or `none` and the path, for each path that cannot be backed up as it is named.
 FOUND = r"""
@@ -43,9 +45,13 @@ done
 """
 # The tool container is ours: what fails in it says nothing about the recipe.
 OF_OUR_OWN = (ExecFailedError, ExecNotStartedError, ExecTimeoutError)
+# What `restic init` made, once: it picks a key that takes a second of a processor to open. The
+# password protects nothing: a repository lives with the run, beside the volumes that it holds.
+EMPTY = Path(__file__).with_name("repository")
+FOLDERS = ("", "/data", "/index", "/keys", "/locks", "/snapshots")
 ENVIRONMENT = {
     "RESTIC_REPOSITORY": REPOSITORY,
-    "RESTIC_PASSWORD_FILE": PASSWORD_FILE,
+    "RESTIC_PASSWORD": "cc-ci",
 }
 
 
@@ -76,6 +82,22 @@ class Snapshot:
         raise BackupError("restic reported no snapshot", detail=output[-2000:])
 
 
+def empty_repository() -> bytes:
+    """Return a tar of an empty repository, to be unpacked at /."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for folder in FOLDERS:
+            entry = tarfile.TarInfo(f"{REPOSITORY}{folder}".lstrip("/"))
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o700
+            archive.addfile(entry)
+        for path in sorted(EMPTY.rglob("*")):
+            if path.is_file():
+                entry = tarfile.TarInfo(f"{REPOSITORY}/{path.relative_to(EMPTY)}".lstrip("/"))
+                entry.size, entry.mode = path.stat().st_size, 0o400
+                archive.addfile(entry, io.BytesIO(path.read_bytes()))
+    return buffer.getvalue()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
     """A restic repository, seen from a container that has it mounted.
@@ -87,10 +109,6 @@ class Repository:
 
     target: ExecTarget
     timeout: float = 300.0
-
-    def init(self) -> None:
-        """Make the repository."""
-        self._restic(["init"])
 
     def backup(
         self, parts: Sequence[VolumePart], *, host: str, own_files: int | None = 0

@@ -12,7 +12,7 @@ from docker.errors import APIError
 from harness import proc
 from harness.backups.labels import VolumePart
 from harness.backups.put_back import LOG
-from harness.backups.restic import ENVIRONMENT, PASSWORD_FILE, Repository, Snapshot, run_hook
+from harness.backups.restic import ENVIRONMENT, FOLDERS, REPOSITORY, Repository, Snapshot, run_hook
 from harness.errors import (
     BackupError,
     EngineError,
@@ -50,7 +50,6 @@ def notes() -> list[str]:
 def tools(engine: FakeEngine, notes: list[str], monkeypatch: pytest.MonkeyPatch) -> ToolContainers:
     """The containers of one run."""
     stop_the_clock(monkeypatch)
-    monkeypatch.setattr(Repository, "init", lambda repository: notes.append(where(repository)))
     return ToolContainers(
         client=engine.client, image="tool:1", stack="s_test", labels=LABELS, note=notes.append
     )
@@ -75,12 +74,11 @@ def on_networks(engine: FakeEngine) -> dict[str, list[str]]:
 
 
 def test_the_reader_has_the_repository_and_is_on_no_network(
-    tools: ToolContainers, engine: FakeEngine, notes: list[str]
+    tools: ToolContainers, engine: FakeEngine
 ) -> None:
-    """The repository is made in it, on a volume that the clean-up finds by the run's labels."""
+    """An empty one is put into it, on a volume that the clean-up finds by the run's labels."""
     identity = tools.start_reader()
     reader = engine.running[identity]
-    assert notes == [identity]
     assert engine.volumes_made == {"s_test_ccci-repository": LABELS}
     assert mounts(reader).keys() == {"/store"}
     assert on_networks(engine) == {"none": [], "proxy": []}
@@ -135,7 +133,7 @@ def test_a_network_that_the_node_forgot_is_joined_once_it_is_back(
     engine.refused_joins = [FORGOTTEN, "network s3cr not found"]
     tools.join()
     assert on_networks(engine)["proxy"] == [identity]
-    assert [note.partition(":")[0] for note in notes[1:]] == [
+    assert [note.partition(":")[0] for note in notes] == [
         "joining the network, 1", "joining the network, 2",
     ]  # fmt: skip
 
@@ -211,27 +209,20 @@ def test_a_vault_that_cannot_be_started_is_removed(
 # Both
 
 
-def test_the_password_of_the_repository_is_a_file_of_root_alone(
-    tools: ToolContainers, engine: FakeEngine
-) -> None:
-    """The same one in each container of a run, and never in an environment or an argument."""
+def test_every_container_finds_one_repository(tools: ToolContainers, engine: FakeEngine) -> None:
+    """The reader brings it, empty; a vault must not bring it again, over what is in it."""
     tools.start_reader()
     with tools.vault(("a",)):
-        containers = list(engine.running.values())
-    assert len(containers) == 2
-    found = set()
-    for container in containers:
-        with tarfile.open(fileobj=io.BytesIO(container.files)) as archive:
-            (entry,) = archive.getmembers()
-            stream = archive.extractfile(entry)
-            assert stream is not None
-            found.add(stream.read().decode())
-        assert (f"/{entry.name}", entry.mode, entry.uid) == (PASSWORD_FILE, 0o600, 0)
-        assert container.options["environment"] == ENVIRONMENT
-    (password,) = found
-    assert len(password) > 20
-    assert password not in repr(tools)
-    assert not any(password in str(one.options) for one in containers)
+        reader, vault = engine.running.values()
+    assert all(one.options["environment"] == ENVIRONMENT for one in (reader, vault))
+    with tarfile.open(fileobj=io.BytesIO(reader.files)) as archive:
+        found = {f"/{entry.name}": entry.isdir() for entry in archive.getmembers()}
+    assert {path for path, folder in found.items() if folder} == {
+        f"{REPOSITORY}{folder}" for folder in FOLDERS
+    }
+    files = [path for path, folder in found.items() if not folder]
+    assert [Path(path).parent.name for path in files] == ["repository", "keys"]
+    assert vault.files == b""
 
 
 # The repository
@@ -431,7 +422,6 @@ def test_a_bots_snapshot_without_a_volume_is_refused(tmp_path: Path) -> None:
 
 
 CALLS: Mapping[str, Callable[[Repository], object]] = {
-    "init": Repository.init,
     "backup": lambda repository: repository.backup(parts(), host="h"),
     "restore": lambda repository: repository.restore("0a1b", parts()),
     "extract": lambda repository: repository.extract("0a1b"),
