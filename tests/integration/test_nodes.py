@@ -119,6 +119,7 @@ def test_all_stages_reach_the_nodes_that_run_the_tasks(
     assert swarm.left(call.results["run"]) == []
 
 
+@pytest.mark.nightly
 def test_all_stages_reach_a_node_over_ssh(swarm: OwnSwarm, recipe: str, tmp_path: Path) -> None:
     """By the user's own ssh program, and over one connection."""
     worker = swarm.workers["worker1"]
@@ -143,6 +144,7 @@ def test_a_node_that_ssh_does_not_reach_is_an_error(
     assert f"DOCKER_HOST=ssh://root@{SUBNET}11 docker info" in call.text
 
 
+@pytest.mark.nightly
 def test_a_manager_over_ssh(swarm: OwnSwarm, recipe: str, tmp_path: Path) -> None:
     """From a host that is none, which takes the lock that all hosts of the Swarm see."""
     manager, host = swarm.manager, swarm.workers["worker1"]
@@ -186,7 +188,9 @@ def test_an_unknown_node_is_refused(swarm: OwnSwarm, recipe: str, tmp_path: Path
     assert "its nodes are: manager, worker-2, worker1" in call.text
 
 
-@pytest.mark.parametrize("moment", [DEPLOYING, UPGRADE_ASSERTIONS], ids=str)
+@pytest.mark.parametrize(
+    "moment", [pytest.param(DEPLOYING, marks=pytest.mark.nightly), UPGRADE_ASSERTIONS], ids=str
+)
 def test_a_worker_that_dies_in_mid_run_is_an_error(
     swarm: OwnSwarm, recipe: str, tmp_path: Path, moment: Doing
 ) -> None:
@@ -231,6 +235,7 @@ def registry_fixture(swarm: OwnSwarm) -> Iterator[OwnRegistry]:
         yield registry
 
 
+@pytest.mark.nightly
 def test_images_come_from_a_registry_that_all_nodes_reach(
     swarm: OwnSwarm, registry: OwnRegistry, tmp_path: Path
 ) -> None:

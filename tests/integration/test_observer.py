@@ -16,14 +16,19 @@ from tests.integration.conftest import Harness
 from tests.integration.support import RecipeRepo, recipe_files
 
 SERVICE = "com.docker.swarm.service.name"
-SIDE = """\
+# It says that it has started only once its first health check ran, which is after the engine has
+# told of the start: else a start may be told of when the hook that waited for it has long ended.
+STARTED = "/tmp/started"  # noqa: S108  in a container
+SIDE = f"""\
   side:
     image: nginx:1.27.4
     networks: [proxy]
     volumes: ["content:/srv"]
-    command: ["sh", "-c", "rm -f /srv/go; until test -e /srv/go; do sleep 0.2; done"]
+    command: ["sh", "-c", "until test -e {STARTED}; do sleep 0.1; done; rm -f /srv/go;
+      until test -e /srv/go; do sleep 0.2; done"]
+    healthcheck: {{test: ["CMD", "touch", "{STARTED}"], interval: 1s}}
     stop_grace_period: 1s
-    deploy: {restart_policy: {condition: any, delay: 0s}}
+    deploy: {{restart_policy: {{condition: any, delay: 0s}}}}
 """
 NETWORKS = "networks:\n  proxy: {external: true}\n"
 ENABLED = '        - "backupbot.backup=true"'

@@ -68,6 +68,10 @@ def jobs(scale: float = 1.0) -> tuple[Job, ...]:
             nox=("-s", "truth", "--", "--jobs", "4"),
         ),
         Job(
+            name="rest", about="the tests marked nightly",
+            pytest=("--nightly", "tests/integration"),
+        ),
+        Job(
             name="conformance", about="all broken recipes by abra and by backup bots",
             nox=("-s", "conformance"),
         ),

@@ -14,6 +14,7 @@ from tests.suite.leftovers import Suite
 
 WORKERS = 6  # for tests with an engine, which mostly wait
 RECORD = "--record-durations"
+NIGHTLY = "--nightly"
 WORTH_RECORDING = 0.5  # seconds of a unit test
 
 # Without its compiled files Python compiles the harness anew at each of its many starts.
@@ -22,9 +23,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that records how long tests take."""
+    """Add the options: what to record, and what to run."""
     where = scheduling.DURATIONS.relative_to(scheduling.DURATIONS.parents[2])
     parser.addoption(RECORD, action="store_true", help=f"write what tests take to {where}")
+    parser.addoption(NIGHTLY, action="store_true", help="run only the tests marked nightly")
 
 
 SUITE = pytest.StashKey[Suite]()
@@ -33,10 +35,19 @@ SUITE = pytest.StashKey[Suite]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give the suite a directory; workers have that of the process that started them."""
+    config.addinivalue_line("markers", "nightly: left to the night, as another shows the same")
     if not hasattr(config, "workerinput"):
         suite = Suite(watched=not only_units(config.args))
         config.stash[SUITE] = suite
         config.option.basetemp = config.option.basetemp or suite.directory / "t"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that the night has, because another one shows the same; or all others."""
+    wanted = bool(config.getoption(NIGHTLY))
+    others = [item for item in items if (item.get_closest_marker("nightly") is not None) != wanted]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
