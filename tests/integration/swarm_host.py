@@ -50,9 +50,17 @@ def holding(
 
 
 def race(client: docker.DockerClient, cache: Path, stack: str, meeting: Path, rounds: int) -> None:
-    """Race with the other host, round by round; say how often it was met inside, and outside."""
+    """Race with the other host, round by round; say how often it was met inside, and outside.
+
+    Whoever is first stays until the other one waits: so they meet in every round.
+    """
     swarm_lock.POLL_SECONDS = 0.005
     me, inside, waited = cache.name, 0, list[str]()
+
+    def waits(said: str) -> None:
+        waited.append(said)
+        (meeting / f"second-{number}").touch()
+
     for number in range(rounds):
         (meeting / f"{number}-{me}").touch()
         wait_for(
@@ -60,11 +68,13 @@ def race(client: docker.DockerClient, cache: Path, stack: str, meeting: Path, ro
             what="the other host", deadline=Deadline.after(SECONDS),
             ready=lambda there: len(there) == 2, interval=0.0005,
         )  # fmt: skip
-        with holding(client, cache, stack, waited.append) as lease:
+        second = meeting / f"second-{number}"
+        with holding(client, cache, stack, waits) as lease:
             try:
                 os.close(os.open(meeting / "inside", os.O_CREAT | os.O_EXCL))
             except FileExistsError:
                 inside += 1
+            wait_for(second.exists, what="a host that waits", deadline=Deadline.after(SECONDS))
             lease.check()
             (meeting / "inside").unlink()
     tell(f"{rounds} rounds, {len(waited)} waits, {inside} collisions")

@@ -101,8 +101,7 @@ def test_two_hosts_that_race_for_a_stack_hold_it_one_at_a_time(hosts: Hosts) -> 
         assert process.returncode == 0
         assert line.startswith(f"{ROUNDS} rounds, ")
         assert line.endswith(" waits, 0 collisions")
-    waits = sum(int(line.split()[2]) for line in said)
-    assert waits > ROUNDS / 4, "they hardly ever met: nothing was shown"
+    assert sum(int(line.split()[2]) for line in said) == ROUNDS, "one of them waits in each"
     assert swarm_lock.look(EngineConfigs(hosts.bed.client), stack_lock(hosts.stack)) is None
 
 

@@ -98,7 +98,9 @@ def encodable(value: object) -> object:
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):
         return {encodable(name): encodable(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, tuple):
+        return tuple(encodable(one) for one in value)
+    if isinstance(value, list):
         return [encodable(one) for one in value]
     return value
 

@@ -10,7 +10,6 @@ import pytest
 from docker.errors import APIError, DockerException, NotFound
 from requests import ConnectionError as NoConnectionError
 
-from harness.backups.restic import Repository
 from harness.docker import look_only
 from harness.docker.deaths import killed_from_outside
 from harness.docker.diagnose import collect_logs, failed_checks
@@ -395,10 +394,11 @@ def test_another_node_has_a_repository_of_its_own(monkeypatch: pytest.MonkeyPatc
 
     def start(_tools: ToolContainers, role: str, mounts: list[Any], **where: Any) -> str:  # noqa: ANN401
         begun.append(f"{role} {len(mounts)} {where['client'].name}")
+        if where.get("files"):
+            made.append(role)
         return role
 
     monkeypatch.setattr(ToolContainers, "_start", start)
-    monkeypatch.setattr(Repository, "init", lambda one: made.append(one.target.resolve()))
     volumes: list[str] = []
     create = SimpleNamespace(create=lambda name, **_: volumes.append(name))
     removed = SimpleNamespace(remove=lambda **_: None)

@@ -50,7 +50,7 @@ def look(*tasks: TaskState, services: tuple[ServiceState, ...] = (service(),)) -
 
 
 @dataclass
-class Bench:
+class SettleBench:
     """An engine whose stack is seen in these looks, the last of them for ever.
 
     Args:
@@ -110,10 +110,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(monkeypatch: pytest.MonkeyPatch) -> SettleBench:
     """An engine on a machine that is well."""
     stop_the_clock(monkeypatch)
-    return Bench(monkeypatch)
+    return SettleBench(monkeypatch)
 
 
 UP, STARTING = look(task()), look(task(state="starting"))
@@ -122,7 +122,7 @@ REFUSED: dict[str, Any] = {"state": "rejected", "desired": "shutdown"}
 NO_ROOM = "write /x: No space left on device"
 
 
-def test_it_has_settled_after_several_good_looks_in_a_row(bench: Bench) -> None:
+def test_it_has_settled_after_several_good_looks_in_a_row(bench: SettleBench) -> None:
     """One may fall between a container's end and the next one's start."""
     assert bench.settle(STARTING, UP, STARTING, UP) == [STARTING, UP, STARTING, *[UP] * LOOKS]
 
@@ -135,14 +135,16 @@ def test_it_has_settled_after_several_good_looks_in_a_row(bench: Bench) -> None:
     ],
 )
 def test_what_never_settles_is_the_recipes_fault(
-    bench: Bench, given: StackSnapshot, words: str
+    bench: SettleBench, given: StackSnapshot, words: str
 ) -> None:
     """Unless something accuses the machine."""
     assert words in bench.error(ConvergenceError, STARTING, given).what
 
 
 @pytest.mark.parametrize("given", [look(task(**CRASH)), STARTING])
-def test_a_machine_that_is_not_well_spoils_the_verdict(bench: Bench, given: StackSnapshot) -> None:
+def test_a_machine_that_is_not_well_spoils_the_verdict(
+    bench: SettleBench, given: StackSnapshot
+) -> None:
     """What was seen of the app is kept: it may tell of both."""
     bench.fault = DiskFullError("the disk is full", hint="make room")
     error = bench.error(DiskFullError, given)
@@ -150,7 +152,7 @@ def test_a_machine_that_is_not_well_spoils_the_verdict(bench: Bench, given: Stac
     assert "app: " in error.detail
 
 
-def test_a_machine_that_is_not_well_is_no_matter_while_all_goes_well(bench: Bench) -> None:
+def test_a_machine_that_is_not_well_is_no_matter_while_all_goes_well(bench: SettleBench) -> None:
     """Nobody looks, and the app is up."""
     bench.fault = DiskFullError("the disk is full")
     assert bench.settle(UP)
@@ -165,7 +167,7 @@ def test_a_machine_that_is_not_well_is_no_matter_while_all_goes_well(bench: Benc
     ],
 )
 def test_tasks_that_the_engine_refuses_for_the_machines_sake(
-    bench: Bench, said: str, kind: type[HarnessError]
+    bench: SettleBench, said: str, kind: type[HarnessError]
 ) -> None:
     """Given up as ever, and in time; only the word is another one."""
     refused = [task(number, **REFUSED, error=said) for number in (1, 2, 3)]
@@ -177,7 +179,7 @@ def test_tasks_that_the_engine_refuses_for_the_machines_sake(
         assert f"app.1: rejected: {said}" in error.detail
 
 
-def test_a_full_disk_ends_the_wait_at_once(bench: Bench) -> None:
+def test_a_full_disk_ends_the_wait_at_once(bench: SettleBench) -> None:
     """The Swarm's own records stand still then: nothing more would be seen."""
     error = bench.error(
         DiskFullError,
@@ -188,7 +190,7 @@ def test_a_full_disk_ends_the_wait_at_once(bench: Bench) -> None:
     assert "make room" in error.hint
 
 
-def test_an_app_that_has_not_begun_makes_us_look_at_the_machine(bench: Bench) -> None:
+def test_an_app_that_has_not_begun_makes_us_look_at_the_machine(bench: SettleBench) -> None:
     """A node that cannot write its records takes no tasks, and says nothing at all."""
     waiting = look(task(state="accepted"))
     bench.fault = DiskFullError("the disk is full", hint="make room")
@@ -202,7 +204,7 @@ def test_an_app_that_has_not_begun_makes_us_look_at_the_machine(bench: Bench) ->
     assert len(bench.settle(*[waiting] * 110, UP)) == 110 + LOOKS
 
 
-def test_one_fault_of_the_machine_among_crashes_is_enough(bench: Bench) -> None:
+def test_one_fault_of_the_machine_among_crashes_is_enough(bench: SettleBench) -> None:
     """Nobody knows whether the app would have crashed on a machine that is well."""
     crashes = [task(number, **CRASH) for number in (2, 3, 4, 5)]
     first = task(1, **REFUSED, error="could not find network proxy")
@@ -210,7 +212,7 @@ def test_one_fault_of_the_machine_among_crashes_is_enough(bench: Bench) -> None:
     bench.error(ConvergenceError, look(*crashes, task(6, state="ready", desired="ready")))
 
 
-def test_what_the_engine_said_before_the_op_counts_for_nothing(bench: Bench) -> None:
+def test_what_the_engine_said_before_the_op_counts_for_nothing(bench: SettleBench) -> None:
     """Nor does a word about a task that Swarm itself has taken back."""
     old = task(1, **REFUSED, error=NO_ROOM)
     taken_back = task(2, state="shutdown", desired="shutdown", error="context canceled")
@@ -218,7 +220,7 @@ def test_what_the_engine_said_before_the_op_counts_for_nothing(bench: Bench) -> 
     bench.error(ConvergenceError, look(old, taken_back, task(3, **CRASH)))
 
 
-def test_a_container_that_was_killed_is_not_one_that_crashed(bench: Bench) -> None:
+def test_a_container_that_was_killed_is_not_one_that_crashed(bench: SettleBench) -> None:
     """By an operator, or by the kernel of a machine that has run out of memory."""
     crash = task(**{**CRASH, "exit_code": 137}, container_id="c")
     error = bench.error(TestBedError, replace(look(crash), killed=frozenset({crash.id})))
@@ -228,7 +230,9 @@ def test_a_container_that_was_killed_is_not_one_that_crashed(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("state", [*BEFORE_START])
-def test_an_app_that_was_never_even_started_cannot_have_failed(bench: Bench, state: str) -> None:
+def test_an_app_that_was_never_even_started_cannot_have_failed(
+    bench: SettleBench, state: str
+) -> None:
     """Whatever held it up, it was not the app; each state has its own likely cause."""
     error = bench.error(EngineError, STARTING, look(task(state=state)))
     assert error.what == f"the app was not even started in time: app ({state})"
@@ -237,7 +241,7 @@ def test_an_app_that_was_never_even_started_cannot_have_failed(bench: Bench, sta
     assert "0/1 running" in error.detail
 
 
-def test_another_service_may_be_what_was_never_started(bench: Bench) -> None:
+def test_another_service_may_be_what_was_never_started(bench: SettleBench) -> None:
     """The app crashes for want of its database, whose volume does not come."""
     both = (service(), service("db", "d"))
     crash = task(1, **CRASH)
@@ -247,13 +251,13 @@ def test_another_service_may_be_what_was_never_started(bench: Bench) -> None:
     assert "db (preparing)" in error.what
 
 
-def test_a_task_that_follows_a_crash_has_had_its_chance(bench: Bench) -> None:
+def test_a_task_that_follows_a_crash_has_had_its_chance(bench: SettleBench) -> None:
     """In whatever state the end of the wait finds it."""
     given = look(task(1, **CRASH), task(2, state="preparing"))
     assert "not settled" in bench.error(ConvergenceError, given).what
 
 
-def test_a_task_that_follows_one_that_is_being_ended_has_had_its_chance(bench: Bench) -> None:
+def test_a_task_that_follows_one_that_is_being_ended_has_had_its_chance(bench: SettleBench) -> None:
     """Its health check has failed, and the Swarm has not said yet how its container ended."""
     ending = task(1, state="running", desired="shutdown", container_id="c")
     given = look(ending, task(2, state="pending", container_id=""))
@@ -261,13 +265,13 @@ def test_a_task_that_follows_one_that_is_being_ended_has_had_its_chance(bench: B
     bench.error(EngineError, look(ending, task(2, state="pending", container_id="", slot="2")))
 
 
-def test_a_swarm_that_makes_no_tasks_is_to_blame(bench: Bench) -> None:
+def test_a_swarm_that_makes_no_tasks_is_to_blame(bench: SettleBench) -> None:
     """Nothing was ever tried."""
     error = bench.error(EngineError, look())
     assert error.cause == "the Swarm makes no tasks"
 
 
-def test_a_network_without_addresses_is_named(bench: Bench) -> None:
+def test_a_network_without_addresses_is_named(bench: SettleBench) -> None:
     """Swarm itself says nothing. A network of this node alone has none of the Swarm's."""
     bench.found = [
         {"Name": "s_inner", "Scope": "swarm", "IPAM": {"Config": None}},
@@ -288,14 +292,14 @@ PORT = "no suitable node (host-mode port already in use on 1 node)"
     ids=["somebody-elses", "its-own"],
 )
 def test_a_port_of_the_machine_that_is_taken(
-    bench: Bench, others: tuple[TaskState, ...], kind: type[HarnessError]
+    bench: SettleBench, others: tuple[TaskState, ...], kind: type[HarnessError]
 ) -> None:
     """By another app; or by the very task to be replaced, which the recipe lets run meanwhile."""
     bench.before = Before.of(look(*others))
     bench.error(kind, look(*others, task(2, state="pending", error=PORT)))
 
 
-def test_task_errors_are_described_in_full(bench: Bench) -> None:
+def test_task_errors_are_described_in_full(bench: SettleBench) -> None:
     """With the engine's own sentence, or the exit code where it has none."""
     said = "starting container failed: " + "x" * 300
     bad = look(task(1, **CRASH, error=said), task(2, **CRASH), task(3))
@@ -306,7 +310,7 @@ def test_task_errors_are_described_in_full(bench: Bench) -> None:
     assert said in bench.error(ConvergenceError, look(task(1, **CRASH, error=said))).detail
 
 
-def test_a_service_that_is_removed_under_it_is_nothing_of_the_recipes(bench: Bench) -> None:
+def test_a_service_that_is_removed_under_it_is_nothing_of_the_recipes(bench: SettleBench) -> None:
     """No recipe removes its own services: the wait ends at once, with who is to blame."""
     other = service("db", "j")
     with pytest.raises(TestBedError, match=r"services were removed .*: db") as caught:
@@ -314,14 +318,14 @@ def test_a_service_that_is_removed_under_it_is_nothing_of_the_recipes(bench: Ben
     assert "docker events" in caught.value.hint
 
 
-def test_a_stack_that_is_gone_before_the_first_look_was_removed(bench: Bench) -> None:
+def test_a_stack_that_is_gone_before_the_first_look_was_removed(bench: SettleBench) -> None:
     """The op was a redeploy, so there were services before it."""
     bench.before = Before(templates={"app": SPEC})
     with pytest.raises(TestBedError, match=r"services were removed .*: app"):
         bench.settle(look(services=()))
 
 
-def test_a_constraint_that_no_node_meets_is_an_error_at_once(bench: Bench) -> None:
+def test_a_constraint_that_no_node_meets_is_an_error_at_once(bench: SettleBench) -> None:
     """Nothing that the run waits for would change it (moby/moby#33807)."""
     placement = {"TaskTemplate": {"Placement": {"Constraints": ["node.labels.gpu == true"]}}}
     lonely = service("gpu", "g", replicas=None, definition=placement)
@@ -331,7 +335,7 @@ def test_a_constraint_that_no_node_meets_is_an_error_at_once(bench: Bench) -> No
     assert "--label-add gpu=true" in error.hint
 
 
-def test_of_several_that_crash_the_first_and_most_frequent_is_named(bench: Bench) -> None:
+def test_of_several_that_crash_the_first_and_most_frequent_is_named(bench: SettleBench) -> None:
     """The app ends with 1 only because its database ends with 127, and it gives up earlier."""
     both = (service(), service("db", "d"))
     crashes = [
@@ -345,7 +349,7 @@ def test_of_several_that_crash_the_first_and_most_frequent_is_named(bench: Bench
     assert "app: its task failed and is not started again" in error.what
 
 
-def test_a_crash_is_named_where_time_runs_out(bench: Bench) -> None:
+def test_a_crash_is_named_where_time_runs_out(bench: SettleBench) -> None:
     """The app that waits for it is not slow to start."""
     both = (service(), service("db", "d"))
     crash = task(1, service_id="d", **CRASH)
@@ -356,7 +360,7 @@ def test_a_crash_is_named_where_time_runs_out(bench: Bench) -> None:
     assert "slow to start" not in error.cause
 
 
-def test_a_name_that_our_adaptation_hides_is_not_the_recipes_fault(bench: Bench) -> None:
+def test_a_name_that_our_adaptation_hides_is_not_the_recipes_fault(bench: SettleBench) -> None:
     """With dnsrr a neighbour's name resolves only once it runs; nginx looks it up at its start."""
     adapted = service("db", "d", labels={"ccci.endpoint-mode": "dnsrr"})
     starting = task(3, service_id="d", state="starting")
@@ -394,7 +398,7 @@ def test_a_name_that_our_adaptation_hides_is_not_the_recipes_fault(bench: Bench)
     ],
 )
 def test_a_limit_of_the_recipes_own_may_be_too_low(
-    bench: Bench, kind: type[HarnessError], said: str, limits: dict[str, Any]
+    bench: SettleBench, kind: type[HarnessError], said: str, limits: dict[str, Any]
 ) -> None:
     """The runtime says the same of it as of a machine that has run out of something."""
     error = f"starting container failed: OCI runtime create failed: {said}: unknown"
@@ -406,7 +410,7 @@ def test_a_limit_of_the_recipes_own_may_be_too_low(
     bench.error(kind, elsewhere)  # not what the runtime says of that container
 
 
-def test_a_volume_of_the_recipes_own_size_may_be_full(bench: Bench) -> None:
+def test_a_volume_of_the_recipes_own_size_may_be_full(bench: SettleBench) -> None:
     """The engine says the same of it as of a disk that has no room left."""
     options = {"DriverConfig": {"Options": {"type": "tmpfs", "o": "size=1m,uid=0"}}}
     mount = {"Type": "volume", "VolumeOptions": options}

@@ -50,7 +50,7 @@ def test_a_failure_that_shows_raw_bytes_reaches_the_suite() -> None:
     """The worker would die of it, and the whole suite with the worker."""
     report = {"longrepr": [("v/bad\udcff", 1, None)], "v/\udcff": {"ok": "\u20ac"}}
     got = encodable(report)
-    assert got == {"longrepr": [["v/bad\\udcff", 1, None]], "v/\\udcff": {"ok": "\u20ac"}}
+    assert got == {"longrepr": [("v/bad\\udcff", 1, None)], "v/\\udcff": {"ok": "\u20ac"}}
     assert json.dumps(got, ensure_ascii=False).encode()
 
 
