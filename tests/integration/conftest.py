@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -106,7 +105,7 @@ def apart_fixture(bed: TestBed, layers: Path, tmp_path: Path) -> Iterator[Harnes
 
     Runs of other tests then neither meet this test's dead runs nor remove them.
     """
-    cache = leftovers.directory() / leftovers.SCOPES / secrets.token_hex(4)
+    cache = leftovers.own_cache()
     share(layers, cache / "images")
     shutil.copytree(layers.parent / "samples", cache / "samples")
     environ = {"CCCI_CACHE": str(cache), "DOCKER_HOST": bed.engine.host}

@@ -7,6 +7,7 @@ finds a directory without a holder and does the same.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,16 @@ GONE_SECONDS = 60.0
 def directory() -> Path:
     """Return the directory of the suite that this process belongs to."""
     return Path(os.environ[MARK])
+
+
+def own_cache() -> Path:
+    """Return a cache for one test: what is deployed with its scope, no run of another one removes.
+
+    If the suite is killed, the next one removes it.
+    """
+    cache = directory() / SCOPES / secrets.token_hex(4)
+    cache.mkdir(parents=True)
+    return cache
 
 
 class Suite:
@@ -81,7 +92,8 @@ def remove(directory: Path, *, keep: bool = False) -> None:
 
     Args:
         directory: the suite's.
-        keep: whether the files stay.
+        keep: whether the files stay. They do as well while the engine is away: only they say what
+            of the suite is deployed there.
     """
     wait_for(
         lambda: kill(directory),
@@ -91,8 +103,7 @@ def remove(directory: Path, *, keep: bool = False) -> None:
     )
     for mount in processes.mounts_below([directory]):
         proc.run(["umount", "--lazy", mount], timeout=20)
-    _reap(directory)
-    if not keep:
+    if _reaped(directory) and not keep:
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -113,15 +124,19 @@ def kill(directory: Path) -> set[int]:
     return running
 
 
-def _reap(directory: Path) -> None:
-    """Remove what the suite's dead runs have in the engine that the tests share."""
-    with suppress(FileNotFoundError):
-        engine = Engine(host=(directory / ENGINE).read_text(), origin="tests")
-        if not probe(engine):
-            client = engine.client()
-            for cache in (default_cache(os.environ), *(directory / SCOPES).glob("*")):
-                reaper.reap(client, cache=cache, say=print)
-            client.close()
+def _reaped(directory: Path) -> bool:
+    """Remove what the suite's dead runs have in the engine that the tests share, if it answers."""
+    if not (directory / ENGINE).exists():
+        return True
+    engine = Engine(host=(directory / ENGINE).read_text(), origin="tests")
+    caches = list((directory / SCOPES).glob("*"))
+    if probe(engine):
+        return not caches
+    client = engine.client()
+    for cache in (default_cache(os.environ), *caches):
+        reaper.reap(client, cache=cache, say=print)
+    client.close()
+    return True
 
 
 def _watcher(directory: Path) -> "subprocess.Popen[bytes]":

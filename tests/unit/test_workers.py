@@ -116,3 +116,18 @@ def test_the_next_suite_removes_what_a_killed_one_left(
         )  # fmt: skip
         leftovers.sweep()
         assert living.directory.exists()
+
+
+def test_what_a_dead_engine_still_holds_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its services start with it again; until then the files say whose they are."""
+    monkeypatch.setattr(leftovers, "probe", lambda _: "no such file")
+    directory, cache = tmp_path / "suite", tmp_path / "suite" / leftovers.SCOPES / "0a1b"
+    cache.mkdir(parents=True)
+    (directory / leftovers.ENGINE).write_text("unix:///engine.sock")
+    leftovers.remove(directory)
+    assert cache.exists()
+    cache.rmdir()
+    leftovers.remove(directory)
+    assert not directory.exists()

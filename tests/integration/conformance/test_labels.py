@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import reaper
 from harness.abra.program import detect
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import sweep
@@ -20,6 +21,7 @@ from harness.recipes.repo import Repo, clone
 from harness.settings import Settings
 from harness.testbed import TestBed
 from tests.integration.programs import PROGRAMS, abra_on_path
+from tests.suite import leftovers
 
 RUN = "labels-test-1"
 Change = Callable[[Path], object]
@@ -53,9 +55,9 @@ class Both:
         }
 
 
-def target_of(name: str) -> Target:
+def target_of(name: str, scope: str) -> Target:
     """Return where one platform deploys."""
-    return Target(recipe="custom-html", run=RUN, scope="labels-test", domain=f"labels-{name}.test")
+    return Target(recipe="custom-html", run=RUN, scope=scope, domain=f"labels-{name}.test")
 
 
 @pytest.fixture(name="both", params=PROGRAMS)
@@ -68,16 +70,17 @@ def both_fixture(
         "custom-html", cache=settings.cache, lock_timeout=60, say=lambda _: None
     )
     recipe = clone(str(source), tmp_path / "recipe", timeout=60)
+    scope = reaper.scope(leftovers.own_cache())
     works = {name: tmp_path / name for name in ("abra", "swarm")}
     for work in works.values():
         work.mkdir()
     abra = AbraPlatform(
         abra=detect(environ, settings.cache), client=bed.client,
-        environ=bed.engine.environ(environ), target=target_of("abra"), work=works["abra"],
+        environ=bed.engine.environ(environ), target=target_of("abra", scope), work=works["abra"],
         log=tmp_path / "abra.log", dnsrr=bed.dnsrr, images=bed.images,
     )  # fmt: skip
     swarm = SwarmPlatform(
-        client=bed.client, environ=bed.engine.environ({}), target=target_of("swarm"),
+        client=bed.client, environ=bed.engine.environ({}), target=target_of("swarm", scope),
         work=works["swarm"], dnsrr=bed.dnsrr, images=bed.images, deploy_flags=bed.deploy_flags,
     )  # fmt: skip
     try:
