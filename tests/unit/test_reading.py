@@ -1,8 +1,10 @@
 """Test files are read before anything is deployed, and a test that never ends is named."""
 
 import os
+import select
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from harness.assertions.runner import Asserted, Workers, stopped_at
 from harness.model import BROKEN_TEST_CODE, Origin, Outcome, Stage
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import StageFacts
+from harness.waiting import Deadline, wait_for
 
 WELL = """
 import pytest
@@ -94,26 +97,37 @@ def test_reading_that_ends_early_is_told(
     assert said in read(tmp_path, files).unfinished
 
 
-HANGS = "import time\ndef test_it(): pass\nwhile not globals().get('done'): time.sleep(0.1)\n"
+HANGS = "import signal\ndef test_it(): pass\nsignal.pause()\n"
 KILLS = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nsignal.pause()\n"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HANGS, "made/test_it.py did not end within 3 s and was stopped"),
-        (
-            KILLS,
-            "ended with code -9 before it was done, at made/test_it.py",
-        ),
+        (HANGS, "made/test_it.py did not end within 0 s and was stopped"),
+        (KILLS, "ended with code -9 before it was done, at made/test_it.py"),
     ],
+    ids=["hangs", "kills"],
 )
 def test_after_one_that_had_to_be_stopped_the_next_is_read(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
 ) -> None:
     """A file that never ends is named, and so is one that ends the process it was forked from."""
+    wanted = reading(tmp_path / "a", {"tests/made/test_it.py": text})
+    wait = select.select
+
+    def once_begun(*of: Any) -> Any:  # noqa: ANN401  as select takes and gives them
+        """Look whether there is an answer, as soon as there can be one."""
+        wait_for(
+            lambda: unfinished(Path(wanted.results)), what="the reading of the file",
+            deadline=Deadline.after(60),
+        )  # fmt: skip
+        return wait(of[0], of[1], of[2], 0 if text is HANGS else 60)
+
     with Workers(tmp_path, {"PATH": os.environ["PATH"]}) as workers:
-        first = workers.read(reading(tmp_path / "a", {"tests/made/test_it.py": text}), timeout=3)
+        with monkeypatch.context() as patch:
+            patch.setattr("harness.proc.select.select", once_begun)
+            first = workers.read(wanted, timeout=0)
         well = reading(tmp_path / "b", {"tests/made/test_well.py": "def test_it(): pass\n"})
         second = workers.read(well, timeout=60)
     assert said in first.unfinished
