@@ -165,6 +165,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--cycle", action="store_true", help="kill the app's container after backup and restore"
     )
     parser.add_argument(
+        "--burn", action="store_true", help="keep processors busy, for half of the seeds"
+    )
+    parser.add_argument(
         "--unsettled", action="store_true", help="leave the settle step out, to see what notices"
     )
     parser.add_argument("words", nargs=argparse.REMAINDER, help="what the harness is called with")
@@ -181,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             vandal.moment(run, doing)
 
         patches.append(mock.patch.object(Run, "_step", step))
-        for _ in range(BURNERS if vandal.busy else 0):
+        for _ in range(BURNERS if options.burn and vandal.busy else 0):
             multiprocessing.Process(target=_burn, daemon=True).start()
     if options.unsettled:
         patches.append(mock.patch.object(Context, "settle", _unsettled))

@@ -1,8 +1,8 @@
 """Healthy recipes under disturbance: every run has to be green, with and without the generic tests.
 
 Runs come in pairs of one seed: the same disturbances, once with the generic assertions and once
-without. In the first third of the pairs the two run one after the other, in the rest
-beside each other.
+without. The first tenth of the pairs run alone, and half of them beside a program that keeps the
+processors busy; of the others two pairs run at once, and keep each other busy.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ RUN_SECONDS = 900.0
 SKIP = {SKIP_GENERIC: "1"}
 HEALTHY = (("custom-html",), ("radicale",))
 CYCLES = 4  # in one pair of so many, a container is killed at each backup and restore, and no more
+AT_ONCE = 4
 REPRODUCTION = ("custom-html", "--stages", "install,backup,restore")
 
 
@@ -54,6 +55,7 @@ class Trial:
         """The command that makes the run."""
         options = [] if self.seed is None else ["--seed", str(self.seed)]
         options += ["--cycle"] if self.cycle else []
+        options += ["--burn"] if self.seed is not None and not self.beside else []
         options += ["--unsettled"] if self.unsettled else []
         return ("-m", "tests.truth.disturbed", *options, "--", "run", *self.words)
 
@@ -122,18 +124,17 @@ def perturb(runs: int, *, seed: int, say: Callable[[str], None]) -> tuple[Came, 
         say: is told of each run as it ends.
     """
     pairs = (runs + 1) // 2
-    came: list[Came] = []
-    for number in range(pairs):
-        words, beside = HEALTHY[number % len(HEALTHY)], number >= pairs // 3
-        trials = [
-            Trial(
-                words=words, seed=seed + number, generic=generic, beside=beside,
-                cycle=number % CYCLES == CYCLES - 1,
-            )
-            for generic in (True, False)
-        ]  # fmt: skip
-        came += _make(trials, at_once=2 if beside else 1, say=say)
-    return tuple(came)
+    trials = [
+        Trial(
+            words=HEALTHY[number % len(HEALTHY)], seed=seed + number, generic=generic,
+            beside=number >= pairs / 10, cycle=number % CYCLES == CYCLES - 1,
+        )
+        for number in range(pairs)
+        for generic in (True, False)
+    ]  # fmt: skip
+    alone = [trial for trial in trials if not trial.beside]
+    beside = [trial for trial in trials if trial.beside]
+    return (*_make(alone, at_once=1, say=say), *_make(beside, at_once=AT_ONCE, say=say))
 
 
 def reproduce(

@@ -92,7 +92,7 @@ def test_any_other_word_is_not(word: str) -> None:
     well, lines = summary([came("passed"), came(word, generic=False)])
     assert not well
     assert sorted(lines[0].partition(": ")[2].split(", ")) == sorted([f"1 {word}", "1 passed"])
-    again = "CCCI_SKIP_GENERIC=1 python -m tests.truth.disturbed --seed 1 -- run custom-html"
+    again = "CCCI_SKIP_GENERIC=1 python -m tests.truth.disturbed --seed 1 --burn -- run custom-html"
     assert f"again: {again}" in lines
     assert lines[-1] == "seed 1: not the same word in both modes"
 
