@@ -39,6 +39,13 @@ def test_one_label_backs_up_every_volume_of_the_stack() -> None:
     assert all(part.whole for part in got.parts)
 
 
+@pytest.mark.parametrize("value", ["true", "True", "TRUE", " true "])
+def test_the_switch_is_read_in_upper_case_as_well(value: str) -> None:
+    """As it comes out of YAML that was written by other programs."""
+    got = BackupSpec.of((service("app", {"backupbot.backup": value}, data="/data"),), "s")
+    assert got.by_volume() == {"s_data": []}
+
+
 def test_labels_of_volumes_may_be_on_any_service() -> None:
     """Those of one service about the volume of another one, with or without the switch."""
     app = service("app", {**ON, "backupbot.backup.volumes.cache": "false"}, data="/data")
