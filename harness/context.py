@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,10 +14,13 @@ from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
 from harness.backups.restic import Repository
 from harness.core.events import Doing
+from harness.docker.deaths import out_of_memory
+from harness.docker.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
+from harness.errors import WaitTimeoutError
 from harness.install_steps import InstallSteps
 from harness.ledger import Ledger
 from harness.model import RunWarning
@@ -26,6 +29,7 @@ from harness.platforms.base import Platform, Target
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo
 from harness.seeding import SeedHooks
+from harness.waiting import Deadline, wait_for
 
 SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
 
@@ -78,6 +82,7 @@ class Context:
         allowed: how long the app may take; a deploy changes it.
         waits: the seconds of every wait so far; it grows while the run goes on.
         ran: for how many seconds services of the base had run on when it was upgraded.
+        jobs: the services that had ended with code 0 by then.
         warn: records a warning that is shown beside the verdict.
     """
 
@@ -98,6 +103,7 @@ class Context:
     allowed: Allowed = field(default_factory=Allowed)
     waits: list[float] = field(default_factory=list)
     ran: dict[str, float] = field(default_factory=dict)
+    jobs: set[str] = field(default_factory=set)
     warn: Callable[[RunWarning], None] = field(default=lambda _: None)
 
     @property
@@ -108,6 +114,32 @@ class Context:
     def look(self) -> StackSnapshot:
         """Take one look at the stack."""
         return read_stack(self.nodes, self.target.stack)
+
+    def await_jobs(self) -> None:
+        """Wait until what may be a job has ended, or has run for as long as hardly a job does."""
+        deadline = Deadline.after(max(JOB_SECONDS.values()) * self.factor)
+        with self.waiting(), suppress(WaitTimeoutError):
+            wait_for(
+                self.look,
+                what="jobs to end",
+                deadline=deadline,
+                ready=lambda look: not at_work(look),
+                interval=0.2,
+            )
+
+    def remember_base(self, look: StackSnapshot) -> None:
+        """Note what ran on in the base, and what ended, before it is upgraded."""
+        self.ran.update(ran_on(look))
+        self.jobs.update(ended(look))
+
+    def warn_of_ends(self) -> None:
+        """Warn of what ended in the head and may not be a job, and of a lack of memory."""
+        look = self.look()
+        for warning in (
+            *doubtful(look, ran=self.ran, jobs=self.jobs),
+            *out_of_memory(look, self.nodes.events.out_of_memory()),
+        ):
+            self.warn(warning)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

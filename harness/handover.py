@@ -64,7 +64,7 @@ class HandOver:
                     continue  # told above, or no business of the recipe's
                 lasting = service.name in self.ran or now.checked(task)
                 if lasting and not ended_well(now, service, task, before):
-                    said = how_it_quit(now, task, self.ran.get(service.name))
+                    said = how_it_quit(now, service, task, self.ran.get(service.name))
                     yield f"{service.name}: after the {self.stage} had settled, {said}"
 
     def _quit_again(self, now: StackSnapshot) -> Iterator[str]:

@@ -51,6 +51,9 @@ class WarningCode(StrEnum):
     ANONYMOUS_VOLUME = "anonymous-volume"
     DATA_ON_TMPFS = "data-on-tmpfs"
     LINK_LEAVES_VOLUME = "link-leaves-volume"
+    # how services run
+    SERVICE_ENDED = "service-ended"  # with code 0, and nothing shows that it is a job
+    OUT_OF_MEMORY = "out-of-memory"  # the kernel killed a process of a container
     # backup and restore
     BACKUP_LABEL_TWICE = "backup-label-twice"
     BACKUP_LABEL_UNKNOWN = "backup-label-unknown"

@@ -87,10 +87,15 @@ class Observer:
             self._try(f"a picture after {result.stage}", lambda: self._shoot(result.stage))
 
     def finish(self, results: tuple[StageResult, ...]) -> None:
-        """Look at the sizes of all images that were deployed."""
-        if self.operations.reader and all(one.outcome is not Outcome.ERROR for one in results):
+        """Look at what was deployed for the last time: images, data outside volumes, ends."""
+        if any(one.outcome is Outcome.ERROR for one in results):
+            return
+        if self.operations.reader:
             self._try("sizes of images", lambda: self._weigh_images(results))
             self._try("what lies outside volumes", self.operations.look_outside)
+        context = self.operations.context
+        if any(one.get("commit") == context.plan.head.commit for one in context.ledger.entries()):
+            self._try("how services ended", context.warn_of_ends)
 
     def findings(self, results: tuple[StageResult, ...]) -> Resources:
         """Return what the run took."""

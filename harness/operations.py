@@ -24,7 +24,7 @@ from harness.context import Context
 from harness.core.events import Doing, Step
 from harness.docker import changes, templates
 from harness.docker.faults import spoiled
-from harness.docker.readiness import Before, ran_on, unsettled
+from harness.docker.readiness import Before, unsettled
 from harness.docker.snapshot import StackSnapshot
 from harness.docker.sweep import sweep_stack
 from harness.errors import (
@@ -102,6 +102,8 @@ class Operations:
         self._stage, self.so_far = stage, {}
         if stage is not Stage.INSTALL:
             self.context.tools.leave()
+            if stage is Stage.UPGRADE:
+                self.context.await_jobs()
             self._require_settled(stage)
             self.context.fence()
             self._seed(stage)
@@ -279,7 +281,7 @@ class Operations:
 
     def _upgrade(self) -> dict[str, Any]:
         before = self.context.look()
-        self.context.ran.update(ran_on(before))
+        self.context.remember_base(before)
         kept = self._backups.before_upgrade(before)
         try:
             facts = self._deploy(
@@ -382,10 +384,8 @@ class Operations:
     def _answered(self, stage: Stage) -> Stage | None:
         """Return the last stage before that one after which the app's page was there."""
         earlier = list(Stage)[: list(Stage).index(stage)]
-        return next((one for one in reversed(earlier) if self._showed_page(one)), None)
-
-    def _showed_page(self, stage: Stage) -> bool:
-        return stage in self._pages and self._pages[stage].good
+        pages = self._pages
+        return next((one for one in reversed(earlier) if one in pages and pages[one].good), None)
 
     def app(self, stage: Stage) -> App:
         """Return the handle to the app that is up."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,12 @@ from docker.errors import NotFound
 
 from harness.docker.events import Event, Happening
 from harness.docker.nodes import Nodes
+from harness.model import RunWarning, WarningCode
 
 if TYPE_CHECKING:
     from harness.docker.snapshot import StackSnapshot, TaskState
 
+MEBIBYTE = 1024**2
 KILLED = 137  # 128 + SIGKILL: what the kernel's killer leaves; an app can end with it as well
 # Signals that ask a program to read its settings or its log file anew, and end nothing.
 HARMLESS = frozenset({1, 10, 12, 18, 28})
@@ -62,6 +64,33 @@ def broken_since(before: StackSnapshot, now: StackSnapshot) -> tuple[TaskState, 
     """Return the tasks that broke by themselves between two looks."""
     known = {task.id for task in before.tasks if before.crashed(task)}
     return tuple(task for task in now.tasks if now.crashed(task) and task.id not in known)
+
+
+def out_of_memory(look: StackSnapshot, kills: Mapping[str, int]) -> Iterator[RunWarning]:
+    """Yield a warning for each service in a container of which the kernel killed for memory.
+
+    A server whose child is killed runs on, and its health check may never notice.
+
+    Args:
+        look: a look at the stack.
+        kills: how often that happened, by the container's id.
+    """
+    for service in look.services:
+        mine = [task for task in look.tasks_of(service) if task.spec == service.template]
+        times = sum(kills.get(task.container_id, 0) for task in mine)
+        if not times:
+            continue
+        limit = ((service.template.get("Resources") or {}).get("Limits") or {}).get("MemoryBytes")
+        often = "once" if times == 1 else f"{times} times"
+        of_whom = f"its limit is {limit // MEBIBYTE} MiB" if limit else "it has no memory limit"
+        yield RunWarning(
+            code=WarningCode.OUT_OF_MEMORY,
+            text=f"the kernel killed a process of service {service.name} for memory {often}; "
+            f"{of_whom}",
+            next=f"raise deploy.resources.limits.memory of {service.name}, or make it need less"
+            if limit
+            else "this machine ran out of memory: free -m; run fewer things at a time",
+        )
 
 
 def _killed(events: tuple[Event, ...]) -> bool:

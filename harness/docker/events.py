@@ -98,6 +98,14 @@ class EventLog:
                 )
         return tuple(self._events.get(container, ()))
 
+    def out_of_memory(self) -> Mapping[str, int]:
+        """Return how often the kernel killed in which container for memory, by its id."""
+        counts = {
+            name: sum(event.what is Happening.OOM for event in events)
+            for name, events in self._events.copy().items()
+        }
+        return {name: count for name, count in counts.items() if count}
+
     def add(self, raw: Mapping[str, Any]) -> None:
         """Remember an event, as the engine tells it."""
         event = Event.parse(raw)

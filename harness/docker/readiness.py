@@ -6,7 +6,7 @@ The traps that these rules close are listed in docs/decisions/0003-settling.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
@@ -42,23 +42,6 @@ class Before:
             templates={s.name: s.template for s in snapshot.services},
             task_ids=frozenset(task.id for task in snapshot.tasks),
         )
-
-
-def ran_on(snapshot: StackSnapshot) -> dict[str, float]:
-    """Return for how many seconds each service has been running, jobs between two runs left out."""
-    found: dict[str, float] = {}
-    for service in snapshot.services:
-        tasks = snapshot.tasks_of(service)
-        if service.job or any(task.state == "complete" for task in tasks):
-            continue
-        ages = [
-            snapshot.containers[task.container_id].age
-            for task in tasks
-            if task.state == "running" and task.container_id in snapshot.containers
-        ]
-        if ages:
-            found[service.name] = max(ages)
-    return found
 
 
 def unsettled(snapshot: StackSnapshot, before: Before) -> list[str]:
@@ -149,16 +132,33 @@ def ended_well(
 ) -> bool:
     """Whether a task has ended as a job does: with code 0, and it was not expected to run on.
 
-    A service with a health check is not a job, nor is one that the base kept running until it was
-    upgraded. A job that is run again may only have been at it just then, so that has to have run
-    for longer.
+    A service with a health check is not a job, nor is one whose base ran for longer until it was
+    upgraded: that a job is at it just then shows nothing. Nor is one that is tried again after a
+    failure, and of which another replica runs on.
     """
     if task.state != "complete" or task.id in snapshot.killed or snapshot.checked(task):
         return False
     if service.restart == "any" and (service.delay or 0.0) < LONG_DELAY:
         return False  # it is meant to run on, and is started again at once
+    if service.restart == "on-failure" and outlasting(snapshot, service, task):
+        return False
     ran = before.ran.get(service.name)
-    return ran is None or (service.restart == "any" and snapshot.ran(task) > ran)
+    return ran is None or snapshot.ran(task) > ran
+
+
+def outlasting(snapshot: StackSnapshot, service: ServiceState, task: TaskState) -> float:
+    """Return for how long another replica of a task that ended runs on; 0 if none runs by far.
+
+    Replicas that share the work of a job end at about the same time.
+    """
+    ages = [
+        snapshot.containers[other.container_id].age
+        for other in snapshot.tasks_of(service)
+        if other.slot != task.slot and other.spec == task.spec and other.state == "running"
+        if other.container_id in snapshot.containers
+    ]
+    age = max(ages, default=0.0)
+    return age if age >= max(ONE_SHOT_SECONDS, snapshot.ran(task) * OUTLIVE) else 0.0
 
 
 def _container_problem(snapshot: StackSnapshot, service: ServiceState, task: TaskState) -> str:
@@ -237,12 +237,26 @@ def _lost_service(snapshot: StackSnapshot, service: ServiceState, before: Before
         return f"the update ended as {service.update_state}: {last} ({service.update_message})"
     if not broken:
         return ""
-    if not any(task.live for task in tasks):
-        return f"its task {broken[0].state} and is not started again ({last})"
+    if dead := _given_up(service, tasks, broken, resting):
+        return f"its task {dead.state} and is not started again ({snapshot.why(dead)})"
     rejected = sum(task.state == "rejected" for task in broken)
     if rejected >= REJECTIONS_BEFORE_GIVING_UP:
         return f"its tasks were rejected {rejected} times ({last})"
     return ""
+
+
+def _given_up(
+    service: ServiceState,
+    tasks: Sequence[TaskState],
+    broken: Sequence[TaskState],
+    resting: frozenset[str],
+) -> TaskState | None:
+    """Return the task of a slot that broke last and is not started again, or None."""
+    held = {task.slot for task in tasks if task.live} | resting
+    if service.replicas is not None and len(held) >= service.replicas:
+        return None
+    newest = {task.slot: task for task in reversed(tasks)}
+    return next((t for t in broken if t.slot not in held and t is newest[t.slot]), None)
 
 
 def _quit(snapshot: StackSnapshot, service: ServiceState, before: Before) -> str:
@@ -256,15 +270,18 @@ def _quit(snapshot: StackSnapshot, service: ServiceState, before: Before) -> str
     for slot, task in newest.items():
         current = task.state == "complete" and task.spec == service.template
         if current and slot not in live and not ended_well(snapshot, service, task, before):
-            return how_it_quit(snapshot, task, before.ran.get(service.name))
+            return how_it_quit(snapshot, service, task, before.ran.get(service.name))
     return ""
 
 
-def how_it_quit(snapshot: StackSnapshot, task: TaskState, ran: float | None) -> str:
+def how_it_quit(
+    snapshot: StackSnapshot, service: ServiceState, task: TaskState, ran: float | None
+) -> str:
     """Return that a task ended with code 0 for good, and why it should not have.
 
     Args:
         snapshot: a look at the stack.
+        service: its service.
         task: the task.
         ran: the seconds that the base's task had run on, if it did.
     """
@@ -275,9 +292,8 @@ def how_it_quit(snapshot: StackSnapshot, task: TaskState, ran: float | None) -> 
         return f"its task was stopped from outside, ended with code 0, {again}"
     if snapshot.checked(task):
         return f"its task ended with code 0 although it has a health check, {again}"
-    if ran is None:
-        return f"its task ended with code 0 after {snapshot.ran(task):.0f} s, {again}"
-    return (
-        f"its task ended with code 0 after {snapshot.ran(task):.0f} s, {again}; the base's ran on "
-        f"({ran:.0f} s until the upgrade)"
-    )
+    said = f"its task ended with code 0 after {snapshot.ran(task):.0f} s, {again}"
+    if ran is not None and snapshot.ran(task) <= ran:
+        return f"{said}; the base's ran on ({ran:.0f} s until the upgrade)"
+    other = outlasting(snapshot, service, task)
+    return f"{said}; another replica runs on ({other:.0f} s)" if other else said

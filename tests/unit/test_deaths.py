@@ -11,10 +11,11 @@ import pytest
 from docker.errors import APIError, NotFound
 
 from harness.docker import deaths
-from harness.docker.deaths import broken_since, killed_from_outside
+from harness.docker.deaths import broken_since, killed_from_outside, out_of_memory
 from harness.docker.events import EventLog, Happening
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import TaskState
+from harness.model import RunWarning, WarningCode
 from tests.unit.fake_stack import NODE, ended, look, service, task
 
 APP = service()
@@ -198,3 +199,27 @@ def test_what_was_shut_down_or_killed_did_not_break() -> None:
     other, crashed = ended(task(APP, 2), 137), ended(task(APP, 3), 1)
     now = look(APP, tasks=(replaced, other, crashed, task(APP, 4)))
     assert broken_since(look(APP), replace(now, killed=frozenset({other.id}))) == (crashed,)
+
+
+def memory(limit: int, kills: Mapping[str, int]) -> list[RunWarning]:
+    """Return the warnings about a service with that memory limit, and one beside it."""
+    limits = {"Resources": {"Limits": {"MemoryBytes": limit}}} if limit else {}
+    app = service(template={"ContainerSpec": {"Image": "nginx:1"}, **limits})
+    older = task(app, 3, spec={"ContainerSpec": {"Image": "nginx:0"}})
+    seen = look(app, service("db"), tasks=(task(app), ended(task(app, 2)), older))
+    return list(out_of_memory(seen, kills))
+
+
+def test_a_child_that_the_kernel_killed_for_memory_is_told() -> None:
+    """kubernetes/kubernetes#50632, benoitc/gunicorn#2215: the server runs on, without a word."""
+    (found,) = memory(64 * 1024**2, {"c-app-1": 1})
+    assert (found.code, found.text) == (
+        WarningCode.OUT_OF_MEMORY,
+        "the kernel killed a process of service app for memory once; its limit is 64 MiB",
+    )
+    assert "limits.memory of app" in found.next
+    (more,) = memory(0, {"c-app-1": 2, "c-app-2": 1, "c-app-3": 5, "another": 9})
+    assert more.text.endswith("for memory 3 times; it has no memory limit")
+    assert "this machine ran out of memory" in more.next
+    assert memory(64, {"c-app-3": 1}) == [], "that was the base's"
+    assert memory(64, {}) == []

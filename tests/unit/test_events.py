@@ -87,6 +87,14 @@ def test_an_end_from_before_anything_was_heard_is_not_waited_for(
     assert clock.slept == []
 
 
+def test_kills_for_memory_are_counted_by_container() -> None:
+    """Also of a container that goes on."""
+    log = EventLog()
+    for told in (raw("oom"), raw("oom"), raw("die"), raw("oom", "c2"), raw("die", "c3")):
+        log.add(told)
+    assert log.out_of_memory() == {"c1": 2, "c2": 1}
+
+
 def test_containers_that_were_killed_are_known_by_name() -> None:
     """Those that were judged and found to have ended by themselves are not among them."""
     log = EventLog()

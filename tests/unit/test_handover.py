@@ -170,7 +170,7 @@ def test_a_worker_that_ran_on_in_the_base_and_quits_has_broken() -> None:
         "worker: after the upgrade had settled, its task ended with code 0 after 7 s, and is not "
         "started again; the base's ran on (12 s until the upgrade)"
     )
-    assert replace(over, ran={"worker": 6.0}).broken(quit_now()), "however long it ran"
+    assert replace(over, ran={"worker": 6.0}).broken(quit_now()) == "", "the base's was still at it"
     assert replace(over, ran={}).broken(quit_now()) == "", "a job that the base had ended"
     assert replace(over, look=quit_now()).broken(quit_now()) == "", "it had ended before"
 

@@ -43,7 +43,9 @@ class Watched:
         context = SimpleNamespace(
             nodes=None, client=None, factor=1.0, step=lambda _: None,
             tools=SimpleNamespace(join=self._call("join", None)),
-            target=SimpleNamespace(stack=STACK), plan=SimpleNamespace(base="1.0.0+1"),
+            target=SimpleNamespace(stack=STACK),
+            plan=SimpleNamespace(base="1.0.0+1", head=SimpleNamespace(commit="4ead")),
+            ledger=Ledger(directory / "ledger.jsonl"), warn_of_ends=self._call("ends", None),
             look=lambda: SimpleNamespace(services=(SimpleNamespace(name="app", image="a"),)),
         )  # fmt: skip
         view = SimpleNamespace(backup=SimpleNamespace(spec=None))
@@ -124,6 +126,16 @@ def test_the_digests_that_each_op_deployed_are_kept(watched: Watched) -> None:
         ("app", "base", "sha256:1"),
         ("app", "head", "sha256:1"),
     ]
+
+
+def test_how_services_ended_is_looked_at_once_the_head_was_deployed(watched: Watched) -> None:
+    """Also where it did not come up; of a base that was not upgraded there is nothing to say."""
+    ledger = watched.observer.operations.context.ledger
+    failed = result(Stage.UPGRADE, Outcome.FAILED, assertions=(), facts={})
+    ledger.begin(Op.DEPLOY, commit="ba5e")
+    assert "ends" not in watched.through(failed)
+    ledger.begin(Op.REDEPLOY, commit="4ead")
+    assert watched.through(failed)[-1] == "ends"
 
 
 def test_a_broken_machine_is_asked_nothing_more(watched: Watched) -> None:

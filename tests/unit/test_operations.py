@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.docker.jobs import JOB_SECONDS
 from harness.docker.readiness import Before
 from harness.errors import (
     ConvergenceError,
@@ -22,6 +23,7 @@ from harness.ledger import Op
 from harness.model import Stage, WarningCode
 from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
+from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_run import BASE, HEAD, LABELS, NOTE, Bench, full, previous, set_up
 from tests.unit.fake_stack import ended, look, service, task
 
@@ -95,6 +97,43 @@ def test_a_container_that_was_killed_from_outside_ends_nothing(bench: Bench, sta
     bench.kill()
     operations.perform(stage)
     assert bench.events[:3] == ["settle", "answer", f"seed {stage}"]
+
+
+def test_a_job_gets_its_time_before_the_base_is_upgraded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """invoiceninja/dockerfiles#374: a migration may take 90 s, and an upgrade would stop it."""
+    clock = stop_the_clock(monkeypatch)
+
+    def grow() -> None:
+        aged = {name: replace(one, age=clock.now) for name, one in bench.stack.containers.items()}
+        bench.stack = replace(bench.stack, containers=aged)
+
+    operations = bench.until(Stage.INSTALL)
+    bench.change(restart="none")
+    grow()
+    clock.on_sleep = grow
+    settled: list[float] = []
+    bench.then["settle"] = lambda: settled.append(clock.now)
+    operations.perform(Stage.UPGRADE)
+    assert JOB_SECONDS["none"] <= settled[0] < JOB_SECONDS["none"] + 1
+    assert operations.context.ran == {"app": settled[0]}
+
+
+def test_what_ended_is_told_with_the_evidence_of_the_base(bench: Bench) -> None:
+    """A service that the base ended as well is a job, and one that the kernel killed is told."""
+    operations = bench.until(Stage.INSTALL)
+    bench.change(restart="on-failure")
+    app = bench.stack.services[0]
+    bench.stack = look(app, tasks=(task(app, state="complete", desired="shutdown"),))
+    context = operations.context
+    context.warn_of_ends()
+    assert [one.code for one in bench.warned[-1:]] == [WarningCode.SERVICE_ENDED]
+    bench.warned.clear()
+    context.remember_base(bench.stack)
+    context.nodes.events.add({"Action": "oom", "id": "c-app-1"})
+    context.warn_of_ends()
+    assert [one.code for one in bench.warned] == [WarningCode.OUT_OF_MEMORY]
 
 
 def test_what_broke_before_the_hand_over_is_not_held_against_a_later_stage(bench: Bench) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from harness.docker.readiness import Before, lost, ran_on, unsettled
+from harness.docker.jobs import ran_on
+from harness.docker.readiness import Before, lost, unsettled
 from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
 
 NODE = "node1"
@@ -277,7 +278,9 @@ def test_a_one_shot_is_done_and_a_worker_has_quit(restart: str) -> None:
     """The difference is what the base did: a worker ran on there until it was upgraded."""
     seen = with_ended(look([service(restart=restart)], [over()], []))
     assert (unsettled(seen, Before()), lost(seen, Before())) == ([], "")
-    base = Before(ran={"app": 1.0})
+    longer = Before(ran={"app": 1.0})
+    assert (unsettled(seen, longer), lost(seen, longer)) == ([], ""), "the base's was still at it"
+    base = Before(ran={"app": 60.0})
     assert unsettled(seen, base)
     assert "ended with code 0 after 2 s, and is not started again; the base's ran on" in lost(
         seen, base
@@ -330,6 +333,48 @@ def test_what_is_started_again_at_once_is_no_job(delay: float | None) -> None:
     """It is meant to run on: a recipe that wants a pause asks for one."""
     waits = task(number=9, state="ready", desired="ready")
     assert unsettled(with_ended(look([service(delay=delay)], [over(), waits], [])), Before())
+
+
+def replicas(restart: str = "on-failure", *, age: float, ran: float = 2.0) -> StackSnapshot:
+    """Return a look at a service of which one replica ended with code 0, and one runs on."""
+    running = container("c-app-2", health=None, age=age)
+    tasks = [over(), task(number=2, slot="2")]
+    seen = look([service(restart=restart, replicas=2)], tasks, [running])
+    return with_ended(seen, ran=ran)
+
+
+def test_a_replica_that_ends_beside_one_that_runs_on_has_quit() -> None:
+    """C9Glax/tranga#503: the second replica finds the database migrated, and shuts itself down."""
+    said = "app: its task ended with code 0 after 2 s, and is not started again; another replica"
+    assert lost(replicas(age=31.0), Before()) == f"{said} runs on (31 s)"
+    assert unsettled(replicas(age=31.0), Before())
+    assert lost(replicas(age=31.0), Before(ran={"app": 60.0})).endswith("60 s until the upgrade)")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        replicas(age=29.0),
+        replicas(age=31.0, ran=25.0),
+        replicas("none", age=31.0),
+    ],
+)
+def test_replicas_of_a_job_may_end_one_after_the_other(seen: StackSnapshot) -> None:
+    """moby/moby#35080: five replicas of a one-off service, of which two are done."""
+    assert lost(seen, Before()) == ""
+
+
+def test_one_of_several_replicas_that_is_not_started_again_is_the_end() -> None:
+    """The other one runs on, so only the slot tells; a replica that waits is still coming."""
+    dead = task(state="failed", desired="shutdown", error="exit 3")
+    both = service(restart="none", replicas=2)
+    assert lost(look([both], [dead, task(number=2, slot="2")]), Before()) == (
+        "app: its task failed and is not started again (exit 3)"
+    )
+    again = task(number=3, state="ready", desired="ready")
+    assert lost(look([both], [dead, again, task(number=2, slot="2")]), Before()) == ""
+    fewer = replace(both, replicas=1)
+    assert lost(look([fewer], [dead, task(number=2, slot="2")]), Before()) == "", "scaled down"
 
 
 def test_a_job_that_runs_at_the_upgrade_did_not_run_on() -> None:
