@@ -118,7 +118,7 @@ class Context:
     def await_jobs(self) -> None:
         """Wait until what may be a job has ended, or has run for as long as hardly a job does."""
         deadline = Deadline.after(max(JOB_SECONDS.values()) * self.factor)
-        with self.waiting(), suppress(WaitTimeoutError):
+        with suppress(WaitTimeoutError):  # no wait for the app to get healthy: not counted as one
             wait_for(
                 self.look,
                 what="jobs to end",
