@@ -126,7 +126,13 @@ class Settings:
 
 
 def _recipes(environ: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(environ.get("RECIPE", "").split())
+    names = environ.get("RECIPE", "")
+    if names and not names.strip():  # two variables that are not set: all recipes were not meant
+        raise UsageError(
+            "RECIPE in the environment is set and names no recipe",
+            hint="unset it to test every recipe of recipes.txt, or name one",
+        )
+    return tuple(names.split())
 
 
 def timeout_factor(

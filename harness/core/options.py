@@ -84,6 +84,8 @@ def parse_yes(value: str) -> bool:
 
 
 def _path(value: str) -> Path:
+    if not value:  # it would be the current directory, which nobody meant
+        raise ValueError("a path is expected")
     return Path(os.path.abspath(Path(value).expanduser()))  # noqa: PTH100  it also takes `..` out
 
 
@@ -114,14 +116,19 @@ def parse_stages(value: str) -> tuple[Stage, ...]:
 
     Raises:
         UnknownNameError: one of them is not a stage.
+        ValueError: one of them is empty, as where a variable is not set.
     """
-    asked = [word.strip() for word in value.split(",") if word.strip()]
+    asked = [word.strip() for word in value.split(",")]
+    if not all(asked):
+        raise ValueError(
+            "a stage is missing between its commas" if value.strip() else "it is empty"
+        )
     for word in asked:
         if word not in list(Stage):
             raise UnknownNameError(
                 f"there is no stage '{word}'", hint=nearest(word, [str(stage) for stage in Stage])
             )
-    return tuple(stage for stage in Stage if stage in asked) or tuple(Stage)
+    return tuple(stage for stage in Stage if stage in asked)
 
 
 OPTIONS = (

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from harness.core.options import parse_stages
 from harness.errors import UnknownNameError, UsageError
 from harness.model import Stage
 
@@ -256,16 +257,12 @@ class _Line:
     def _stages(self, value: str | None) -> tuple[Stage, ...]:
         if value is None:
             return ()
-        known = [str(stage) for stage in Stage]
-        asked = [word for word in value.split(",") if word]
-        for word in asked:
-            if word not in known:
-                near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-                guess = f"did you mean '{near[0]}'?" if near else ""
-                self.wrong(
-                    f"there is no stage '{word}'", hint=guess or f"the stages are {','.join(known)}"
-                )
-        return tuple(stage for stage in Stage if stage in asked)
+        try:
+            return parse_stages(value)
+        except UnknownNameError as error:
+            self.wrong(error.what, hint=error.hint)
+        except ValueError as error:
+            self.wrong(f"invalid value for the option 'stages': {error}")
 
 
 def _lines(text: str, path: Path) -> Iterator[_Line]:

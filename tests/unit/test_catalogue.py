@@ -81,8 +81,11 @@ def test_every_kind_of_source(source: str, meant: str) -> None:
         ("gitea https://h/x ref=", "the option 'ref' has no value", ""),
         ("gitea https://h/x ref=a ref=b", "the option 'ref' is given twice", ""),
         ("gitea https://h/x ref=--upload-pack=x", "can be no ref", ""),
-        ("gitea https://h/x stages=instal", "no stage 'instal'", "did you mean 'install'?"),
-        ("gitea https://h/x stages=qqq", "no stage 'qqq'", "install,upgrade"),
+        ("gitea https://h/x stages=instal", "no stage 'instal'", "did you mean install?"),
+        ("gitea https://h/x stages=qqq", "no stage 'qqq'", "install, upgrade"),
+        ("gitea https://h/x stages=,", "a stage is missing between its commas", "stages=install"),
+        ("gitea https://h/x stages=install,", "a stage is missing between", "stages=install"),
+        ("gitea https://h/x stages=", "the option 'stages' has no value", ""),
         ("gitea --upload-pack=x", "begins with '-'", ""),
         ("gitea ext::sh", "of a kind that is not cloned here", ""),
         ("gitea ftp://h/x", "of a kind that is not cloned here", ""),
@@ -190,6 +193,8 @@ def test_reading_the_list_imports_little() -> None:
     )
     done = proc.run([sys.executable, "-c", code], timeout=20, cwd=ROOT)
     assert done.stdout.split() == [
+        "harness.core",
+        "harness.core.options",
         "harness.errors",
         "harness.model",
         "harness.recipes",

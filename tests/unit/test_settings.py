@@ -37,6 +37,8 @@ def test_recipes_come_from_the_line_or_from_RECIPE(tmp_path: Path) -> None:  # n
     assert of_run("a", "--keep", "b") == ("a", "b")
     assert of_run(RECIPE="c d") == ("c", "d")
     assert of_run("a", RECIPE="c") == ("a",)
+    with pytest.raises(UsageError, match="names no recipe"):
+        of_run(RECIPE=" ")
 
 
 def test_RECIPE_matters_to_runs_only(tmp_path: Path) -> None:  # noqa: N802  its name
@@ -84,6 +86,17 @@ def test_stages_are_put_in_their_order(tmp_path: Path) -> None:
     assert load(directory=tmp_path).stages == tuple(Stage)
 
 
+@pytest.mark.parametrize("value", ['","', '""', "[]", '["install", ""]', '" "'])
+def test_an_empty_list_of_stages_never_means_all_of_them(value: str, tmp_path: Path) -> None:
+    """Neither in the file nor in the environment; a variable that is set to nothing is unset."""
+    (tmp_path / "cc-ci.toml").write_text(f"stages = {value}\n")
+    with pytest.raises(UsageError, match=r"stages, from .*cc-ci\.toml"):
+        load(directory=tmp_path)
+    with pytest.raises(UsageError, match="stages, from STAGES in the environment"):
+        load(directory=tmp_path / "none", STAGES=" , ")
+    assert load(directory=tmp_path / "none", STAGES="").stages == tuple(Stage)
+
+
 @pytest.mark.parametrize(
     ("argv", "environ", "words"),
     [
@@ -116,6 +129,14 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
         (["--timeout-factor", "1,5"], "a number is expected"),
         (["--engine", "podman"], "auto, external, private"),
         (["--lock-timeout", "-3"], "not negative"),
+        (["--stages", ","], "a stage is missing between its commas"),
+        (["--stages", "install,"], "a stage is missing between its commas"),
+        (["--stages", "install,,backup"], "a stage is missing between its commas"),
+        (["--stages", ""], "it is empty"),
+        (["--overlays", ""], "a path is expected"),
+        (["--output", ""], "a path is expected"),
+        (["--cache", ""], "a path is expected"),
+        (["--token-file", ""], "a path is expected"),
     ],
 )
 def test_a_value_that_cannot_be_read_says_which_and_from_where(
