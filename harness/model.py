@@ -68,6 +68,8 @@ class WarningCode(StrEnum):
     ONLY_LABEL_CHANGED = "only-label-changed"
     NO_PAGE = "no-page"  # no page was asked for
     PAGE_REFUSED = "page-refused"  # 401 or 403 without a login, or another request is due
+    PAGE_CHANGED = "page-changed"  # it is unlike that of before the op, which may be meant
+    PAGE_SHOWS_ERROR = "page-shows-error"  # with a status that says that all is well
     ROUTER_DROPPED = "router-dropped"  # by Traefik: it leads no visitor to the app
     # what was asked for
     BASE_UNUSABLE = "base-unusable"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,8 +15,7 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from harness.assertions.app import App
-from harness.assertions.health import health_of, page_warning
-from harness.assertions.page import Page, Seen, ask, page_facts
+from harness.assertions.health import health_of
 from harness.assertions.protocol import Facts
 from harness.backup_operations import BackupOperations
 from harness.context import Context
@@ -31,24 +29,20 @@ from harness.errors import (
     ConvergenceError,
     HarnessError,
     InternalError,
-    RecipeError,
     TestBedError,
-    WaitTimeoutError,
 )
 from harness.handover import HandOver
 from harness.ledger import Op
 from harness.model import Adaptation, Outcome, Stage
+from harness.pages import Pages
 from harness.platforms.base import Deployed, Revision
 from harness.recipes import ignored
 from harness.recipes.releases import Release
 from harness.seeding import SeedContext
 from harness.verdict import warnings
-from harness.waiting import Deadline, wait_for
 
-ANSWER_SECONDS = 60.0
 REMOVE_SECONDS = 120.0
 CONTAINER_SECONDS = 60.0
-GUESS_SECONDS = 5.0  # where nothing says that there is a page
 
 
 @dataclass(kw_only=True)
@@ -67,7 +61,7 @@ class Operations:
     base_unusable: str = ""
     _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     _state: dict[str, Any] = field(default_factory=dict)
-    _pages: dict[Stage, Page] = field(default_factory=dict)  # after each stage's op
+    _pages: Pages = field(init=False)
     _stage: Stage = Stage.INSTALL
     _revision: Revision | None = None
     _deployed: Deployed | None = None
@@ -80,6 +74,7 @@ class Operations:
             target=lambda service: self.app(self._stage).target(service),
             adaptations=self.adaptations,
         )
+        self._pages = Pages(context=self.context)
 
     @property
     def patience(self) -> float:
@@ -99,6 +94,8 @@ class Operations:
             Stage.RESTORE: self._backups.restore,
             Stage.CUSTOM: dict,
         }
+        if self._stage is Stage.INSTALL and stage is not Stage.INSTALL:
+            self._pages.look_again(self.app(Stage.INSTALL), stage)
         self._stage, self.so_far = stage, {}
         if stage is not Stage.INSTALL:
             self.context.tools.leave()
@@ -112,8 +109,7 @@ class Operations:
             self.context.fence()
         self._seen[stage] = ops[stage]()
         self._hand_over(stage)
-        if stage in self._pages:
-            self._seen[stage] = {**self._seen[stage], "page": page_facts(self._pages[stage])}
+        self._seen[stage] = {**self._seen[stage], **self._pages.facts(stage)}
         return self._seen[stage]
 
     def _seed(self, stage: Stage) -> None:
@@ -121,7 +117,9 @@ class Operations:
         if self.context.seeds.has(stage):
             self.context.step(Doing(step=Step.SEED, stage=stage))
             with self.context.tools.asking():
-                self.context.seeds.run(stage, SeedContext(app=self.app(stage), state=self._state))
+                app = self.app(stage)
+                self.context.seeds.run(stage, SeedContext(app=app, state=self._state))
+                self._pages.look_again(app, stage)
 
     def broken_since(self) -> str:
         """Return what broke by itself since the last hand-over, once; empty if nothing did."""
@@ -154,7 +152,7 @@ class Operations:
         self._refuse_broken(given, look)
         if look.containers.keys() != given.look.containers.keys():
             with self.context.tools.asking():
-                self._await_answer(stage)
+                self._pages.wait(self.app(stage), stage)
 
     def _hand_over(self, stage: Stage) -> None:
         """Wait until the app answers, and remember what the assertions are given.
@@ -165,7 +163,7 @@ class Operations:
         """
         settled = self.context.look()
         self.context.tools.join()
-        self._await_answer(stage)
+        self._pages.wait(self.app(stage), stage)
         look = self.context.look()
         ran = self.context.ran
         given = HandOver(stage=stage, look=settled, ops=self.context.ledger.counts(), ran=dict(ran))
@@ -187,38 +185,6 @@ class Operations:
         if broken := given.broken(look):
             self.given = replace(given, look=look)
             raise ConvergenceError(broken)
-
-    def _await_answer(self, stage: Stage) -> None:
-        """Wait, within bounds, until the app answers at all, and remember what it shows.
-
-        A container without a health check counts as up before its program listens. What the answer
-        is, and that there is one, is for the assertions to judge: nothing is raised here.
-        """
-        health = self.facts(stage).health
-        known = health.certain or health.answered
-        seconds = max(ANSWER_SECONDS, self.context.app_seconds) if known else GUESS_SECONDS
-        # The handle itself waits for a container that is new; here one look a time is wanted.
-        app = replace(self.app(stage), facts=replace(self.facts(stage), handed_over=()))
-        seen: list[Page] = []
-
-        def look() -> Page:
-            seen[:] = [ask(app)]
-            return seen[0]
-
-        with suppress(WaitTimeoutError, RecipeError), self.context.waiting():
-            wait_for(
-                look,
-                what="an answer of the app",
-                deadline=Deadline.after(seconds * self.context.factor),
-                ready=lambda page: page.answered or not page.url,
-                interval=0.2,
-            )
-        if seen:
-            self._pages[stage] = seen[0]
-            if seen[0].seen is Seen.CHECK:
-                self.context.step(Doing(step=Step.PAGE, stage=stage, about=health.check))
-            if warning := page_warning(seen[0], health, self.context.meta):
-                self.context.warn(warning)
 
     def _install(self) -> dict[str, Any]:
         """Deploy the base, or the head where there is none, or where the base cannot be installed.
@@ -351,7 +317,7 @@ class Operations:
         assert revision is not None  # noqa: S101  every stage follows an install
         assert deployed is not None  # noqa: S101  the same
         base = None if self.base_unusable else plan.base
-        answered = self._answered(stage)
+        answered, earlier = self._pages.earlier(stage)
         return Facts(
             run=self.context.target.run,
             recipe=plan.recipe,
@@ -373,19 +339,13 @@ class Operations:
                 self.context.meta,
                 deployed.services,
                 deployed.doors,
-                answered=answered or "",
-                earlier=self._pages[answered] if answered else None,
+                answered=answered,
+                earlier=earlier,
             ),
             handed_over=self.given.containers if self.given else (),
             seen=self._seen,
             state=self._state,
         )
-
-    def _answered(self, stage: Stage) -> Stage | None:
-        """Return the last stage before that one after which the app's page was there."""
-        earlier = list(Stage)[: list(Stage).index(stage)]
-        pages = self._pages
-        return next((one for one in reversed(earlier) if one in pages and pages[one].good), None)
 
     def app(self, stage: Stage) -> App:
         """Return the handle to the app that is up."""

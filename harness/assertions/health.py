@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.assertions.page import Page, Seen
+from harness.assertions.look import Page, Seen, Sign
 from harness.assertions.protocol import Health
 from harness.errors import InvalidRecipeError
 from harness.model import RunWarning, WarningCode
 from harness.recipes.compose import Compose
-from harness.recipes.doors import HTTP_PORT, Door, dropped
+from harness.recipes.doors import HTTP_PORT, Door
 from harness.recipes.meta import RecipeMeta
+from harness.recipes.routers import dropped
 
 
 def health_of(
@@ -40,10 +41,9 @@ def health_of(
             f"the recipe has no service '{meta.HEALTH_SERVICE}', which is to be asked for a page",
             hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(services)}",
         )
-    was_routed = earlier is not None and earlier.routed
     door = _door(meta, services, doors)
     if door is None:
-        return Health(service="", answered=answered, was_routed=was_routed)
+        return Health(service="", answered=answered, earlier=earlier)
     port = meta.HEALTH_PORT or door.port or HTTP_PORT
     same = port == door.port
     return Health(
@@ -56,8 +56,7 @@ def health_of(
         check="" if meta.HEALTH_PATH or not same else door.check,
         certain=door.certain or meta.asks_for_a_page(),
         answered=answered,
-        was_filled=earlier is not None and not earlier.empty,
-        was_routed=was_routed,
+        earlier=earlier,
         doors=tuple(doors),
     )
 
@@ -92,6 +91,19 @@ def page_warning(page: Page, health: Health, meta: RecipeMeta) -> RunWarning | N
             next="set HEALTH_PATH in recipe_meta.py to a page that anybody may see, or "
             f"HEALTH_STATUS = {page.status} if that is right",
         )
+    if page.seen is Seen.PAGE and page.changed:
+        return RunWarning(
+            code=WarningCode.PAGE_CHANGED,
+            text=f"service {health.service}: {page.changed}; it was not so after {health.answered}",
+            next="open the page; MARKER in recipe_meta.py names a text that shows that it is right",
+        )
+    if page.seen is Seen.PAGE and Sign.ERROR in page.signs and health.earlier is None:
+        return RunWarning(
+            code=WarningCode.PAGE_SHOWS_ERROR,
+            text=f"service {health.service} answers {health.path} with status {page.status}, and "
+            "its page shows the error of a program",
+            next="look at its log; MARKER in recipe_meta.py names a text that shows that it works",
+        )
     return None
 
 
@@ -101,8 +113,7 @@ def router_warnings(compose: Compose) -> Iterator[RunWarning]:
         yield RunWarning(
             code=WarningCode.ROUTER_DROPPED,
             text=f"Traefik drops the HTTP router {router} of service {service}: {why}",
-            next="add traefik.http.services.NAME.loadbalancer.server.port=PORT, and "
-            f"traefik.http.routers.{router}.service=NAME where there are several",
+            next="correct the labels of that service: visitors get a 404",
         )
 
 

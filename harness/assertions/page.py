@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from harness.assertions.look import Look, Page, Seen
 from harness.assertions.protocol import Facts, Health
-from harness.docker.http import NOT_YET, Request, Response
+from harness.docker.http import Request, Response
 from harness.recipes.doors import Door
 
 if TYPE_CHECKING:
@@ -30,48 +30,6 @@ OTHER_REQUESTS = frozenset({405, 406, 415, 426})
 EMPTY_BY_RULE = frozenset({204, 205})  # statuses of answers without a body
 IN_ADDRESSES = "%/:?#[]@!$&'()*+,;=~-._"  # what a browser leaves as it is in a Location header
 LOGIN_FORM = re.compile(r"<input[^>]+type\s*=\s*[\"']?password", re.IGNORECASE)
-
-
-class Seen(StrEnum):
-    """What an app's answer shows."""
-
-    PAGE = "page"
-    CHECK = "health check"  # there is a page where the recipe's own health check asks
-    LOGIN = "login"
-    REFUSED = "refused"  # 401 or 403 and nothing that asks for a login, or another request is due
-    NOTHING = "nothing"  # no page, and nothing says that there is one
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What came of asking an app for its page.
-
-    Attributes:
-        seen: what the answer shows.
-        url: what was asked last; empty where nothing was asked.
-        status: the last status; 0 for no answer at all.
-        problem: what is wrong with it, for people; empty when nothing is.
-        empty: whether the answer's body holds nothing.
-        routed: whether a router of the recipe takes the app's domain.
-    """
-
-    seen: Seen
-    url: str
-    status: int
-    problem: str = ""
-    empty: bool = False
-    routed: bool = False
-
-    @property
-    def answered(self) -> bool:
-        """Whether the app answers; a server whose other half is missing does not yet."""
-        return self.status not in (0, *NOT_YET)
-
-    @property
-    def good(self) -> bool:
-        """Whether the path that its users open shows a page."""
-        return self.seen is Seen.PAGE
 
 
 class Asked(Protocol):
@@ -92,8 +50,8 @@ class Asked(Protocol):
 def ask(app: Asked) -> Page:
     """Ask the app for its page, and judge what it answers. See `Page`."""
     routed = any(door.routes(app.domain) for door in app.facts.health.doors)
-    health = app.facts.health
-    if health.answered and health.was_routed and not routed:
+    earlier = app.facts.health.earlier
+    if earlier and earlier.routed and not routed:
         return Page(seen=Seen.PROBLEM, url="", status=0, problem=_unreachable(app))
     return replace(_judged(app), routed=routed)
 
@@ -105,8 +63,7 @@ def _judged(app: Asked) -> Page:
     visit = Visit(app=app)
     last = visit.to(health.path)
     if not (problem := _problem(visit.answers, health, visit.circle)):
-        empty = not last.body.strip()
-        return Page(seen=Seen.PAGE, url=last.url, status=last.status, empty=empty)
+        return _compared(visit, last, health)
     if not last.status and not health.certain and not health.answered:
         return Page(seen=Seen.NOTHING, url=last.url, status=0)
     if health.status is None and last.status and not health.answered and not visit.circle:
@@ -118,35 +75,66 @@ def _judged(app: Asked) -> Page:
     return Page(seen=Seen.PROBLEM, url=last.url, status=last.status, problem=problem)
 
 
+def _compared(visit: Visit, last: Response, health: Health) -> Page:
+    """Return a page that answers well, compared with the one of before the op.
+
+    Where the meta says which status or which text shows that the app works, that alone counts.
+    """
+    page = Page(seen=Seen.PAGE, url=last.url, status=last.status, empty=not last.body.strip())
+    if health.status is not None or health.marker:
+        return page
+    look = Look.of(last, visit.at, visit.away)
+    page = replace(page, title=look.title, signs=tuple(look.signs))
+    if health.earlier is None:
+        return page
+    if worse := look.worse(health.earlier):
+        problem = f"{last.url}: {worse}, and did not after {health.answered}"
+        return replace(page, seen=Seen.PROBLEM, problem=f"{problem}; {_MEANT}", unlike=True)
+    return replace(page, changed=look.changed(health.earlier))
+
+
+_MEANT = (
+    "the app lost its configuration or its data, or cannot reach its database; next: look at its "
+    "log; if the head is meant to do so, name a text of its page as MARKER in recipe_meta.py, or "
+    "the status as HEALTH_STATUS"
+)
+
+
 @dataclass(slots=True, kw_only=True)
 class Visit:
-    """One way through the app, from a path to where its redirects end; `answers` has each hop."""
+    """One way through the app, from a path to where its redirects end.
+
+    `answers` has each hop, `at` is the address at which a visitor is in the end, and `away` is
+    where the last answer leads out of the app, or empty.
+    """
 
     app: Asked
     answers: list[Response] = field(default_factory=list)
     circle: bool = False
+    at: SplitResult = field(default_factory=lambda: urlsplit(""))
+    away: str = ""
     _cookies: dict[str, str] = field(default_factory=dict)
 
     def to(self, path: str) -> Response:
         """Ask for a path, follow redirects inside the app, and return the last answer."""
         door = door_of(self.app.facts.health)
         host = door.host or self.app.domain
-        at, asked = urlsplit(f"http://{host}{path}"), path
+        self.at, asked = urlsplit(f"http://{host}{path}"), path
         seen = set[tuple[str, str, tuple[str, ...]]]()
         while True:
-            seen.add(self._state(at, door))
-            answer = self.app.ask(self._request(asked, at), door)
+            seen.add(self._state(self.at, door))
+            answer = self.app.ask(self._request(asked, self.at), door)
             self.answers.append(answer)
             self._remember(answer)
-            led = self._led(answer, at)
+            led = self._led(answer)
             if led is None:
                 return answer
             door = self._door(led, door)
             if self._state(led, door) in seen or len(self.answers) > MOST_HOPS:
                 # A server that trusts no proxy sends each visitor to https again: that is its word.
-                self.circle = led.scheme != "https" or led.geturl() != at.geturl()
+                self.circle = led.scheme != "https" or led.geturl() != self.at.geturl()
                 return answer
-            at, asked = led, _inside(door, led)
+            self.at, asked = led, _inside(door, led)
 
     def _state(self, at: SplitResult, door: Door) -> tuple[str, str, tuple[str, ...]]:
         """Return what a server can tell requests apart by: some set a cookie, and ask again."""
@@ -165,18 +153,21 @@ class Visit:
             if "=" in pair:
                 self._cookies[pair.partition("=")[0]] = pair
 
-    def _led(self, answer: Response, at: SplitResult) -> SplitResult | None:
+    def _led(self, answer: Response) -> SplitResult | None:
         """Return where an answer leads inside the app; None where it leads nowhere, or away."""
         where = answer.headers.get("location", "")
         if answer.status not in REDIRECTS or not where:
             return None
         where = quote(where.encode("latin-1", "replace"), safe=IN_ADDRESSES)  # as browsers do
         try:
-            led = urlsplit(urljoin(at.geturl(), where))
-            ours = (led.hostname or "") in self._own_hosts() and led.port in (*_PORTS, at.port)
+            led = urlsplit(urljoin(self.at.geturl(), where))
+            port = led.port
         except ValueError:  # an address that no browser understands
             return None
-        if led.scheme not in ("http", "https") or not ours:
+        if led.scheme not in ("http", "https"):
+            return None
+        if (led.hostname or "") not in self._own_hosts() or port not in (*_PORTS, self.at.port):
+            self.away = led.geturl()
             return None
         return led._replace(fragment="", path=led.path or "/")
 
@@ -224,7 +215,8 @@ def _problem(answers: list[Response], health: Health, circle: bool) -> str:  # n
         return f"{judged.url}: status {judged.status} instead of {wanted}"
     if not any(health.marker in _whole(answer) for answer in answers):
         return f"{last.url}: the marker '{health.marker}' is not in it"
-    if health.answered and health.was_filled and _blank(last) and health.status is None:
+    was_filled = health.earlier is not None and not health.earlier.empty
+    if was_filled and _blank(last) and health.status is None:
         return (
             f"{last.url}: status {last.status} and an empty body; there was text after "
             f"{health.answered}"
@@ -239,8 +231,12 @@ def _blank(answer: Response) -> bool:
 
 
 def _unreachable(app: Asked) -> str:
+    health = app.facts.health
+    dropped = {f"Traefik drops {door.why}: {door.dropped}" for door in health.doors if door.dropped}
+    why = f" ({'; '.join(sorted(dropped))})" if dropped else ""
     return (
-        f"no HTTP router of the recipe takes {app.domain} any more, so its page cannot be reached; "
+        f"no HTTP router of the recipe takes {app.domain} any more{why}, so its page cannot be "
+        "reached; "
         f"it was there after {app.facts.health.answered}; next: correct the labels of its router: "
         "the rule, traefik.enable, the network `proxy`, and that they stand under deploy"
     )

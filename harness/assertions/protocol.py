@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.assertions.look import Page
 from harness.docker.nodes import Endpoint
 from harness.model import AssertionResult, Origin, Outcome, Stage
 from harness.recipes.doors import Door
@@ -33,8 +34,7 @@ class Health:
     check: str = ""  # the path that its health check asks on that port, or empty
     certain: bool = True  # whether something says that there is a page
     answered: str = ""  # the stage after which the page was there, or empty
-    was_filled: bool = False  # whether that page held any text
-    was_routed: bool = False  # whether a router of the recipe took the app's domain then
+    earlier: Page | None = None  # that page
     doors: tuple[Door, ...] = ()  # every way to a page, for redirects that lead to another service
 
     def accepts(self, status: int) -> bool:
@@ -46,7 +46,9 @@ class Health:
     @classmethod
     def load(cls, raw: dict[str, Any]) -> Health:
         """Read what `asdict` made of it."""
-        return cls(**{**raw, "doors": tuple(Door(**door) for door in raw["doors"])})
+        doors = tuple(Door(**door) for door in raw["doors"])
+        earlier = Page.load(raw["earlier"]) if raw["earlier"] else None
+        return cls(**{**raw, "doors": doors, "earlier": earlier})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ only tried.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.recipes import routers, rules
 from harness.recipes.checks import Check
 
 if TYPE_CHECKING:  # the children that assert read no compose files
@@ -23,21 +23,7 @@ PROXY = "proxy"  # the network on which Traefik reaches apps
 HTTP_PORT, HTTPS_PORT = 80, 443
 ROUTER = "the HTTP router "
 ASKED_FOR = "DOMAIN in .env.sample"  # why an app without a router or a health check has a page
-_NOT_HTTP = ("traefik.tcp.", "traefik.udp.")
-
-_ROUTER = re.compile(
-    r"traefik\.http\.routers\.(?P<name>[^.]+)\.(?P<field>rule|service|middlewares)$"
-)
-_SERVER = re.compile(
-    r"traefik\.http\.services\.(?P<name>[^.]+)\.loadbalancer\.server\.(?P<field>port|scheme)"
-)
-_REWRITE = re.compile(
-    r"traefik\.http\.middlewares\.(?P<name>[^.]+)\."
-    r"(?P<field>stripprefix\.prefixes|addprefix\.prefix|chain\.middlewares"
-    r"|redirectscheme|redirectregex)"
-)
-_MATCHER = re.compile(r"(?P<not>!?)\s*(?P<kind>[A-Za-z]+)\((?P<values>[^()]*)\)")
-_VALUE = re.compile(r"`([^`]*)`|\"([^\"]*)\"|'([^']*)'")
+_REDIRECTS = ("redirectscheme", "redirectregex")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +40,7 @@ class Door:
         check: the path that its own health check asks on that port, or empty.
         why: which part of the recipe names it, for people; empty when none does.
         redirects: whether the proxy answers with a redirect in the container's place.
+        dropped: why Traefik does not take its router, or takes it for another host; or empty.
     """
 
     service: str
@@ -65,6 +52,7 @@ class Door:
     check: str = ""
     why: str = ""
     redirects: bool = False
+    dropped: str = ""
 
     @property
     def certain(self) -> bool:
@@ -73,7 +61,8 @@ class Door:
 
     def routes(self, domain: str) -> bool:
         """Whether it is that of a router which takes requests for a domain."""
-        return self.why.startswith(ROUTER) and self.host in ("", domain)
+        by_router = self.why.startswith(ROUTER) and not self.dropped
+        return by_router and self.host in ("", domain)
 
     def serves(self, host: str, path: str) -> bool:
         """Whether its router takes a request for that path of that host."""
@@ -116,37 +105,14 @@ def find(compose: Compose, *, domain: str, stack: str, asked_for: bool) -> tuple
 def _otherwise_reached(compose: Compose) -> bool:
     """Whether visitors reach the app past the proxy's HTTP routers."""
     return any(
-        service.ports or any(key.startswith(_NOT_HTTP) for key in _keyed(service.labels))
-        for service in compose.services.values()
+        service.ports or routers.routes(service.labels) for service in compose.services.values()
     )
-
-
-def dropped(compose: Compose) -> Iterator[tuple[str, str, str]]:
-    """Yield each HTTP router that Traefik drops: its service in the compose file, its name, why.
-
-    See https://doc.traefik.io/traefik/routing/providers/swarm/ (a port label is mandatory) and
-    https://github.com/traefik/traefik/issues/4807 (too many services).
-    """
-    labelled = {name: _keyed(service.labels) for name, service in compose.services.items()}
-    ports = {name: _fields(_SERVER, labels) for name, labels in labelled.items()}
-    everywhere = {key for servers in ports.values() for key in servers}
-    for name, labels in labelled.items():
-        for router, fields in _fields(_ROUTER, labels).items() if _enabled(labels) else ():
-            named = fields.get("service", "").strip().lower()
-            if "rule" not in fields or "@" in named or (named and named not in ports[name]):
-                if not named or "@" in named or named in everywhere:
-                    continue
-                yield name, router, f"no label defines its service {named}"
-            elif not named and len(ports[name]) > 1:
-                yield name, router, f"it names none of {', '.join(ports[name])} as its service"
-            elif not ports[name].get(named or next(iter(ports[name]), ""), {}).get("port"):
-                yield name, router, "no label gives the port of its service"
 
 
 def _is_reached(service: Service, compose: Compose, stack: str) -> bool:
     """Whether a proxy could ask the service for a page, as far as its labels do not forbid it."""
     names = (compose.networks[key].full_name(stack) for key in service.networks if key != "default")
-    return PROXY in names and _enabled(_keyed(service.labels))
+    return PROXY in names and routers.enabled(service.labels)
 
 
 def _checked(service: Service) -> Door | None:
@@ -162,24 +128,6 @@ def _checked(service: Service) -> Door | None:
     )
 
 
-def _keyed(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return labels by their keys in lower case, as Traefik reads them."""
-    return {key.lower(): value for key, value in labels.items()}
-
-
-def _enabled(labels: Mapping[str, str]) -> bool:
-    return labels.get("traefik.enable", "true").strip().lower() not in ("false", "0", "f")
-
-
-def _fields(pattern: re.Pattern[str], labels: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the fields that labels give to each thing that the pattern names."""
-    found: dict[str, dict[str, str]] = {}
-    for key, value in labels.items():
-        if match := pattern.match(key):
-            found.setdefault(match["name"], {})[match["field"]] = value
-    return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Server:
     """A load balancer of Traefik's: where in the stack it leads."""
@@ -191,22 +139,20 @@ class _Server:
 
 def _routed(compose: Compose) -> Iterator[Door]:
     """Yield the doors that HTTP routers lead to, over the whole stack."""
-    labelled = {
-        name: keyed
-        for name, service in compose.services.items()
-        if _enabled(keyed := _keyed(service.labels))
-    }
+    labelled = {n: one.labels for n, one in compose.services.items() if routers.enabled(one.labels)}
     servers = {name: _servers(compose.services[name], labels) for name, labels in labelled.items()}
     everywhere = {key: server for found in servers.values() for key, server in found.items()}
     together = {key: value for labels in labelled.values() for key, value in labels.items()}
-    middlewares = _fields(_REWRITE, together)
+    middlewares = routers.fields(routers.MIDDLEWARE, together)
+    dropped = {(service, router): why for service, router, why in routers.dropped(compose)}
     for name, labels in labelled.items():
         for router, fields in _routers(labels, servers[name]).items():
             server = _server(router, fields, servers[name], everywhere, compose.services[name])
             if server is None:
                 continue
             rewrites = list(_rewrites(fields.get("middlewares", ""), middlewares))
-            for host, prefix in _alternatives(fields.get("rule", "")):
+            why = "" if fields.get("rule") else "it has no rule, so its host is not the domain"
+            for host, prefix in rules.alternatives(fields.get("rule", "")):
                 yield Door(
                     service=server.service,
                     port=server.port,
@@ -216,16 +162,17 @@ def _routed(compose: Compose) -> Iterator[Door]:
                     path=_rewritten(prefix, rewrites),
                     check=_check_beside(compose.services[server.service], server),
                     why=f"{ROUTER}{router}",
-                    redirects=any(kind.startswith("redirect") for kind, _ in rewrites),
+                    redirects=any(kind.startswith(_REDIRECTS) for kind, _ in rewrites),
+                    dropped=dropped.get((name, router), why),
                 )
 
 
-def _servers(service: Service, labels: Mapping[str, str]) -> dict[str, _Server]:
+def _servers(service: Service, labels: routers.Labels) -> dict[str, _Server]:
     """Return the load balancers that a service's labels define, by name."""
     found = {}
-    for name, fields in _fields(_SERVER, labels).items():
-        port = fields.get("port", "").strip()
-        scheme = fields.get("scheme", "").strip().lower() or "http"
+    for name, fields in routers.fields(routers.SERVER, labels).items():
+        port = fields.get("server.port", "").strip()
+        scheme = fields.get("server.scheme", "").strip().lower() or "http"
         number = int(port) if port.isascii() and port.isdigit() else _likely_port(service)
         found[name] = _Server(service=service.name, port=number, scheme=scheme)
     return found
@@ -236,11 +183,9 @@ def _likely_port(service: Service) -> int:
     return check.port if check and check.port else HTTP_PORT
 
 
-def _routers(
-    labels: Mapping[str, str], servers: Mapping[str, _Server]
-) -> dict[str, dict[str, str]]:
+def _routers(labels: routers.Labels, servers: Mapping[str, _Server]) -> dict[str, dict[str, str]]:
     """Return the HTTP routers of a service: without any, Traefik makes one for its HTTP service."""
-    found = _fields(_ROUTER, labels)
+    found = routers.fields(routers.ROUTER, labels)
     return found or ({next(iter(servers)): {}} if servers else {})
 
 
@@ -252,7 +197,7 @@ def _server(
     service: Service,
 ) -> _Server | None:
     """Return where a router leads; None for what Traefik serves itself, such as `api@internal`."""
-    named, _, provider = fields.get("service", "").strip().lower().partition("@")
+    named, _, provider = fields.get("service", "").partition("@")
     if provider == "internal":
         return None
     if named:
@@ -261,13 +206,11 @@ def _server(
     return own.get(router) or next(iter(own.values()), bare)
 
 
-def _rewrites(
-    named: str, middlewares: Mapping[str, Mapping[str, str]], depth: int = 0
-) -> Iterator[tuple[str, str]]:
+def _rewrites(named: str, middlewares: routers.Fields, depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yield what the middlewares of a router do to its requests, in order."""
-    for word in named.lower().split(","):
+    for word in named.split(","):
         for kind, value in middlewares.get(word.strip().partition("@")[0], {}).items():
-            if kind == "chain.middlewares" and depth < 5:  # noqa: PLR2004  a chain of itself ends
+            if kind == routers.CHAIN and depth < 5:  # noqa: PLR2004  a chain of itself ends
                 yield from _rewrites(value, middlewares, depth + 1)
             else:
                 yield kind, value
@@ -294,36 +237,3 @@ def _check_beside(service: Service, server: _Server) -> str:
         return ""
     port = check.port or (HTTPS_PORT if check.scheme == "https" else HTTP_PORT)
     return check.path if port == server.port else ""
-
-
-def _alternatives(rule: str) -> list[tuple[str, str]]:
-    """Return the host names and paths that a rule takes; empty texts where it takes any."""
-    found: list[tuple[str, str]] = []
-    for part in _split(rule):
-        hosts, paths = list[str](), list[str]()
-        for match in _MATCHER.finditer(part):
-            values = ["".join(groups) for groups in _VALUE.findall(match["values"])]
-            values = [value for value in values if value and not set("{}") & set(value)]
-            if match["not"] or not values:
-                continue
-            if match["kind"].lower() == "host":  # Traefik takes a matcher in lower case as well
-                hosts += values
-            elif match["kind"].lower() in ("pathprefix", "path"):
-                paths += values
-        found += [
-            (host.lower(), "" if path == "/" else path)
-            for host in hosts or [""]
-            for path in paths or [""]
-        ]
-    return list(dict.fromkeys(found))
-
-
-def _split(rule: str) -> list[str]:
-    """Split a rule at the `||` that stand outside all parentheses."""
-    parts, depth, start = [], 0, 0
-    for place, character in enumerate(rule):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if not depth and rule.startswith("||", place):
-            parts.append(rule[start:place])
-            start = place + 2
-    return [*parts, rule[start:]]

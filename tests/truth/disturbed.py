@@ -29,7 +29,7 @@ from harness.docker.readiness import Before
 from harness.docker.snapshot import NAMESPACE_LABEL, StackSnapshot
 from harness.ledger import Op
 from harness.model import Stage
-from harness.operations import Operations
+from harness.pages import Pages
 from harness.run.one import Run
 
 TASK_LABEL = "com.docker.swarm.task.id"
@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             multiprocessing.Process(target=_burn, daemon=True).start()
     if options.unsettled:
         patches.append(mock.patch.object(Context, "settle", _unsettled))
-        patches.append(mock.patch.object(Operations, "_await_answer"))
+        patches.append(mock.patch.object(Pages, "wait"))
     for patch in patches:
         patch.start()
     return harness_main(words)

@@ -36,6 +36,7 @@ from harness.model import (
     StageResult,
 )
 from harness.operations import Operations
+from harness.pages import GUESS_SECONDS
 from harness.plan.planner import Head, Plan, PlannedStage
 from harness.platforms.base import Deployed, Revision, Target
 from harness.recipes.doors import Door
@@ -104,6 +105,7 @@ class Bench:
     doors: tuple[Door, ...] = (Door(service="app", why="its health check"),)
     dirty_tree: bool = False
     answers: list[int] = field(default_factory=list)  # before it answers 200
+    title: str = ""  # of its page
     stack: StackSnapshot = field(default_factory=look)
     spoiled: bool = False  # whether the machine is not fit for a verdict any more
     asserted: dict[Stage, Outcome] = field(default_factory=dict)
@@ -399,9 +401,12 @@ class Bench:
         """Answer a request for the app's page, on a handle that waits for no container."""
         assert (app.reader, app.facts.handed_over) == ("reader1", ())
         assert self.joined
+        body = f"<title>{self.title}</title>".encode() if self.title else b""
+        if app.patience == GUESS_SECONDS:  # a last look before an op
+            return Response(url="u", status=200, headers={}, body=body, container="c")
         status = self.answers.pop(0) if self.answers else 200
         self.happen("answer")
-        return Response(url="u", status=status, headers={}, body=b"", container="c")
+        return Response(url="u", status=status, headers={}, body=body, container="c")
 
     # the children that assert
 

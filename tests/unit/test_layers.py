@@ -64,7 +64,17 @@ ALLOWED = {
     "backup_operations": LEAVES | {"ledger", "docker", "backups", "volumes", "context"},
 }
 TOP = {
-    *("teardown", "linting", "execute", "operations", "subject", "testbed", "run", "fleet"),
+    *(
+        "teardown",
+        "linting",
+        "execute",
+        "operations",
+        "pages",
+        "subject",
+        "testbed",
+        "run",
+        "fleet",
+    ),
     *("observer", "publish", "stack_locks", "platform_choice", "backup_choice"),
     *("__main__", "follower", "__init__"),
 }

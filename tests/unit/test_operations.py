@@ -494,6 +494,44 @@ def test_a_page_that_was_there_is_remembered_for_later_stages(bench: Bench) -> N
     assert made.facts(Stage.UPGRADE).seen["upgrade"]["page"]["status"] == 200
 
 
+def test_a_page_is_compared_with_the_one_right_before_the_op(bench: Bench) -> None:
+    """It may not have been ready when the install had settled, and a seed hook may set it up."""
+    bench.title = "One moment"
+    made = bench.until(Stage.INSTALL)
+    bench.title = "Bread"
+    made.perform(Stage.UPGRADE)
+    earlier = made.facts(Stage.UPGRADE).health.earlier
+    assert (earlier and earlier.title) == "Bread"
+    bench.then["seed backup"] = lambda: setattr(bench, "title", "Bread for members")
+    made.perform(Stage.BACKUP)
+    earlier = made.facts(Stage.BACKUP).health.earlier
+    assert (earlier and earlier.title) == "Bread for members"
+    assert [one.code for one in bench.warned] == []
+
+
+def test_a_page_that_is_another_one_now_is_given_time_and_then_told(bench: Bench) -> None:
+    """What has just come up may show that it is not ready; the op does not end on the first."""
+    bench.title = "Bread"
+    made = bench.until(Stage.INSTALL)
+    bench.then["deploy a chaos"] = lambda: setattr(bench, "title", "Index of /")
+    asked: list[str] = []
+
+    def answer() -> None:
+        asked.append(bench.title)
+        if len(asked) == 3:  # by then it has come up
+            bench.title = "Bread"
+        bench.then["answer"] = answer
+
+    bench.then["answer"] = answer
+    made.perform(Stage.UPGRADE)
+    assert asked == [*["Index of /"] * 3, "Bread"]
+    assert made.facts(Stage.BACKUP).health.answered == "upgrade"
+    bench.then["vault data"] = lambda: setattr(bench, "title", "Index of /")
+    made.perform(Stage.BACKUP)
+    page = made.facts(Stage.RESTORE).health.earlier
+    assert (page and page.title, made.facts(Stage.RESTORE).health.answered) == ("Bread", "upgrade")
+
+
 def test_a_recipe_without_a_page_is_asked_for_none_and_that_is_said(bench: Bench) -> None:
     """A worker, a mail relay: its health is what the Swarm says of it."""
     bench.doors = ()

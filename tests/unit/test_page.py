@@ -8,7 +8,8 @@ import pytest
 
 from harness.assertions import page
 from harness.assertions.health import page_warning
-from harness.assertions.page import Asked, Page, Seen
+from harness.assertions.look import Page, Seen, Sign
+from harness.assertions.page import Asked
 from harness.assertions.protocol import Health
 from harness.docker.http import Request, Response
 from harness.model import WarningCode
@@ -17,6 +18,8 @@ from harness.recipes.meta import RecipeMeta
 
 APP = Door(service="app", why="the HTTP router a")
 API = Door(service="api", port=81, prefix="/api", path="/api", why="the HTTP router b")
+FIRST = Page(seen=Seen.PAGE, url="http://10.0.0.1/", status=200)
+AFTER: dict[str, Any] = {"answered": "install", "earlier": FIRST}
 FORM = "<form><input name='p' type='password'></form>"
 
 
@@ -236,13 +239,13 @@ def test_a_server_that_wants_another_request_works(status: int) -> None:
 @pytest.mark.parametrize(
     ("answer", "health", "good"),
     [
-        ((200, " \n"), {"answered": "install", "was_filled": True}, False),
-        ((200, "x"), {"answered": "install", "was_filled": True}, True),
-        ((200, ""), {"answered": "install"}, True),  # it was empty before
+        ((200, " \n"), AFTER, False),
+        ((200, "x"), AFTER, True),
+        ((200, ""), {**AFTER, "earlier": replace(FIRST, empty=True)}, True),  # it was empty before
         ((200, ""), {}, True),
-        ((204, ""), {"answered": "install", "was_filled": True}, True),
-        (to("https://login.example/"), {"answered": "install", "was_filled": True}, True),
-        ((200, ""), {"answered": "install", "was_filled": True, "status": 200}, True),
+        ((204, ""), AFTER, True),
+        (to("https://login.example/"), AFTER, True),
+        ((200, ""), {**AFTER, "status": 200}, True),
     ],
 )
 def test_a_page_that_became_empty_is_lost(answer: Any, health: Any, good: bool) -> None:  # noqa: ANN401, FBT001  see FakeApp
@@ -256,7 +259,7 @@ def test_a_page_that_became_empty_is_lost(answer: Any, health: Any, good: bool) 
 @pytest.mark.parametrize("service", ["app", ""])
 def test_a_router_that_is_gone_is_a_problem(doors: tuple[Door, ...], service: str) -> None:
     """Nothing leads to the app from outside, however well its container answers."""
-    before = {"answered": "install", "was_routed": True}
+    before = {"answered": "install", "earlier": replace(FIRST, routed=True, empty=True)}
     found = asked({"app /": 200}, doors=doors, service=service, **before)
     assert found.seen is Seen.PROBLEM
     assert "no HTTP router of the recipe takes a.test any more" in found.problem
@@ -266,3 +269,178 @@ def test_a_router_that_is_gone_is_a_problem(doors: tuple[Door, ...], service: st
     assert asked({"app /": 200}, doors=(elsewhere, own), **before).good
     assert asked({"app /": 200}, doors=(own,)).routed
     assert not asked({"app /": 200}, doors=(elsewhere,)).routed
+
+
+def page_of(title: str = "Bread and salt", body: str = "<p>Welcome, baker</p>") -> str:
+    """Return a page."""
+    return f"<!doctype html><html><head><title>{title}</title></head><body>{body}</body></html>"
+
+
+LONG = "<input name='site'><button>Go</button>"
+PHP = (
+    "<br />\n<b>Fatal error</b>:  Uncaught RuntimeException: APP_SECRET in /var/www/index.php:17\n"
+    "Stack trace:\n#0 {main}\n  thrown in <b>/var/www/index.php</b> on line <b>17</b><br />"
+)
+PYTHON = 'Traceback (most recent call last):\n  File "/app/x.py", line 3, in <module>\nKeyError'
+JAVA = "java.lang.NullPointerException: x\n\tat org.example.App.main(App.java:10)"
+NODE = "Error: Cannot find module 'x'\n    at Module.load (node:internal/modules:1:23)"
+GO = "panic: no such table\n\ngoroutine 1 [running]:\nmain.main()"
+HIDDEN = f"<script>say('{PYTHON}'); x = 'Error establishing a database connection'</script>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        # what a visitor would regret
+        (to("/install.php"), "sets the app up (/install.php)"),
+        (to("/setup/start?step=1"), "sets the app up (/setup/start?step=1)"),
+        (to("/index.php?module=Installation"), "sets the app up"),
+        (to("/wp-admin/install.php", 301), "sets the app up"),
+        (to("/onboarding.html"), "sets the app up"),
+        ((200, page_of("Bread setup", LONG)), "sets the app up ('Bread setup')"),
+        (to("/login"), "a login (/login)"),
+        (to("/users/sign_in?next=/"), "a login"),
+        (to("/wp-login.php"), "a login"),
+        ((200, page_of("Log in", FORM)), "a login ('Log in')"),
+        ((200, PHP), "the error of a program (Fatal error: Uncaught RuntimeException"),
+        ((200, page_of(body=f"<pre>{PYTHON}</pre>")), "the error of a program (Traceback"),
+        ((200, page_of(body=PYTHON.replace('"', "&quot;"))), "the error of a program"),
+        ((200, JAVA), "the error of a program"),
+        ((200, NODE), "the error of a program"),
+        ((200, GO), "the error of a program"),
+        ((200, page_of(body="<h1>Error establishing a database connection</h1>")), "of a program"),
+        ((200, page_of(body="Database connection error")), "the error of a program"),
+        ((200, "could not connect to the database"), "the error of a program"),
+        ((200, '{"error": "connect ECONNREFUSED 10.0.0.3:5432"}'), "the error of a program"),
+        ((200, "SQLSTATE[HY000] [2002] Connection refused"), "the error of a program"),
+        ((200, page_of("Welcome to nginx!")), "a web server's own page ('Welcome to nginx!')"),
+        ((200, page_of("", "<h1>It works!</h1>")), "a web server's own page"),
+        ((200, page_of("Index of /")), "a web server's own page"),
+        ((200, page_of("Apache2 Debian Default Page: It works")), "a web server's own page"),
+        (to("http://localhost:3000/"), "no visitor can reach (http://localhost:3000/)"),
+        (to("https://127.0.0.1/"), "no visitor can reach"),
+        (to("http://10.0.3.7/x"), "no visitor can reach"),
+        (to("http://web/"), "no visitor can reach"),
+        (to("http://a.test:8080/"), "no visitor can reach"),
+        # and what says nothing
+        ((200, page_of()), ""),
+        ((200, page_of("Bread and pepper")), ""),
+        ((200, page_of(body=f"{HIDDEN}<p>Welcome</p>")), ""),
+        ((200, page_of(body="<p>How to install it, and a setup that works</p>")), ""),
+        ((200, page_of(body=f"<h1>Install the app</h1>{LONG}")), ""),
+        ((200, page_of(body=f"<p>Welcome</p>{FORM}")), ""),  # a login beside the page
+        ((200, page_of("Setup guide", "<p>Read on</p>")), ""),  # nothing to fill in
+        (to("/en/"), ""),
+        (to("/reinstalled"), ""),
+        (to("/blogging"), ""),
+        (to("https://www.example.org/"), ""),
+    ],
+)
+def test_a_page_that_became_another_one_is_lost(answer: Any, why: str) -> None:  # noqa: ANN401  see FakeApp
+    """An installer, a login, an error with status 200: only if the page of before was none."""
+    answers = {"app /": (200, page_of())}
+    before = asked(answers)
+    assert before.good
+    after = {"app /": answer, "app /en/": 200, "app /reinstalled": 200, "app /blogging": 200}
+    path = answer[1].get("location", "") if isinstance(answer[1], dict) else ""
+    after |= {f"app {path}": (200, page_of())} if path.startswith("/") else {}
+    found = asked(after, answered="install", earlier=before)
+    assert (found.good, found.unlike) == (not why, bool(why))
+    assert why in found.problem
+    if why:
+        assert "and did not after install" in found.problem
+        assert "MARKER" in found.problem
+        # it was so before, or nothing is known of before, or the meta says what counts
+        same = asked(after)
+        assert same.good
+        assert asked(after, answered="install", earlier=same).good
+        assert asked(after, answered="install", earlier=before, marker="").seen is Seen.PROBLEM
+        first = answer[0]
+        assert asked(after, answered="install", earlier=before, status=first).good
+
+
+def test_a_marker_goes_before_what_a_page_looks_like() -> None:
+    """The meta says what proves that it works."""
+    before = asked({"app /": (200, page_of())})
+    after = {"app /": to("/login"), "app /login": (200, page_of("Log in", FORM + "Bread 2"))}
+    assert not asked(after, answered="install", earlier=before).good
+    assert asked(after, answered="install", earlier=before, marker="Bread 2").good
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "good"),
+    [
+        ("/setup", "/login", True),  # an account was made
+        ("/login", "/setup", False),
+        ("/login", "/", True),
+        ("/install", "/install", True),
+        ("/setup", "/maintenance", True),
+    ],
+)
+def test_which_page_may_follow_which(before: str, after: str, good: bool) -> None:  # noqa: FBT001  a result
+    """What was set up asks for a login; what asks to be set up again was lost."""
+
+    def leads(where: str) -> dict[str, Any]:
+        return {"app /": to(where), f"app {where}": 200} if where != "/" else {"app /": 200}
+
+    earlier = asked(leads(before))
+    assert asked(leads(after), answered="install", earlier=earlier).good is good
+
+
+def test_a_login_form_beside_the_page_explains_a_login() -> None:
+    """The form was there before; that it has an address of its own now loses nothing."""
+    before = asked({"app /": (200, page_of(body=FORM))})
+    after = {"app /": to("/login"), "app /login": (200, page_of("Log in", FORM))}
+    assert asked(after, answered="install", earlier=before).good
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (to("/update.php"), "a page about an upgrade or maintenance ('/update.php')"),
+        ((200, page_of("Bread", "<h1>Under maintenance</h1>")), "('Under maintenance')"),
+        (to("https://login.example.org/"), "another site (https://login.example.org/)"),
+        ((200, page_of("Adminer", "<p>Server</p>")), "its title was 'Bread and salt' and is"),
+        ((200, page_of("Adminer", "<p>made by Bread</p>")), ""),
+        ((200, page_of("Bread 2")), ""),
+        ((200, page_of()), ""),
+        ((200, '{"status": "ok"}'), "its title was 'Bread and salt' and is ''"),
+    ],
+)
+def test_a_page_that_changed_and_may_be_meant_is_a_warning(answer: Any, told: str) -> None:  # noqa: ANN401  see FakeApp
+    """It stands beside the verdict, with how the page looked before."""
+    before = asked({"app /": (200, page_of())})
+    after = {"app /": answer, "app /update.php": (200, "x")}
+    found = asked(after, answered="install", earlier=before)
+    assert found.good
+    assert told in found.changed
+    assert bool(told) == bool(found.changed)
+    warning = page_warning(found, Health(answered="install", earlier=before), RecipeMeta())
+    assert (warning and warning.code) == (WarningCode.PAGE_CHANGED if told else None)
+    assert not asked({"app /": answer, "app /update.php": 200}).changed
+
+
+def test_an_error_on_the_first_page_is_a_warning() -> None:
+    """Nothing is known of how it looked before, and a page may quote an error."""
+    found = asked({"app /": (200, PHP)})
+    assert found.signs == (Sign.ERROR,)
+    warning = page_warning(found, Health(), RecipeMeta())
+    assert warning is not None
+    assert warning.code is WarningCode.PAGE_SHOWS_ERROR
+    after = Health(answered="install", earlier=found)
+    assert page_warning(found, after, RecipeMeta()) is None, "once is enough"
+    assert page_warning(asked({"app /": (200, page_of())}), Health(), RecipeMeta()) is None
+
+
+def test_a_page_of_any_size_is_looked_at_quickly() -> None:
+    """Pages may be hostile: what never ends is read once."""
+    for part in ("<script>", "<title>", "<!--", "fatal error: ", "<h1 ", "Traceback ", "&quot;"):
+        assert asked({"app /": (200, part * 40_000)}).good
+
+
+def test_the_message_names_the_router_that_traefik_drops() -> None:
+    """It is why no visitor gets there."""
+    door = replace(APP, host="a.test", dropped="no label gives the port of its service")
+    before = {"answered": "install", "earlier": replace(FIRST, routed=True)}
+    problem = asked({"app /": 200}, doors=(door,), **before).problem
+    assert "(Traefik drops the HTTP router a: no label gives the port of its service)" in problem

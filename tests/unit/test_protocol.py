@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.assertions.look import Page, Seen, Sign
 from harness.assertions.protocol import END, Facts, Health, Order, append, read_results
 from harness.docker.nodes import Endpoint
 from harness.model import AssertionResult, Origin, Outcome, Stage
@@ -30,8 +31,11 @@ def order() -> Order:
         services=("app", "db"), ledger="/l", deploys=2,
         health=Health(
             service="web", port=8080, path="/x", status=204, marker="it\nis", scheme="https",
-            check="/ok", certain=False, answered="install", was_filled=True,
-            was_routed=True, doors=(Door(service="web", port=8080),),
+            check="/ok", certain=False, answered="install",
+            earlier=Page(
+                seen=Seen.PAGE, url="http://x/", status=200, title="A", signs=(Sign.FORM,)
+            ),
+            doors=(Door(service="web", port=8080),),
         ),
         handed_over=("0a1b", "2c3d"),
         seen={"backup": {"snapshot": "0a", "volumes": ["v"]}},
@@ -54,6 +58,8 @@ def test_an_order_arrives_as_it_was_given() -> None:
     assert got.facts.stage is Stage.RESTORE
     assert all(isinstance(origin, Origin) for _, origin in got.files)
     assert isinstance(got.facts.health, Health)
+    assert isinstance(got.facts.health.earlier, Page)
+    assert got.facts.health.earlier.signs == (Sign.FORM,)
     assert got.facts.handed_over == ("0a1b", "2c3d"), "a tuple again, not a list"
     assert got.readers == {"n": "v"}
 
