@@ -81,7 +81,13 @@ class Sign(StrEnum):
     UPKEEP = "a page about an upgrade or maintenance"
 
 
-FAILS = (Sign.SETUP, Sign.ERROR, Sign.SERVER, Sign.LOST, Sign.LOGIN)
+FAILS = {  # each with the likely cause
+    Sign.SETUP: "it lost its configuration or its data, or cannot reach its database",
+    Sign.ERROR: "a setting, a file or a database that it needs is missing",
+    Sign.SERVER: "its files or its server's configuration are gone",
+    Sign.LOST: "it does not know its domain, or that a proxy stands before it",
+    Sign.LOGIN: "its settings changed: visitors could open the page",
+}
 WARNS = (Sign.UPKEEP, Sign.AWAY)
 # An account that was made turns a page that sets the app up into a login: nothing was lost.
 EXPLAINED = {Sign.LOGIN: (Sign.SETUP, Sign.FORM)}
@@ -203,13 +209,20 @@ class Look:
             signs[Sign.LOST if _is_lost(urlsplit(away), at) else Sign.AWAY] = away
         return cls(title=read.named("title"), text=read.text, signs=signs)
 
-    def worse(self, earlier: Page) -> str:
-        """Return what it has that a visitor would regret and the earlier page had not, or empty."""
-        return "; ".join(self._new(FAILS, earlier))
+    def worse(self, earlier: Page, stage: str) -> str:
+        """Return what it has that a visitor would regret and the earlier page had not, or empty.
+
+        Args:
+            earlier: the page of before.
+            stage: the stage after which that was seen.
+        """
+        new = list(self._new(tuple(FAILS), earlier))
+        told = [f"it shows {sign} ({self.signs[sign]}), and did not after {stage}" for sign in new]
+        return "; ".join([*told, *(f"likely cause: {FAILS[sign]}" for sign in new)])
 
     def changed(self, earlier: Page) -> str:
         """Return how it differs from the earlier page, where that may well be meant; or empty."""
-        new = "; ".join(self._new(WARNS, earlier))
+        new = "; ".join(f"it shows {s} ({self.signs[s]})" for s in self._new(WARNS, earlier))
         if new or not earlier.title or self.title == earlier.title:
             return new
         known = {word.lower() for word in _WORD.findall(earlier.title)}
@@ -218,10 +231,10 @@ class Look:
             return ""
         return f"its title was '{earlier.title}' and is '{self.title}'; no word of it is left"
 
-    def _new(self, wanted: tuple[Sign, ...], earlier: Page) -> Iterator[str]:
+    def _new(self, wanted: tuple[Sign, ...], earlier: Page) -> Iterator[Sign]:
         for sign in wanted:
             if sign in self.signs and {sign, *EXPLAINED.get(sign, ())}.isdisjoint(earlier.signs):
-                yield f"it shows {sign} ({self.signs[sign]})"
+                yield sign
 
 
 def _signs(read: _Reader, at: SplitResult) -> Iterator[tuple[Sign, str]]:

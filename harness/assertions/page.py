@@ -87,16 +87,15 @@ def _compared(visit: Visit, last: Response, health: Health) -> Page:
     page = replace(page, title=look.title, signs=tuple(look.signs))
     if health.earlier is None:
         return page
-    if worse := look.worse(health.earlier):
-        problem = f"{last.url}: {worse}, and did not after {health.answered}"
-        return replace(page, seen=Seen.PROBLEM, problem=f"{problem}; {_MEANT}", unlike=True)
+    if worse := look.worse(health.earlier, health.answered):
+        problem = f"{last.url}: {worse}; {_MEANT}"
+        return replace(page, seen=Seen.PROBLEM, problem=problem, unlike=True)
     return replace(page, changed=look.changed(health.earlier))
 
 
 _MEANT = (
-    "the app lost its configuration or its data, or cannot reach its database; next: look at its "
-    "log; if the head is meant to do so, name a text of its page as MARKER in recipe_meta.py, or "
-    "the status as HEALTH_STATUS"
+    "next: look at its log; if the head is meant to do so, name a text of its page as MARKER in "
+    "recipe_meta.py, or the status as HEALTH_STATUS"
 )
 
 
