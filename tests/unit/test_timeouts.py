@@ -36,11 +36,11 @@ EXCEPT: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "install_steps.py: SECONDS", "operations.py: CONTAINER_SECONDS",
-            "operations.py: GUESS_SECONDS", "context.py: SETTLE_SECONDS",
+            "pages.py: GUESS_SECONDS", "context.py: SETTLE_SECONDS",
             "platforms/abra.py: BACKUP_SECONDS", "platforms/abra.py: CALL_SECONDS",
             "platforms/abra.py: DEPLOY_SECONDS", "assertions/app.py: timeout=30.0",
             "assertions/app.py: patience=60.0", "docker/exec.py: patience=60.0",
-            "docker/http.py: timeout=10.0", "operations.py: ANSWER_SECONDS",
+            "docker/http.py: timeout=10.0", "pages.py: ANSWER_SECONDS",
             "settings.py: lock_timeout=900.0", "settings.py: run_timeout=3600.0",
             "recipes/completeness.py: QUICK", "docker/exec.py: DEATH_SECONDS",
         ),
