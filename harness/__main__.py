@@ -11,9 +11,11 @@ try:
     from rich.console import Console
     from rich.text import Text
 
+    from harness.core.untrusted import visible
     from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
     from harness.proc import without_passwords
     from harness.report.output import program
+    from harness.report.terminal import plain
     from harness.waiting import Stretch
 except ImportError as missing:  # Python's own code for it, 1, would mean that a recipe is wrong
     sys.stderr.write(
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     except Exception as raised:  # noqa: BLE001  code 1 means that a recipe is wrong, and no less
         error = _as_harness_error(raised)
         said = without_passwords(f"cc-ci: {error}")
-        Console(stderr=True, highlight=False).print(Text(said), soft_wrap=True)
+        Console(stderr=True, highlight=False).print(Text(visible(said)), soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_ABORTED
@@ -111,7 +113,7 @@ def _lint(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness.abra import command  # noqa: PLC0415  a fast `--help`
 
-    return command.command(argv, environ, lambda text: console.print(Text(text), soft_wrap=True))
+    return command.command(argv, environ, lambda text: console.print(plain(text), soft_wrap=True))
 
 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
@@ -123,7 +125,7 @@ def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
     cache = Settings.load(argv[1:], environ).cache
 
     def say(text: str) -> None:
-        console.print(Text(text), soft_wrap=True)
+        console.print(plain(text), soft_wrap=True)
 
     if action in {"stop", "purge"} and (busy := reaper.running(cache)):
         raise UsageError(
@@ -150,7 +152,7 @@ def _pr(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> in
     recipes = Path(__file__).resolve().parent.parent / "recipes.txt"
     stderr = Console(stderr=True, highlight=False)
     found = pull_request.describe(
-        argv, environ, recipes=recipes, say=lambda line: stderr.print(Text(line), soft_wrap=True)
+        argv, environ, recipes=recipes, say=lambda line: stderr.print(plain(line), soft_wrap=True)
     )
     console.print(Text(found), soft_wrap=True)
     return EXIT_PASSED
@@ -159,7 +161,7 @@ def _pr(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> in
 def _post(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness import post  # noqa: PLC0415  a fast `--help`
 
-    post.main(argv, environ, say=lambda line: console.print(Text(line), soft_wrap=True))
+    post.main(argv, environ, say=lambda line: console.print(plain(line), soft_wrap=True))
     return EXIT_PASSED
 
 
@@ -173,7 +175,7 @@ def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
     settings = Settings.load([word for word in argv if word != "--dry-run"], environ)
 
     def say(text: str) -> None:
-        console.print(Text(text), soft_wrap=True)
+        console.print(plain(text), soft_wrap=True)
 
     found = engine.resolve(mode=settings.engine, cache=settings.cache, environment=environ, say=say)
     client = found.client()

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.core.untrusted import quoted, visible
 from harness.model import Outcome
 
 EXIT_PASSED = 0
@@ -74,14 +75,14 @@ class HarnessError(Exception):
 
     def __str__(self) -> str:
         """Return the message as the terminal shows it, one thought per line."""
-        lines = [self.what]
-        if self.cause:
-            lines.append(f"  likely cause: {self.cause}")
-        if self.hint:
-            lines.append(f"  next: {self.hint}")
-        if self.detail:
-            lines.extend(f"  | {line}" for line in self.detail.rstrip().splitlines())
-        return "\n".join(lines)
+        lines = []
+        for before, text in (
+            ("", self.what), ("  likely cause: ", self.cause), ("  next: ", self.hint)
+        ):  # fmt: skip
+            first, _, more = text.partition("\n")
+            lines += [before + visible(first)] if text else []
+            lines += quoted(more, indent="  ")
+        return "\n".join([*lines, *quoted(self.detail, indent="  ")])
 
     def __reduce__(self) -> tuple[type[HarnessError], tuple[str], dict[str, object]]:
         """Keep the keyword fields when the error crosses a process boundary."""

@@ -186,7 +186,7 @@ class Execution:
             raise
         except Exception:  # noqa: BLE001  nothing more can be known
             return error
-        return ConvergenceError(f"{broken}\n{error}") if broken else error
+        return ConvergenceError(broken, detail=str(error)) if broken else error
 
     def _op_and_assertions(self, planned: PlannedStage, timing: _Timing) -> StageFacts:
         stage = planned.stage

@@ -148,7 +148,7 @@ class Member:
             stream.seek(self._read)
             whole, newline, _ = stream.read().rpartition(b"\n")
         self._read += len(whole) + len(newline)
-        lines = whole.decode(errors="replace").splitlines() if newline else []
+        lines = whole.decode(errors="replace").split("\n") if newline else []
         self.last = [*self.last, *lines][-20:]
         return [said for line in lines for said in self._read_line(line)]
 
@@ -286,9 +286,7 @@ class Fleet:
     def _ending(self, member: Member, code: int) -> Ending:
         seconds = self.clock.monotonic() - (member.row.began or 0.0)
         result = None
-        with suppress(
-            OSError, ValueError, TypeError, KeyError, AttributeError
-        ):  # then nobody knows its word
+        with suppress(OSError, ValueError):  # then nobody knows its word
             result = read(member.directory) if member.directory else None
         if result is not None:
             return _of_result(member, result)

@@ -156,7 +156,7 @@ def load(directory: Path, asked: Asked) -> Tested:
     """
     try:
         result = results.read(directory)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"the result of the run in {directory} cannot be read: {type(error).__name__}"
         ) from error

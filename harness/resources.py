@@ -46,7 +46,7 @@ def last_green(output: Path, recipe: str, *, before: str) -> results.RunResult |
     """
     names = sorted((path.name for path in output.glob(f"{recipe}-*")), reverse=True)
     for name in [name for name in names if name < before][:MOST_READ]:
-        with suppress(OSError, ValueError, TypeError, KeyError):
+        with suppress(OSError, ValueError):
             run = results.read(output / name)
             if run and run.recipe == recipe and run.resources and _green(run):
                 return run

@@ -283,7 +283,7 @@ def _message(report: pytest.TestReport, error: BaseException | None) -> str:
 
 def _unreadable(report: pytest.CollectReport) -> str:
     """Return that a file cannot be read, and the last line of why."""
-    lines = [line.removeprefix("E").strip() for line in report.longreprtext.splitlines()]
+    lines = [line.removeprefix("E").strip() for line in report.longreprtext.split("\n")]
     last = next((line for line in reversed(lines) if line), "it cannot be imported")
     return f"{BROKEN_TEST_CODE}: {last}"
 

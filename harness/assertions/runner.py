@@ -107,7 +107,7 @@ class Workers:
 
 def _last_error(log: Path) -> str:
     """Return the last line that pytest marked as an error, such as why a conftest.py is broken."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
     return next((line[1:].strip() for line in reversed(lines) if line.startswith("E  ")), "")
 
 

@@ -37,7 +37,7 @@ class Unread:
 
 
 def _each(text: str) -> Iterator[Unread]:
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if not line.strip() or line.startswith(NO_FILE):
             continue
         message = _json(line)

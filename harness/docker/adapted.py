@@ -82,4 +82,4 @@ def _last_words(nodes: Nodes, tasks: Sequence[TaskState]) -> Iterator[str]:
                 raw: bytes = api.logs(task.container_id, tail=LAST_LINES)
             except (APIError, EngineError):
                 continue
-            yield from raw.decode(errors="replace").splitlines()
+            yield from raw.decode(errors="replace").split("\n")

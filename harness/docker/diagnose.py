@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from docker.errors import APIError
 
+from harness.core.untrusted import quoted, visible
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before, unsettled
 from harness.docker.settle import describe_tasks
@@ -17,6 +19,7 @@ from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.errors import EngineError
 
 LAST_LINES = 15
+INDENT = " " * 9
 
 
 def collect_logs(
@@ -43,7 +46,7 @@ def collect_logs(
             if task.container_id
         ]
         path = directory / f"{service.name}.log"
-        path.write_text("\n".join(parts))
+        path.write_text(visible("\n".join(parts)))
         written[service.name] = path
     return written
 
@@ -67,24 +70,25 @@ def failed_checks(nodes: Nodes, snapshot: StackSnapshot) -> tuple[str, ...]:
     lines = []
     for service in snapshot.services:
         for task in snapshot.tasks_of(service):
-            said = _failed_check(nodes, task) if snapshot.sees(task.node_id) else ""
-            if said:
-                lines.append(f"health   {service.name}.{task.slot}: {said}")
+            check = _failed_check(nodes, task) if snapshot.sees(task.node_id) else {}
+            if check:
+                code = check["ExitCode"]
+                lines.append(f"health   {service.name}.{task.slot}: exit code {code}")
+                lines += quoted(check["Output"].strip(), indent=INDENT)
                 break
     return tuple(lines)
 
 
-def _failed_check(nodes: Nodes, task: TaskState) -> str:
+def _failed_check(nodes: Nodes, task: TaskState) -> Mapping[str, Any]:
     if not task.container_id:
-        return ""
+        return {}
     try:
         client = nodes.client_of(task.node_id)
         state = client.api.inspect_container(task.container_id)["State"]
     except (APIError, EngineError):
-        return ""
-    checks = (state.get("Health") or {}).get("Log") or []
-    bad = [check for check in checks if check["ExitCode"] != 0]
-    return f"exit code {bad[-1]['ExitCode']}: {bad[-1]['Output'].strip()}" if bad else ""
+        return {}
+    checks: list[Mapping[str, Any]] = (state.get("Health") or {}).get("Log") or []
+    return next((check for check in reversed(checks) if check["ExitCode"] != 0), {})
 
 
 def ailing(snapshot: StackSnapshot) -> tuple[ServiceState, ...]:
@@ -102,10 +106,11 @@ def diagnosis(snapshot: StackSnapshot, logs: Mapping[str, Path]) -> tuple[str, .
 
     Without an unhealthy service, nothing is shown: then the assertion's own message says it all.
     """
-    lines = [f"task     {line}" for line in describe_tasks(snapshot).splitlines()]
+    lines = [f"task     {line}" for line in describe_tasks(snapshot).split("\n") if line]
     for service in ailing(snapshot):
         path = logs.get(service.name)
-        said = path.read_text().splitlines()[-LAST_LINES:] if path else []
+        last = path.read_text().rstrip("\n").split("\n")[-LAST_LINES:] if path else []
+        said = quoted("\n".join(last), indent=INDENT)
         lines.append(f"log      last lines of {service.name} ({path}):")
-        lines += [f"         {line}" for line in said] or ["         (it wrote nothing)"]
+        lines += said or [f"{INDENT}(it wrote nothing)"]
     return tuple(lines)

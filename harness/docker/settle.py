@@ -162,7 +162,7 @@ class _Judge:
     def late(self, look: StackSnapshot, timeout: float, detail: str) -> HarnessError:
         """Return why the stack has not settled in time."""
         worst = self.crashes.worst(look)
-        reason = worst or (detail.splitlines()[0] if detail else "nothing was seen")
+        reason = worst or (detail.partition("\n")[0] or "nothing was seen")
         what = f"the app had not settled after {timeout:g} s: {reason}"
         fault = self._machine(look)
         if fault is None and (shown := self._not_begun(look)):

@@ -293,7 +293,7 @@ class StackSnapshot:
     def why(self, task: TaskState) -> str:
         """Return how a task ended, in the engine's words where it has any."""
         if self.unhealthy(task):
-            said = self.ended[task.container_id].last_check.splitlines()
+            said = self.ended[task.container_id].last_check.split("\n")
             words = said[-1].strip() if said else "no output"
             return f"stopped for being unhealthy, and ended with code 0; its last check: {words}"
         return task.error or f"exit code {task.exit_code}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from harness.core.untrusted import visible
 from harness.errors import ForgeBusyError, UsageError
 from harness.forge.base import Comment, Forge
 from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched
@@ -15,7 +16,6 @@ CUT = "\n\n*The rest was left out: the forge takes no longer comment. See the ru
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 ZERO_WIDTH_SPACE = "\u200b"
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _MENTION = re.compile(r"(?<![\w.])@(?=[A-Za-z0-9])")
 _COMMAND = re.compile(r"^([ \t]*)/(?=[A-Za-z])", re.MULTILINE)
 _CONTEXT = re.compile(r"[A-Za-z0-9][\w./ -]{0,99}")
@@ -39,8 +39,8 @@ def harmless(text: str) -> str:
 
     GitLab carries out lines such as `/merge` and `/approve` in a comment, as the token's owner.
     """
-    text = _CONTROL.sub("", re.sub(r"\r\n?", "\n", text))
-    text = text.replace("<!--", f"<!{ZERO_WIDTH_SPACE}--")  # it could hide all that follows
+    # A comment of HTML could hide all that follows.
+    text = visible(text).replace("<!--", f"<!{ZERO_WIDTH_SPACE}--")
     return _COMMAND.sub(r"\1\\/", _MENTION.sub("@" + ZERO_WIDTH_SPACE, text))
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.core.untrusted import visible
 from harness.errors import EXIT_ERROR, EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
 from harness.matrix.selection import Cell, from_json
 from harness.report.output import program
@@ -37,7 +38,7 @@ def _verify(argv: Sequence[str]) -> int:
         raise UsageError(f"the plan {asked.plan} cannot be read: {error}") from error
     results, unread = _results(asked.runs)
     lines, code = judge(planned, results, unread)
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(map(visible, lines)) + "\n")
     if not planned and code == EXIT_PASSED and not asked.allow_empty:
         return EXIT_NOTHING_SELECTED
     return code
@@ -48,7 +49,7 @@ def _results(roots: Iterable[Path]) -> tuple[list[RunResult], list[str]]:
     for path in sorted({path.resolve() for root in roots for path in root.rglob(RESULTS_FILE)}):
         try:
             result = read(path.parent)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (OSError, ValueError) as error:
             unread.append(f"{path}: {error!r}")
             continue
         if result is not None:

@@ -21,7 +21,9 @@ from harness.model import Stage
 OPTIONS = ("ref", "stages")
 SAMPLE_PREFIX = "sample:"
 # These folders of tests/ hold the harness' own tests: such a recipe would run them.
-RESERVED_NAMES = frozenset({"crash", "integration", "lying", "mutants", "suite", "truth", "unit"})
+RESERVED_NAMES = frozenset(
+    {"crash", "hostile", "integration", "lying", "mutants", "suite", "truth", "unit"}
+)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _URL = re.compile(r"(?:https?|ssh|git|file)://\S+")

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from harness.core.untrusted import visible
 from harness.model import AssertionResult, LintReport, Outcome, StageResult
 from harness.report.results import RunResult
 from harness.verdict.decide import BAD
@@ -25,8 +26,6 @@ ELEMENTS = {
     Outcome.SKIPPED: "skipped",
     Outcome.ABORTED: "skipped",
 }
-FORBIDDEN = dict.fromkeys([*range(32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF], "?")  # in XML
-FORBIDDEN.update({ord(character): character for character in "\t\n\r"})
 
 
 def render(result: RunResult) -> str:
@@ -54,9 +53,12 @@ def render(result: RunResult) -> str:
     _warn(result, root)
     for name in ("tests", "failures", "errors"):  # of all suites the schema has no "skipped"
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    for element in root.iter():  # XML knows no control characters at all
+        element.text = visible(element.text or "")
+        for name, value in element.items():
+            element.set(name, visible(value))
     ET.indent(root)
-    text = ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-    return text.translate(FORBIDDEN)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _warn(result: RunResult, root: ET.Element) -> None:

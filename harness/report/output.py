@@ -17,6 +17,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO, cast
 
+from harness.core.untrusted import visible
 from harness.errors import EXIT_ABORTED, EXIT_ERROR
 
 OPTIMIZE, UTF8 = "PYTHONOPTIMIZE", "PYTHONUTF8"
@@ -103,7 +104,7 @@ def program(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         code = EXIT_ABORTED
     except Exception:  # noqa: BLE001  Python's own code for it, 1, would be a verdict
-        traceback.print_exc()
+        sys.stderr.write(visible(traceback.format_exc()))
         code = EXIT_ERROR
     sys.stdout.flush()
     sys.exit(code)

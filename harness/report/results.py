@@ -38,7 +38,8 @@ from harness.model import (
     TeardownResult,
     WarningCode,
 )
-from harness.verdict.decide import Verdict
+from harness.report.typed import misfits
+from harness.verdict.decide import TEARDOWN, Verdict
 
 SCHEMA = "cc-ci/results/1"
 RESULTS_FILE = "results.json"
@@ -128,14 +129,23 @@ def read(directory: Path) -> RunResult | None:
     """Return the run that wrote into that directory, or None when it has not got so far.
 
     Raises:
-        ValueError: the file is of another schema.
+        ValueError: the file is of another schema, or a field of another type.
     """
+    path = directory / RESULTS_FILE
     try:
-        found = json.loads((directory / RESULTS_FILE).read_text())
+        run = _parsed(json.loads(path.read_text()))
     except FileNotFoundError:
         return None
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is not of the schema {SCHEMA}: {error!r}") from error
+    if wrong := next(misfits(run, RunResult), ""):
+        raise ValueError(f"{path}: {wrong[1:]} is of another type")
+    return run
+
+
+def _parsed(found: dict[str, Any]) -> RunResult:
     if found.pop("schema") != SCHEMA:
-        raise ValueError(f"{directory / RESULTS_FILE} is not of the schema {SCHEMA}")
+        raise ValueError(f"it is not of the schema {SCHEMA}")
     verdict, down = found.pop("verdict"), found.pop("teardown")
     lint = found.pop("lint", None)  # a run of an older harness has none
     return RunResult(
@@ -172,6 +182,8 @@ def _verdict(found: dict[str, Any], asked: Sequence[str]) -> Verdict:
         NotShown(stage=Stage(one["stage"]), why=one["why"]) for one in found.get("not_shown", older)
     )
     outcome = Outcome(found["outcome"])
+    if found["stage"] not in ("", TEARDOWN, *Stage):
+        raise ValueError(f"{found['stage']!r} is not a stage")
     return Verdict(**{**found, "outcome": outcome, "not_shown": tuple(not_shown)})
 
 

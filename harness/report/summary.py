@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.core.untrusted import visible
 from harness.errors import EXIT_ERROR, EXIT_PASSED
 from harness.model import NotShown, Outcome, RunWarning, StageResult
 from harness.report import results
@@ -31,21 +32,18 @@ MARKS = {
     Outcome.SKIPPED: "⏭️",
     Outcome.ABORTED: "⏹️",
 }
-# Control characters, and those that turn a line's direction around.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def span(text: str, *, room: int = CELL) -> str:
     """Return a text as one code span, which may stand in a table; empty stays empty."""
-    line = _cut(" ".join(_clean(text).split()), room)
+    line = _cut(" ".join(visible(text).split()), room)
     # Backquotes could end it; a bar would end a table's cell, and in a span no entity helps.
     return f"`{line.replace('`', chr(39)).replace('|', '¦')}`" if line else ""
 
 
 def block(text: str, *, room: int = CAUSE) -> str:
     """Return a text as a fenced block, with a fence longer than any in the text."""
-    body = _cut(_clean(text).strip("\n"), room)
+    body = _cut(visible(text).strip("\n"), room)
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{body}\n{fence}"
@@ -136,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
     for name in argv:
         try:
             one = results.read(Path(name))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             missing.append(f"{name}: results.json cannot be read: {type(error).__name__}")
             continue
         if one is not None:
@@ -160,11 +158,6 @@ def _row(stage: StageResult, warnings: Sequence[RunWarning]) -> str:
 
 def _first(text: str) -> str:
     return text.partition("\n")[0]
-
-
-def _clean(text: str) -> str:
-    valid = ANSI.sub("", text).encode(errors="replace").decode()
-    return UNSEEN.sub("", valid.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _cut(text: str, room: int) -> str:

@@ -18,6 +18,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.untrusted import visible
 from harness.model import LEFT_OUT, LintReport, Outcome, RunWarning, Stage, StageResult
 from harness.report.answer import answer, counted, place, why
 from harness.report.live import LiveView
@@ -32,14 +33,11 @@ STYLES = {
 }
 COLUMNS = 80
 RUN_LINE = "run  "  # how the line begins that says where a run writes
-# An escape of an app's would act on the reader's terminal, and a byte that is no text on the codec.
-UNPRINTABLE = dict.fromkeys([*range(32), *range(0x7F, 0xA0), *range(0xD800, 0xE000)], "?")
-UNPRINTABLE.update({ord(character): character for character in "\t\n\r"})
 
 
 def plain(text: str) -> Text:
-    """Return text that is shown as it is: no markup, nothing that steers a terminal."""
-    return Text(text.translate(UNPRINTABLE))
+    """Return text that is shown as it is: no markup, nothing that steers a terminal or a CI."""
+    return Text(visible(text))
 
 
 @dataclass(kw_only=True)
@@ -62,7 +60,7 @@ class View(LiveView):
         """Show a line that stays."""
         text = self.scrub(text)
         stamp = f"[{time.monotonic() - self._began:6.1f}s] "
-        lines = text.splitlines() or [""]
+        lines = visible(text).split("\n")
         for line in [stamp + lines[0], *(" " * len(stamp) + more for more in lines[1:])]:
             self.console.print(plain(line), soft_wrap=True)
             self._record(line)
@@ -94,7 +92,9 @@ class View(LiveView):
     def _frame(self) -> Group:
         seconds = time.monotonic() - self._began
         spinner = Spinner("dots", plain(f"{self._step}  {seconds:.0f}s"))
-        return Group(stage_table(tuple(self._done.values())), spinner)
+        table = stage_table(tuple(self._done.values()))
+        table.columns[-1].no_wrap, table.columns[-1].overflow = True, "ellipsis"
+        return Group(table, spinner)
 
 
 def _why(result: StageResult) -> str:
@@ -148,14 +148,15 @@ def first_line(text: str) -> str:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table; outside a terminal without the blanks that fill its last column up."""
-    if console.is_terminal:
-        console.print(table)
-        return
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        console.print(Text(line.rstrip()), soft_wrap=True)
+    """Print a table, without the blanks that fill its last column up.
+
+    A reason that is folded may begin a line anywhere in it, so each line is made safe on its own.
+    """
+    for parts in console.render_lines(table, pad=False):
+        line = Text.assemble(*((part.text, part.style or "") for part in parts))
+        line.rstrip()
+        safe = visible(line.plain)
+        console.print(line if line.plain == safe else Text(safe), soft_wrap=True)
 
 
 def show_result(console: Console, result: RunResult, directory: Path) -> None:
@@ -194,7 +195,7 @@ def _show_verdict(console: Console, result: RunResult) -> None:
     warned = f", with {counted(result)}" if counted(result) else ""
     console.print(
         Text.assemble(
-            (f"{result.recipe}: ", "bold"),
+            (visible(f"{result.recipe}: "), "bold"),
             (f"{verdict.outcome}{where}", STYLES[verdict.outcome]),
             f" after {result.seconds:.1f} s{warned}",
         ),

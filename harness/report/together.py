@@ -16,6 +16,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.untrusted import visible
 from harness.model import Outcome
 from harness.report.answer import counted, limits
 from harness.report.live import LiveView
@@ -164,7 +165,7 @@ def _show_one(console: Console, row: Row, ending: Ending) -> None:
     else:
         console.print()
         word = (str(ending.outcome), STYLES[ending.outcome])
-        console.print(Text.assemble((f"{row.label}: ", "bold"), word), soft_wrap=True)
+        console.print(Text.assemble((visible(f"{row.label}: "), "bold"), word), soft_wrap=True)
         console.print(plain(f"cause    {ending.cause}"), soft_wrap=True)
         if ending.hint:
             console.print(plain(f"next     {ending.hint}"), soft_wrap=True)

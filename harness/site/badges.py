@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 
+from harness.core.untrusted import visible
 from harness.model import Outcome
 
 # Of white text on them, the contrast is 4.5 or more.
@@ -34,6 +35,7 @@ def badge_json(recipe: str, outcome: Outcome, limits: str = "") -> str:
 def badge_svg(recipe: str, outcome: Outcome, limits: str = "") -> str:
     """Return the picture of a badge; its arguments are those of `badge_json`."""
     message, colour = _shown(outcome, limits)
+    recipe = " ".join(visible(recipe).split())
     left, right = (round(len(text) * LETTER) + 12 for text in (recipe, message))
     said = escape(f"{recipe}: {message}")
     return (

@@ -101,7 +101,7 @@ def refresh(file: Path, roots: Iterable[Path]) -> tuple[list[Indexed], list[str]
                 continue
             try:
                 result = read(path.parent)
-            except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            except (OSError, ValueError) as error:
                 unread.append(f"{path}: {error}")
                 continue
             if result is not None:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
+from harness.core.untrusted import visible_value
 from harness.model import Outcome, Stage
 from harness.site.flakes import Flakes, flakes
 from harness.site.index import Indexed
@@ -195,7 +196,7 @@ def render(runs: Sequence[Indexed], out: Path, *, made: str) -> str:
     style = (HERE / "site.css").read_text()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=visible_value,
     )  # fmt: skip
     found = rows(runs, out)
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()

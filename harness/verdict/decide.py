@@ -126,7 +126,7 @@ def _asserted(facts: StageFacts) -> Word:
         return Word(outcome=Outcome.SKIPPED, reason=reason)
     bad = [one for one in facts.assertions if one.outcome in BAD]
     if bad:
-        first = bad[0].message.splitlines()[0] if bad[0].message else "no message"
+        first = bad[0].message.partition("\n")[0] or "no message"
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         heading = f"{BROKEN_TEST_CODE}: "
         told = f"{bad[0].nodeid}: {first.removeprefix(heading)}{more}"

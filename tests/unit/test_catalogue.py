@@ -195,6 +195,7 @@ def test_reading_the_list_imports_little() -> None:
     assert done.stdout.split() == [
         "harness.core",
         "harness.core.options",
+        "harness.core.untrusted",
         "harness.errors",
         "harness.model",
         "harness.recipes",

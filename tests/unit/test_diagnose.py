@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.docker.diagnose import LAST_LINES, ailing, collect_logs, diagnosis
+from harness.docker.diagnose import LAST_LINES, ailing, collect_logs, diagnosis, failed_checks
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
 
@@ -126,7 +126,7 @@ def test_what_ails_is_shown_with_its_last_lines(tmp_path: Path) -> None:
     assert [one.name for one in ailing(snapshot)] == ["app"]
     assert lines[0] == f"task     app.1: failed: {said}"
     assert lines[1] == f"log      last lines of app ({path}):"
-    assert lines[2:] == tuple(f"         line {n}" for n in range(40 - LAST_LINES, 40))
+    assert lines[2:] == tuple(f"         | line {n}" for n in range(40 - LAST_LINES, 40))
 
 
 @pytest.mark.parametrize("empty", [True, False])
@@ -142,3 +142,25 @@ def test_a_service_is_not_taken_for_one_whose_name_begins_alike() -> None:
     """`app-worker` ails, `app` does not."""
     snapshot = look(task("app", 1), services=("app", "app-worker"))
     assert [one.name for one in ailing(snapshot)] == ["app-worker"]
+
+
+def test_lines_of_a_log_and_of_a_health_check_are_marked(tmp_path: Path) -> None:
+    """Split at line feeds only: what an app wrote after a carriage return is no line of ours."""
+    failed = task("app", 1, state="failed", desired="shutdown")
+    said = b"a\r::error::b\r\n\x1b[2J\n"
+    collect({"app-1": said, "db-1": b""}, look(failed, task("db", 1)), tmp_path)
+    text = (tmp_path / "app.log").read_text()
+    assert text.endswith("a\\r::error::b\n\\x1b[2J\n")
+    lines = diagnosis(look(failed), {"app": tmp_path / "app.log"})
+    assert [line for line in lines if "|" in line][-2:] == [
+        "         | a\\r::error::b", "         | \\x1b[2J"
+    ]  # fmt: skip
+    checks = [
+        {"ExitCode": 1, "Output": "one\n::error::two\rthree\n"}, {"ExitCode": 0, "Output": "well"}
+    ]  # fmt: skip
+    state = {"State": {"Health": {"Log": checks}}}
+    client: Any = SimpleNamespace(api=SimpleNamespace(inspect_container=lambda _: state))
+    shown = failed_checks(Nodes(client=client, own="here"), look(task("app", 1), services=("app",)))
+    assert shown == (
+        "health   app.1: exit code 1", "         | one", "         | :\\:error::two\\rthree"
+    )  # fmt: skip

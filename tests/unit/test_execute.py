@@ -349,7 +349,7 @@ def test_a_container_that_is_missing_because_it_broke_is_the_apps_fault(
     assert bench.performed()["backup"] == "failed"
     first, *rest = bench.finished[2].reason.splitlines()
     assert first == "app broke after the upgrade had settled: non-zero exit (1)"
-    assert rest == [NO_CONTAINER]
+    assert rest == [f"  | {NO_CONTAINER}"]
 
 
 @pytest.mark.parametrize("event", ["hook dump", "seed backup"])

@@ -259,7 +259,7 @@ def test_no_line_is_a_command(line: str) -> None:
 def test_nobody_is_called_and_nothing_is_hidden() -> None:
     """A mail address stays; a comment of HTML would hide all that follows."""
     text = comment.harmless("@all (@eve) me@example.org <!-- x \x1b[31m \u202e")
-    assert text == "@\u200ball (@\u200beve) me@example.org <!\u200b-- x [31m "
+    assert text == "@\u200ball (@\u200beve) me@example.org <!\u200b-- x \\x1b[31m \\u202e"
 
 
 def test_a_long_comment_is_cut_at_a_line_with_its_block_closed() -> None:

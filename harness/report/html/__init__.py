@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jinja2
 
+from harness.core.untrusted import visible_value
 from harness.measured import Screenshot, seconds, size
 from harness.report.answer import place
 from harness.report.html import logs, view
@@ -22,12 +23,6 @@ from harness.report.results import RunResult
 
 HTML_FILE = "report.html"
 HERE = Path(__file__).resolve().parent
-# A control character has no place in HTML, and one that turns the direction of writing would let a
-# recipe's text pass for the report's own.
-STEERING = (*range(32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-FORBIDDEN = dict.fromkeys([*STEERING, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF], "\ufffd")
-FORBIDDEN.update({ord(character): character for character in "\t\n"})
-FORBIDDEN[ord("\r")] = ""
 
 
 def try_to_render(result: RunResult, directory: Path) -> tuple[str, str]:
@@ -54,7 +49,7 @@ def render(
     css = (HERE / "report.css").read_text()
     moment = logs.moment(result)
     template = _environment().get_template("report.html.jinja")
-    text = template.render(
+    return template.render(
         run=result,
         css=css,
         style_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
@@ -70,7 +65,6 @@ def render(
         moment=moment,
         pictures=[(one, _data(one, pictures or {})) for one in result.screenshots],
     )
-    return text.translate(FORBIDDEN)
 
 
 def _pictures(result: RunResult, directory: Path) -> Mapping[str, bytes]:
@@ -90,7 +84,7 @@ def _data(one: Screenshot, pictures: Mapping[str, bytes]) -> str:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=visible_value,
     )  # fmt: skip
     environment.filters.update(
         test_name=view.test_name,
@@ -100,5 +94,6 @@ def _environment() -> jinja2.Environment:
         seconds=seconds,
         first_line=view.first_line,
         rest=view.rest,
+        told=view.told,
     )
     return environment

@@ -93,7 +93,7 @@ def moment(result: RunResult) -> Moment | None:
 
 def excerpt(service: str, text: str, when: Moment | None) -> Excerpt:
     """Return what is shown of a log: its end, or what lies around the moment, which is marked."""
-    found = text.splitlines()
+    found = text.rstrip("\n").split("\n") if text else []
     shown = [_line(line, when) for line in found]
     mark = len(found)
     if when is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +74,11 @@ class Warned:
 def first_line(text: str) -> str:
     """Return a text's first line."""
     return text.partition("\n")[0]
+
+
+def told(said: object) -> str:
+    """Return what a hook or an install step said: its fields as JSON, with real line ends."""
+    return said if isinstance(said, str) else json.dumps(said, indent=2).replace("\\n", "\n")
 
 
 def rest(text: str) -> str:
