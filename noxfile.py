@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE))
 
 from harness.errors import HarnessError  # noqa: E402  the path has to be set first
 from harness.proc import without_passwords  # noqa: E402  the same
+from harness.report.output import complain  # noqa: E402  the same
 from harness.sessions import listing  # noqa: E402  the same
 from harness.sessions.asked import Asked, Recipes, stages  # noqa: E402  the same
 from harness.sessions.listing import Group  # noqa: E402  the same
@@ -40,8 +41,7 @@ ASKED = Asked.parse(sys.argv[1:], os.environ)
 
 
 def _leave(error: HarnessError) -> None:
-    sys.stderr.write(without_passwords(f"cc-ci: {error}\n"))
-    sys.exit(error.exit_code)
+    sys.exit(complain(error))
 
 
 def _shown(record: logging.LogRecord) -> bool:

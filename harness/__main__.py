@@ -11,10 +11,8 @@ try:
     from rich.console import Console
     from rich.text import Text
 
-    from harness.core.untrusted import visible
     from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
-    from harness.proc import without_passwords
-    from harness.report.output import program
+    from harness.report.output import complain, program
     from harness.report.terminal import plain
     from harness.waiting import Stretch
 except ImportError as missing:  # Python's own code for it, 1, would mean that a recipe is wrong
@@ -55,10 +53,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         with Stretch(_timeout_factor(words[1:], given)):
             return commands[words[0]](words[1:], given, console)
     except Exception as raised:  # noqa: BLE001  code 1 means that a recipe is wrong, and no less
-        error = _as_harness_error(raised)
-        said = without_passwords(f"cc-ci: {error}")
-        Console(stderr=True, highlight=False).print(Text(visible(said)), soft_wrap=True)
-        return error.exit_code
+        return complain(_as_harness_error(raised))
     except KeyboardInterrupt:
         return EXIT_ABORTED
 

@@ -23,8 +23,12 @@ from harness.with_parent import with_parent
 
 MASK = "****"
 TERMINAL_SIZE = (200, 400)  # rows and columns: so wide that no table is folded
-# Before the last @ of a URL's host; a password may hold another one.
-LOGIN = re.compile(r"((?!(?:git\+)?ssh://[^/\s:@]*@)\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
+# Before the last @ of a URL's host; a password may hold another one. One that holds a slash makes
+# the URL a wrong one, which a message repeats: all after `NAME:` is masked, unless it is a port.
+LOGIN = re.compile(
+    r"((?!(?:git\+)?ssh://[^/\s:@]*@)\b[a-z][a-z0-9+.-]*://)(?:[^/\s:@]*:(?!\d*/)\S*|[^/\s]*)@",
+    re.IGNORECASE,
+)
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 MOST_ON_TERMINAL = 4_000_000  # bytes kept; a program that prints without end is stopped by the time
 

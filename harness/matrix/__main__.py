@@ -16,7 +16,7 @@ from harness.errors import (
 )
 from harness.matrix import files, formats, selection, times
 from harness.recipes.catalogue import Catalogue
-from harness.report.output import program
+from harness.report.output import complain, program
 from harness.settings import CommandParser, Settings, command_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +28,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = ROOT) -> 
     try:
         return _write(argv, environ, root)
     except HarnessError as error:
-        sys.stderr.write(f"cc-ci: {error}\n")
-        return error.exit_code
+        return complain(error)
 
 
 def _write(argv: Sequence[str], environ: Mapping[str, str], root: Path) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.core.untrusted import visible
 from harness.errors import EXIT_ERROR, EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
 from harness.matrix.selection import Cell, from_json
-from harness.report.output import program
+from harness.report.output import complain, program
 from harness.report.results import RESULTS_FILE, RunResult, read
 from harness.settings import command_parser
 
@@ -22,8 +22,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _verify(argv)
     except HarnessError as error:
-        sys.stderr.write(f"cc-ci: {error}\n")
-        return error.exit_code
+        return complain(error)
 
 
 def _verify(argv: Sequence[str]) -> int:

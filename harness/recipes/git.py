@@ -40,22 +40,24 @@ class Git:
         env: its whole environment.
         timeout: seconds for each call.
         secrets: what its output must not show.
+        options: words before its command, such as those that let it ask for a login.
         trust: options of `clone` and `fetch` that let it read a path of another user's.
     """
 
     env: Mapping[str, str]
     timeout: float
     secrets: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
 
     def run(
         self, *arguments: str, cwd: Path | None = None, stdin: bytes | None = None
     ) -> proc.Completed:
         """Run git to its end, whatever its exit code."""
-        options = [word for setting in _CONFIG for word in ("-c", setting)]
+        settings = [word for setting in _CONFIG for word in ("-c", setting)]
         try:
             return proc.run(
-                ["git", *options, *arguments],
+                ["git", *settings, *self.options, *arguments],
                 timeout=self.timeout,
                 cwd=cwd,
                 env=self.env,

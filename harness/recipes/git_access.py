@@ -1,15 +1,27 @@
-"""What git is given to reach a source, and what it is kept from: environment, passwords, trust."""
+"""What git is given to reach a source, and what it is kept from: environment, logins, trust."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
+from harness.errors import SourceError
+from harness.proc import without_passwords
 from harness.recipes.catalogue import is_remote
 
+_USER, _PASSWORD = "CCCI_GIT_USER", "CCCI_GIT_PASSWORD"
+# A credential helper (gitcredentials(7)) that answers from the environment, which only this user
+# can read. git asks it for the host of the address alone, so no redirect leads a login elsewhere.
+# Of a name alone, the password may be in ~/.netrc, or come from GIT_ASKPASS.
+_HELPER = (
+    f"""!f() {{ test "$1" = get || return 0; printf 'username=%s\\n' "${_USER}"; """
+    f"""test -z "${{{_PASSWORD}+x}}" || printf 'password=%s\\n' "${_PASSWORD}"; }}; f"""
+)
 _KEPT_VARIABLES = ("GIT_SSL_", "GIT_HTTP_", "GIT_SSH", "GIT_ASKPASS", "GIT_PROXY_")
 
 
@@ -33,6 +45,54 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
         "LC_ALL": "C",
         "LANGUAGE": "C",
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """A source's address without its login, and how git gets that login all the same.
+
+    Attributes:
+        address: what is cloned, and what stands in the clone's configuration.
+        options: words of the git command that make it ask for the login; no secret is in them.
+        login: variables of git's environment that hold it.
+    """
+
+    address: str
+    options: tuple[str, ...] = ()
+    login: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, source: str) -> Access:
+        """Take a source's address apart.
+
+        Raises:
+            SourceError: the login cannot be one.
+        """
+        if not is_remote(source) or "://" not in source:
+            return cls(address=source)
+        url = urlsplit(source)
+        user, password = unquote(url.username or ""), unquote(url.password or "")
+        if re.search(r"[\x00-\x1f\x7f]", user + password):
+            raise SourceError(  # a line break would answer git's next question, too
+                f"the login in {without_passwords(source)} holds a control character",
+                hint="check the address: %0A and the like have no place in a login",
+            )
+        if url.scheme not in ("http", "https"):  # ssh takes a name only, and the others nothing
+            kept = f"{url.username}@" if url.scheme == "ssh" and url.username else ""
+            return cls(address=_with(url, kept))
+        if not user and not password:
+            return cls(address=source)
+        place = _with(url._replace(path="", query="", fragment=""), "")
+        secret = {} if url.password is None else {_PASSWORD: password}
+        return cls(
+            address=_with(url, ""),
+            options=("-c", f"credential.{place}.helper={_HELPER}"),
+            login={_USER: user, **secret},
+        )
+
+
+def _with(url: SplitResult, login: str) -> str:
+    return url._replace(netloc=login + url.netloc.rpartition("@")[2]).geturl()
 
 
 def passwords(source: str) -> tuple[str, ...]:

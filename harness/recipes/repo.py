@@ -16,7 +16,7 @@ from harness.errors import HarnessError, SourceError
 from harness.recipes import local_source
 from harness.recipes.catalogue import is_remote
 from harness.recipes.git import Git
-from harness.recipes.git_access import environment, local_path, passwords, trust
+from harness.recipes.git_access import Access, environment, local_path, passwords, trust
 from harness.recipes.git_words import explain
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
@@ -135,9 +135,13 @@ class Repo:
         """
         if not self.upstream:
             return None
-        asked = replace(self._git, timeout=timeout)
+        access = Access.of(self.upstream)  # CIs leave a login in the clone that they make
+        asked = replace(
+            self._git, timeout=timeout, options=access.options,
+            env={**self._git.env, **access.login}, secrets=passwords(self.upstream),
+        )  # fmt: skip
         try:
-            done = asked.run("ls-remote", "--tags", "--", self.upstream, cwd=self.path)
+            done = asked.run("ls-remote", "--tags", "--", access.address, cwd=self.path)
         except SourceError:
             return None
         if done.code != 0:
@@ -285,8 +289,9 @@ def clone(
     """Clone every branch and tag into a directory of this run's own.
 
     Args:
-        source: a URL, `git@host:path`, or a path. A path's repository is only read: its uncommitted
-            changes are not in the clone, and `Repo.notice` says so when there are any.
+        source: a URL, `git@host:path`, or a path. A login in a URL is in no argument of git's and
+            not in the clone. A path's repository is only read: its uncommitted changes are not in
+            the clone, and `Repo.notice` says so when there are any.
         destination: where to; must not exist yet.
         timeout: seconds for the clone, and for each later fetch.
         env: the environment to take proxies and keys from; this process's own when None.
@@ -305,10 +310,12 @@ def clone(
         raise SourceError(
             f"there is nothing at {local}", hint="check the path, or the line in recipes.txt"
         )
+    access = Access.of(source)
     git = Git(
-        env=environment(os.environ if env is None else env),
+        env={**environment(os.environ if env is None else env), **access.login},
         timeout=timeout,
         secrets=secrets,
+        options=access.options,
         trust=trust(local),
     )
     if local is not None:
@@ -322,7 +329,7 @@ def clone(
             "--template=",
             *git.trust,
             "--",
-            source,
+            access.address,
             str(destination),
         )
     except HarnessError:

@@ -18,7 +18,8 @@ from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO, cast
 
 from harness.core.untrusted import visible
-from harness.errors import EXIT_ABORTED, EXIT_ERROR
+from harness.errors import EXIT_ABORTED, EXIT_ERROR, HarnessError
+from harness.proc import without_passwords
 
 OPTIMIZE, UTF8 = "PYTHONOPTIMIZE", "PYTHONUTF8"
 
@@ -82,6 +83,12 @@ class Output:
             self._stream.flush()
 
 
+def complain(error: HarnessError) -> int:
+    """Write why a command cannot go on, logins masked, and return its exit code."""
+    sys.stderr.write(without_passwords(f"cc-ci: {error}\n"))
+    return error.exit_code
+
+
 def program(main: Callable[[], int]) -> NoReturn:
     """Run a command's main function and leave with its exit code, whatever becomes of its output.
 
@@ -104,7 +111,7 @@ def program(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         code = EXIT_ABORTED
     except Exception:  # noqa: BLE001  Python's own code for it, 1, would be a verdict
-        sys.stderr.write(visible(traceback.format_exc()))
+        sys.stderr.write(visible(without_passwords(traceback.format_exc())))
         code = EXIT_ERROR
     sys.stdout.flush()
     sys.exit(code)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import EXIT_PASSED, HarnessError, UsageError
-from harness.report.output import program
+from harness.report.output import complain, program
 from harness.settings import Settings
 from harness.site import badges, index, page
 
@@ -26,8 +26,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         sys.stdout.write(write(argv, environ) + "\n")
     except HarnessError as error:
-        sys.stderr.write(f"cc-ci: {error}\n")
-        return error.exit_code
+        return complain(error)
     return EXIT_PASSED
 
 

@@ -424,8 +424,9 @@ def test_a_password_is_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
     original = proc.run
 
     def refuse(argv: list[str], **kwargs: object) -> proc.Completed:
-        assert argv[-2] == "https://me:hidden-word@h.invalid/x"
-        script = "echo \"fatal: unable to access '$1': Could not resolve host\" >&2; exit 128"
+        assert argv[-2] == "https://h.invalid/x"
+        assert not any("hidden-word" in word for word in argv)
+        script = "echo \"fatal: '$1' hidden-word: Could not resolve host\" >&2; exit 128"
         return original(["sh", "-c", script, "sh", argv[-2]], **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(proc, "run", refuse)
