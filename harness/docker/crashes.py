@@ -1,14 +1,16 @@
 """Which crashes count, and which of several services that crash is to blame.
 
 An app may crash until its database is up, so its crashes count only from then on. Where several
-crash, the others are usually consequences of the one that dies first and most often.
+crash, the others are usually consequences of the one that dies first and most often; where the
+services' definitions say who waits for whom, that decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from harness.docker.neighbours import Neighbours
 from harness.docker.readiness import Before, ended_well, unsettled_service
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 
@@ -23,23 +25,29 @@ class Crashes:
     """The crashes seen during one wait; `look` is told of every look.
 
     Whenever another service comes up, counting begins anew: it may be what the others waited for.
+    One that itself waits for the service that crashes is not.
 
     Args:
         before: the stack as it was before the op.
+        read: returns the text of a config, by its id.
     """
 
     before: Before
+    read: Callable[[str], str] = field(default=lambda _: "")
     _seen: dict[str, dict[str, TaskState]] = field(default_factory=dict)  # by service, by id
     _excused: set[str] = field(default_factory=set)  # ids of tasks from before a service came up
     _up: set[str] = field(default_factory=set)  # services that were up once
+    _neighbours: Neighbours | None = None
 
     def look(self, snapshot: StackSnapshot) -> None:
         """Note the crashes of a look, and which of them neighbours excuse."""
         up = {s.name for s in snapshot.services if self._is_up(snapshot, s)}
-        if up - self._up:
-            # Of older tasks, which Swarm has forgotten, only what was seen is left.
-            self._excused |= {task.id for task in snapshot.tasks}.union(*self._seen.values())
-            self._up |= up
+        for service in snapshot.services:
+            if any(not self._waits(snapshot, name, service.name) for name in up - self._up):
+                # Of older tasks, which Swarm has forgotten, only what was seen is left.
+                self._excused |= {task.id for task in snapshot.tasks_of(service)}
+                self._excused |= self._seen.get(service.name, {}).keys()
+        self._up |= up
         for service in snapshot.services:
             for task in snapshot.tasks_of(service):
                 fresh = task.id not in self.before.task_ids
@@ -56,22 +64,24 @@ class Crashes:
             if self._count(service.name) < CRASHES_BEFORE_GIVING_UP
         }
         given_up = any(
-            self._count(name) >= CRASHES_BEFORE_GIVING_UP and not waited_for for name in unsettled
+            self._count(name) >= CRASHES_BEFORE_GIVING_UP
+            and all(self._waits(snapshot, other, name) for other in waited_for)
+            for name in unsettled
         )
         return self.worst(snapshot) if given_up or self._never_cured(unsettled) else ""
 
     def worst(self, snapshot: StackSnapshot) -> str:
         """Return what is said of the service that dies first and most often; empty if none does."""
-        ranked = sorted(self._seen, key=self._rank)
         unsettled = [
             name
-            for name in ranked
+            for name in self._seen
             if (service := snapshot.service(name)) and self._unsettled(snapshot, service)
         ]
         if not unsettled:
             return ""
-        said = self._said(snapshot, unsettled[0])
-        others = ", ".join(f"{name} {len(self.of(name))} times" for name in unsettled[1:])
+        first, *rest = sorted(unsettled, key=lambda name: self._rank(snapshot, name, unsettled))
+        said = self._said(snapshot, first)
+        others = ", ".join(f"{name} {len(self.of(name))} times" for name in rest)
         return f"{said}; also crashed: {others}" if others else said
 
     def of(self, name: str) -> tuple[TaskState, ...]:
@@ -85,10 +95,18 @@ class Crashes:
             return f"{name}: it ended with code 0 {often}"
         return f"{name}: it crashed {often} ({snapshot.why(tasks[-1])})"
 
-    def _rank(self, name: str) -> tuple[bool, int, str]:
+    def _rank(
+        self, snapshot: StackSnapshot, name: str, others: Iterable[str]
+    ) -> tuple[bool, bool, int, str]:
         tasks = self.of(name)
         curable = all(task.exit_code not in NEVER_CURED for task in tasks)
-        return curable, -len(tasks), tasks[0].state_since
+        consequence = any(self._waits(snapshot, name, other) for other in others)
+        return curable, consequence, -len(tasks), tasks[0].state_since
+
+    def _waits(self, snapshot: StackSnapshot, one: str, other: str) -> bool:
+        """Whether a service may wait for another one, which does not wait for it."""
+        self._neighbours = self._neighbours or Neighbours.of(snapshot, self.read)
+        return self._neighbours.waits(one, other)
 
     def _count(self, name: str) -> int:
         return len(self._seen.get(name, {}).keys() - self._excused)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from harness.docker.adapted import unresolved
 from harness.docker.crashes import Crashes
@@ -24,6 +25,7 @@ from harness.docker.snapshot import (
     TaskState,
     read_stack,
 )
+from harness.docker.templates import config_text
 from harness.errors import (
     ConvergenceError,
     EngineError,
@@ -78,7 +80,7 @@ def settle(
         nodes=nodes,
         before=before,
         check=Deadline.after(STUCK_SECONDS),
-        crashes=Crashes(before=before),
+        crashes=Crashes(before=before, read=partial(config_text, nodes.client)),
     )
     looks: list[StackSnapshot] = []
 

@@ -45,7 +45,7 @@ def missing(
         spec = service.template["ContainerSpec"]
         has = {entry.partition("=")[0] for entry in spec.get("Env") or ()}
         for config in spec.get("Configs") or ():
-            text = _template(client, config["ConfigID"])
+            text = config_text(client, config["ConfigID"], driver="golang")
             if lacking := [name for name in printed(text) if name not in has]:
                 target = (config.get("File") or {}).get("Name") or config["ConfigName"]
                 yield RunWarning(
@@ -57,12 +57,12 @@ def missing(
                 )
 
 
-def _template(client: docker.DockerClient, identity: str) -> str:
-    """Return the text of a config that Swarm fills in; nothing for any other."""
+def config_text(client: docker.DockerClient, identity: str, *, driver: str = "") -> str:
+    """Return the text of a config; nothing where it is gone, or has another template driver."""
     try:
         spec: dict[str, Any] = client.api.inspect_config(identity)["Spec"]  # type: ignore[no-untyped-call]  # stubs lack it
     except NotFound:
         return ""
-    if (spec.get("Templating") or {}).get("Name") != "golang":
+    if driver and (spec.get("Templating") or {}).get("Name") != driver:
         return ""
     return base64.b64decode(spec["Data"]).decode(errors="replace")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,82 @@ def test_of_several_the_one_that_dies_first_and_most_often_is_named() -> None:
     assert said == "db: it crashed 5 times in a row (exit (1)); also crashed: app 4 times"
     few = {"app": tasks["app"], "db": (*crashed(DB, 1, 2, 3), waiting(DB))}
     assert hopeless(seen(few, APP, DB)) == "", "the database may come up at its fourth start"
+
+
+def knows(owner: ServiceState, *addresses: str) -> ServiceState:
+    """Return a service whose command names these addresses."""
+    spec = {**owner.template["ContainerSpec"], "Args": ["sh", "-c", *addresses]}
+    return replace(owner, template={"ContainerSpec": spec})
+
+
+PATIENT = knows(APP, "until curl -sf http://made_test_db/; do sleep 1; done")
+
+
+def beside(app: ServiceState, db: ServiceState, *numbers: int, **state: Any) -> StackSnapshot:  # noqa: ANN401
+    """Return a look at an app that runs, and at a database beside it that crashed so often."""
+    return seen(
+        {"app": (task(app),), "db": (*crashed(db, *numbers), waiting(db))}, app, db, **state
+    )
+
+
+@pytest.mark.parametrize("health", ["starting", None])
+def test_a_database_is_named_early_although_a_patient_app_is_not_up(health: str | None) -> None:
+    """netreconlab/parse-hipaa#14: "Postgres is unavailable - sleeping", and it ends with 1."""
+    assert hopeless(beside(PATIENT, DB, 1, 2, 3, health=health)) == ""
+    said = "db: it crashed 4 times in a row (exit (1))"
+    assert hopeless(beside(PATIENT, DB, 1, 2, 3, 4, health=health)) == said
+
+
+@pytest.mark.parametrize(
+    ("app", "db"), [(APP, DB), (PATIENT, knows(DB, "http://app/")), (APP, knows(DB, "http://app/"))]
+)
+def test_what_may_wait_for_its_neighbour_is_waited_for(app: ServiceState, db: ServiceState) -> None:
+    """Where nothing says who waits for whom, where both may, and where it is the other way."""
+    assert hopeless(beside(app, db, 1, 2, 3, 4, 5, 6, health="starting")) == ""
+
+
+def test_an_app_that_comes_up_does_not_excuse_the_database_that_it_waits_for() -> None:
+    """It runs without a health check for a minute, and still asks for the database."""
+    young, old = (
+        beside(PATIENT, DB, *numbers, health=None, age=age)
+        for numbers, age in (((1, 2), 10.0), ((1, 2, 3, 4), UNCHECKED_UP_SECONDS))
+    )
+    assert hopeless(young, old).startswith("db: it crashed 4 times")
+    stranger = [replace(one, services=(APP, DB)) for one in (young, old)]
+    assert hopeless(*stranger) == ""
+
+
+def test_a_third_one_is_waited_for_unless_it_waits_for_the_first() -> None:
+    """A web server in front of the app leads to the database in two steps; a cache does not."""
+    for web, said in ((knows(WEB, "proxy_pass http://app:9000;"), "db: it crashed"), (WEB, "")):
+        made = {
+            "app": (task(PATIENT),), "db": (*crashed(DB, 1, 2, 3, 4), waiting(DB)),
+            "web": (task(web),),
+        }  # fmt: skip
+        now = seen(made, PATIENT, DB, web, health="starting")
+        assert hopeless(now).startswith(said)
+        assert bool(hopeless(now)) == bool(said)
+
+
+def test_of_two_that_crash_the_one_that_the_other_waits_for_is_named() -> None:
+    """However often and however soon the other crashed."""
+    tasks = {
+        "app": (*crashed(PATIENT, 1, 2, 3, 4, 5, 6), waiting(PATIENT)),
+        "db": (*crashed(DB, 7, 8, 9, 10), waiting(DB)),
+    }
+    assert hopeless(seen(tasks, PATIENT, DB)) == (
+        "db: it crashed 4 times in a row (exit (1)); also crashed: app 6 times"
+    )
+
+
+def test_addresses_in_configs_count() -> None:
+    """They are read from the engine, by their ids."""
+    spec = {**APP.template["ContainerSpec"], "Configs": [{"ConfigID": "c1", "ConfigName": "x"}]}
+    app = replace(APP, template={"ContainerSpec": spec})
+    crashes = Crashes(before=Before(), read={"c1": "host = db"}.__getitem__)
+    now = beside(app, DB, 1, 2, 3, 4, health="starting")
+    crashes.look(now)
+    assert crashes.hopeless(now).startswith("db: it crashed 4 times")
 
 
 @pytest.mark.parametrize("code", [126, 127])

@@ -1,5 +1,6 @@
 """Waiting until a stack has settled: what the wait ends in, and whose fault that is."""
 
+import base64
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -59,6 +60,7 @@ class SettleBench:
         fault: what is wrong with the machine, or None.
         found: the stack's networks, as the engine lists them.
         said: what containers wrote to their logs, by their ids.
+        configs: the texts of configs, by their ids.
     """
 
     monkeypatch: pytest.MonkeyPatch
@@ -66,6 +68,7 @@ class SettleBench:
     fault: TestBedError | None = None
     found: list[dict[str, Any]] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, str] = field(default_factory=dict)
 
     def settle(self, *given: StackSnapshot) -> list[StackSnapshot]:
         """Settle over these looks, and return those that were taken."""
@@ -97,6 +100,10 @@ class SettleBench:
         """List the stack's networks, as the engine does."""
         assert filters == {"label": "com.docker.stack.namespace=s"}
         return self.found
+
+    def inspect_config(self, identity: str) -> dict[str, Any]:
+        """Return a config, as the engine does."""
+        return {"Spec": {"Data": base64.b64encode(self.configs[identity].encode()).decode()}}
 
     def nodes(self) -> list[dict[str, Any]]:
         """List the Swarm's nodes, of which there is one."""
@@ -347,6 +354,18 @@ def test_of_several_that_crash_the_first_and_most_frequent_is_named(bench: Settl
     error = bench.error(ConvergenceError, look(*crashes, *given_up, again, services=both))
     assert error.what.startswith("the app did not come up: db: it crashed 3 times in a row (exit")
     assert "app: its task failed and is not started again" in error.what
+
+
+def test_who_waits_for_whom_is_read_from_configs_too(bench: SettleBench) -> None:
+    """The app's config names the database, so the database does not wait for the app."""
+    bench.configs["c1"] = "fastcgi_pass db:9000;"
+    spec = {"ContainerSpec": {"Image": "app:1", "Configs": [{"ConfigID": "c1"}]}}
+    db, app = service("db", "d"), service("app", "a", template=spec)
+    crashes = tuple(task(n, service_id="d", error="exit 1", **CRASH) for n in range(1, 5))
+    again = task(9, service_id="d", state="ready", desired="ready")
+    waits = task(10, service_id="a", state="starting", spec=spec)
+    error = bench.error(ConvergenceError, look(*crashes, again, waits, services=(app, db)))
+    assert error.what == "the app did not come up: db: it crashed 4 times in a row (exit 1)"
 
 
 def test_a_crash_is_named_where_time_runs_out(bench: SettleBench) -> None:

@@ -1,0 +1,77 @@
+"""Which services wait for which, as far as their definitions name addresses of neighbours.
+
+An app that waits for its database has the database's name in a variable, its command or a config;
+the database does not know the app. What a program has built in, or reads from a secret, is not
+seen, so only such a one-sided relation counts: it tells whose crashes are the cause.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from harness.docker.snapshot import ServiceState, StackSnapshot
+
+# Variables that name a user or a database, and not a server; often these are the service's name.
+NO_ADDRESS = re.compile(r"(^|_)(USER|USERNAME|DB|DATABASE|DBNAME|NAME|PASSWORD|PASS)$", re.ASCII)
+# What stands before the name of a server: no part of a word or of a path, but `http://`, `tasks.`,
+# `/dev/tcp/` and a template's `{{ env "STACK_NAME" }}_` or `${STACK_NAME}_`.
+ADDRESS = r"(?:(?<![\w./-])|(?<=//)|(?<=\btasks\.)|(?<=/tcp/)|(?<=\}}_)){}(?![\w.-])"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The services that each one leads to, by addresses, in any number of steps."""
+
+    reached: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, snapshot: StackSnapshot, read: Callable[[str], str] = lambda _: "") -> Self:
+        """Return what the services of a stack say.
+
+        Args:
+            snapshot: a look at the stack.
+            read: returns the text of a config, by its id.
+        """
+        names = [service.name for service in snapshot.services]
+        direct = {}
+        for service in snapshot.services:
+            text = "\n".join(_texts(service, read)).replace(f"{snapshot.stack}_", "tasks.")
+            direct[service.name] = {
+                name
+                for name in names
+                if name != service.name and re.search(ADDRESS.format(re.escape(name)), text)
+            }
+        return cls({name: frozenset(_reached(name, direct)) for name in names})
+
+    def waits(self, one: str, other: str) -> bool:
+        """Whether a service may wait for another one, which does not know it in turn."""
+        nothing: frozenset[str] = frozenset()
+        return other in self.reached.get(one, nothing) and one not in self.reached.get(
+            other, nothing
+        )
+
+
+def _texts(service: ServiceState, read: Callable[[str], str]) -> Iterator[str]:
+    """Yield what tells a service where its neighbours are."""
+    spec = service.template["ContainerSpec"]
+    yield from spec.get("Command") or ()
+    yield from spec.get("Args") or ()
+    for entry in spec.get("Env") or ():
+        name, _, value = entry.partition("=")
+        if not NO_ADDRESS.search(name):
+            yield value
+    for config in spec.get("Configs") or ():
+        yield read(config["ConfigID"])
+
+
+def _reached(name: str, direct: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = set(direct[name])
+    while ahead:
+        one = ahead.pop()
+        found.add(one)
+        ahead |= direct[one] - found
+    return found

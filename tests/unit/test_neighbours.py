@@ -1,0 +1,95 @@
+"""Which services wait for which, by the addresses that their definitions name."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.docker.neighbours import Neighbours
+from harness.docker.snapshot import ServiceState
+from tests.unit.fake_stack import look, service
+
+
+def owner(name: str = "app", **spec: Any) -> ServiceState:  # noqa: ANN401  any part of a container
+    """Return a service with these parts of a definition."""
+    return replace(service(name), template={"ContainerSpec": {"Image": "x:1", **spec}})
+
+
+def waits(app: ServiceState, *others: ServiceState, text: str = "") -> bool:
+    """Whether the app waits for the database, with that text in each config."""
+    seen = look(app, *(others or (service("db"),)))
+    return Neighbours.of(seen, lambda _: text).waits("app", "db")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "db",
+        "db:5432",
+        "made_test_db",
+        "tasks.db",
+        "postgres://user:secret@db/app",
+        "postgres://user:secret@made_test_db:5432/app?sslmode=disable",
+        "cache,db",
+        "http://db/",
+        "pg_isready -h db -U app",
+        "until nc -z db 5432; do sleep 1; done",
+        "exec 3<>/dev/tcp/db/5432",
+        "--host=db",
+        'host = "db";',
+    ],
+)
+def test_an_address_is_found_wherever_a_program_is_told_it(text: str) -> None:
+    """In the command, its arguments, and the values of variables."""
+    assert waits(owner(Command=["sh", "-c", text]))
+    assert waits(owner(Args=[text]))
+    assert waits(owner(Env=[f"DATABASE_URL={text}"]))
+    assert waits(owner(Configs=[{"ConfigID": "c1"}]), text=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/var/lib/db", "db.sqlite3", "mydb", "my-db", "db-data", "db_1", "initdb", "", "/db", "a.db"],
+)
+def test_a_path_or_a_part_of_a_word_is_not_an_address(text: str) -> None:
+    """Service names are short words that stand in many places."""
+    assert not waits(owner(Args=[text], Env=[f"X={text}"]))
+
+
+def test_templates_name_the_stack_before_the_service() -> None:
+    """Swarm fills such a config in, and a shell does."""
+    config = owner(Configs=[{"ConfigID": "c1"}])
+    assert waits(config, text='fastcgi_pass {{ env "STACK_NAME" }}_db:9000;')
+    assert waits(config, text="psql -h ${STACK_NAME}_db")
+
+
+@pytest.mark.parametrize(
+    "name", ["POSTGRES_DB", "DB_USER", "DB_NAME", "DATABASE", "MYSQL_DATABASE"]
+)
+def test_the_name_of_a_database_or_user_is_not_an_address(name: str) -> None:
+    """It is often that of the service."""
+    assert not waits(owner(Env=[f"{name}=db"]))
+
+
+@pytest.mark.parametrize("name", ["DB_HOST", "POSTGRES_HOSTNAME", "DATABASE_URL", "REDIS"])
+def test_any_other_variable_may_hold_an_address(name: str) -> None:
+    """Programs call them what they like."""
+    assert waits(owner(Env=[f"{name}=db"]))
+
+
+def test_two_that_know_each_other_wait_for_nobody() -> None:
+    """Nothing tells which of them comes first; nor does a third one between them."""
+    assert not waits(owner(Args=["db"]), owner("db", Args=["app"]))
+    web = owner("web", Args=["app"])
+    assert not waits(owner(Args=["db"]), owner("db", Args=["web"]), web)
+
+
+def test_one_leads_to_another_over_a_third() -> None:
+    """A web server knows the app only."""
+    assert waits(owner(Args=["api"]), owner("api", Args=["db"]), service("db"))
+    assert not waits(owner(Args=["api"]), owner("api"), service("db"))
+
+
+def test_what_is_not_there_waits_for_nobody() -> None:
+    """A service may be gone by then."""
+    assert not Neighbours({}).waits("app", "db")
