@@ -21,6 +21,7 @@ from harness.errors import (
     ContainerUnavailableError,
     ConvergenceError,
     HarnessError,
+    TestCodeError,
 )
 from harness.model import (
     BROKEN_TEST_CODE,
@@ -121,12 +122,13 @@ class Execution:
             log=str(self.directory / "logs" / "assertions.reading.log"),
         )
         read = self._workers.read(reading, timeout=READ_SECONDS * self.factor)
+        facts = StageFacts(stage=stages[0].stage, assertions=read.results)
+        if any(result.outcome is Outcome.ERROR for result in read.results):
+            return facts
         if read.unfinished:
-            problem = f"{BROKEN_TEST_CODE}: {read.unfinished}"
-            return StageFacts(stage=stages[0].stage, assertions=read.results, unfinished=problem)
-        if all(result.outcome is not Outcome.ERROR for result in read.results):
-            return None
-        return StageFacts(stage=stages[0].stage, assertions=read.results)
+            error = TestCodeError(f"{BROKEN_TEST_CODE}: {read.unfinished}")
+            return replace(facts, error=EndedBy.of(error))
+        return None
 
     def _unperformed(self, planned: PlannedStage) -> StageFacts | None:
         """Return the facts of a stage that is not performed, or None for one to be performed."""

@@ -138,6 +138,7 @@ class AssertionResult:
     at: str = ""  # when it ended
     line: int = 0  # where it begins in its file; 0 when that is not known
     source: str = ""  # its text, as it was run
+    kind: str = ""  # of the error that it ended with, as harness.errors calls it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from harness.assertions.protocol import BEGIN, Facts, Order, Reading, append
 from harness.assertions.witnesses import WitnessView
 from harness.docker.faults import as_harness_error
 from harness.docker.nodes import Nodes
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InternalError, TestCodeError
 from harness.ledger import Ledger
 from harness.model import BROKEN_TEST_CODE, Origin, Outcome
 
@@ -80,6 +80,7 @@ class ResultsPlugin:
                 seconds=0.0,
                 message=_unreadable(report) if report.failed else _reason(report),
                 output=report.longreprtext if report.failed else "",
+                kind=TestCodeError.__name__ if report.failed else "",
             )
         return report
 
@@ -98,6 +99,7 @@ class ResultsPlugin:
         output: str,
         line: int = 0,
         source: str = "",
+        kind: str = "",
     ) -> None:
         origin = self._origins.get(str(path.resolve()), Origin.OVERLAY)
         append(
@@ -112,6 +114,7 @@ class ResultsPlugin:
                 "at": datetime.now(UTC).isoformat(),
                 "line": line,
                 "source": source,
+                "kind": kind,
             },
         )
 
@@ -140,6 +143,7 @@ class ReadingPlugin(ResultsPlugin):
                     seconds=0.0,
                     message=f"{BROKEN_TEST_CODE}: fixture '{unknown[0]}' not found",
                     output="",
+                    kind=TestCodeError.__name__,
                     **_origin_of(item),
                 )
 
@@ -222,13 +226,15 @@ class StagePlugin(ResultsPlugin):
         report: pytest.TestReport = yield
         if report.when == "call" or report.outcome != "passed":
             error = call.excinfo.value if call.excinfo else None
+            message, kind = _told(report, error)
             self._write(
                 nodeid=item.nodeid,
                 path=item.path,
                 outcome=_outcome(report, error),
                 seconds=report.duration,
-                message=_message(report, error),
+                message=message,
                 output=_output(report),
+                kind=kind,
                 **_origin_of(item),
             )
         return report
@@ -263,22 +269,23 @@ def _mistake(error: BaseException | None) -> bool:
     return bool(callers) and callers[-1] in RULES_OF_PYTEST
 
 
-def _message(report: pytest.TestReport, error: BaseException | None) -> str:
-    """Return why, in one line or a few."""
+def _told(report: pytest.TestReport, error: BaseException | None) -> tuple[str, str]:
+    """Return why, in one line or a few, and the kind of error; empty for a plain assertion."""
     if report.skipped:
-        return _reason(report)
+        return _reason(report), ""
     if error is None:  # it passed, or it passed and should not have
-        return report.longreprtext
-    if isinstance(error, HarnessError):
-        return str(error)
+        return report.longreprtext, ""
     if isinstance(error, ENGINE):
-        return str(as_harness_error(error))
+        error = as_harness_error(error)
+    if isinstance(error, HarnessError):
+        return str(error), type(error).__name__
     said = "".join(traceback.format_exception_only(error)).strip()
     if not _mistake(error):
-        return said
+        return said, ""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    ours = bool(frames) and frames[-1].f_code.co_filename.startswith(HARNESS)
-    return f"the harness itself failed: {said}" if ours else f"{BROKEN_TEST_CODE}: {said}"
+    if frames and frames[-1].f_code.co_filename.startswith(HARNESS):
+        return f"the harness itself failed: {said}", InternalError.__name__
+    return f"{BROKEN_TEST_CODE}: {said}", TestCodeError.__name__
 
 
 def _unreadable(report: pytest.CollectReport) -> str:

@@ -169,6 +169,7 @@ def read_results(path: Path) -> tuple[tuple[AssertionResult, ...], bool]:
             at=entry.get("at", ""),
             line=entry.get("line", 0),
             source=entry.get("source", ""),
+            kind=entry.get("kind", ""),
         )
         for entry in entries
         if "event" not in entry

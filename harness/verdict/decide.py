@@ -128,19 +128,14 @@ def _asserted(facts: StageFacts) -> Word:
     if bad:
         first = bad[0].message.partition("\n")[0] or "no message"
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        heading = f"{BROKEN_TEST_CODE}: "
-        told = f"{bad[0].nodeid}: {first.removeprefix(heading)}{more}"
-        return _with_kind(bad[0].outcome, heading + told if first.startswith(heading) else told)
+        heading = f"{BROKEN_TEST_CODE}: " if bad[0].kind == TestCodeError.__name__ else ""
+        told = f"{heading}{bad[0].nodeid}: {first.removeprefix(heading)}{more}"
+        return Word(outcome=bad[0].outcome, reason=told, kind=bad[0].kind)
     if facts.unfinished:
-        return _with_kind(Outcome.ERROR, facts.unfinished)
+        return Word(outcome=Outcome.ERROR, reason=facts.unfinished)
     if _any_passed(facts.assertions):
         return Word(outcome=Outcome.PASSED)
     return Word(outcome=Outcome.SKIPPED, reason=NOTHING_ASSERTED)
-
-
-def _with_kind(outcome: Outcome, reason: str) -> Word:
-    broken = reason.startswith(BROKEN_TEST_CODE)
-    return Word(outcome=outcome, reason=reason, kind=TestCodeError.__name__ if broken else "")
 
 
 def _any_passed(assertions: Sequence[AssertionResult]) -> bool:
@@ -177,11 +172,11 @@ def _of_what_was_skipped(facts: RunFacts, words: Words) -> Verdict:
     if not any(word.outcome is Outcome.PASSED for _, word in wanted):
         reasons = "; ".join(f"{stage}: {word.reason}" for stage, word in wanted)
         return _verdict(Outcome.SKIPPED, "", f"nothing was asserted ({reasons})")
+    left_out = {one.stage for one in facts.stages if one.left_out}
     for stage, word in wanted:
-        if word.outcome is not Outcome.SKIPPED or stage is Stage.CUSTOM:
+        # Where its op was performed, leaving assertions out says nothing about the app.
+        if stage not in left_out or stage is Stage.CUSTOM:
             continue
-        if word.reason.startswith(NOTHING_ASSERTED):
-            continue  # its op was performed: leaving assertions out says nothing about the app
         if facts.expected_skips is not None and stage not in facts.expected_skips:
             cause = (
                 f"{stage} was skipped ({word.reason})\n"

@@ -44,7 +44,8 @@ class StageFacts:
         applies: whether the stage could show anything: without tests of its own, a recipe has no
             custom stage, and the verdict lacks nothing.
         blocked_by: the stage that it needs and that did not pass.
-        error: what ended its op, or the comparison after its assertions.
+        error: what ended its op, the reading of its test files, or the comparison after its
+            assertions.
         fault: what is wrong with the machine; looked for only where the stage would have failed.
         has_files: whether any test file applies.
         assertions: what each assertion said.

@@ -2,15 +2,18 @@
 
 import itertools
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from docker.errors import DockerException
 
+from harness.assertions.runner import Asserted
 from harness.errors import (
     AbortedError,
     BackupError,
@@ -20,7 +23,7 @@ from harness.errors import (
     RecipeError,
 )
 from harness.ledger import Op
-from harness.model import AssertionResult, Origin, Outcome, Stage
+from harness.model import BROKEN_TEST_CODE, AssertionResult, Origin, Outcome, Stage
 from harness.operations import Operations
 from harness.plan.planner import PlannedStage
 from tests.unit.fake_run import BASE, FILES, HEAD, LABELS, Bench, full, set_up
@@ -528,3 +531,26 @@ def test_a_stage_without_test_files_is_compared_all_the_same(
     monkeypatch.setattr(Operations, look, lambda _: said)
     assert bench.performed(full(**bare))["install"] == word
     assert said in bench.finished[0].reason
+
+
+def test_test_files_that_cannot_be_read_to_their_end_are_an_error_of_that_kind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is deployed, and the first stage has the reason; nobody has to read its words."""
+    hangs = Asserted(seconds=1, results=(), unfinished="test_it.py did not end within 120 s")
+
+    class Hanging(nullcontext[Any]):
+        def read(self, _: object, *, timeout: float) -> Asserted:
+            assert timeout == 120
+            return hangs
+
+    monkeypatch.setattr("harness.assertions.runner.Workers", lambda *_: Hanging(Hanging()))
+    plan = full()
+    mine = [replace(one, files=((Path("t.py"), Origin.OVERLAY),)) for one in plan.stages]
+    execution = bench.execution(replace(plan, stages=tuple(mine)))
+    execution.run()
+    first, *later = execution.results
+    assert (first.outcome, first.kind) == (Outcome.ERROR, "TestCodeError")
+    assert first.reason == f"{BROKEN_TEST_CODE}: {hangs.unfinished}"
+    assert {one.outcome for one in later} == {Outcome.ABORTED}
+    assert not bench.events

@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from harness.errors import AbortedError, BackupError, EngineError, LockTimeoutError, SourceError
+from harness.errors import (
+    AbortedError,
+    BackupError,
+    EngineError,
+    LockTimeoutError,
+    SourceError,
+    TestCodeError,
+)
 from harness.model import (
+    BROKEN_TEST_CODE,
     NOTHING_ASSERTED,
     AssertionResult,
     Leak,
@@ -26,11 +34,12 @@ PASSED, FAILED, ERROR = Outcome.PASSED, Outcome.FAILED, Outcome.ERROR
 SKIPPED, ABORTED = Outcome.SKIPPED, Outcome.ABORTED
 
 
-def assertion(outcome: Outcome, message: str = "") -> AssertionResult:
+def assertion(outcome: Outcome, message: str = "", kind: str = "") -> AssertionResult:
     """Return an assertion's result."""
     return AssertionResult(
-        nodeid=f"t::{outcome}", origin=Origin.GENERIC, outcome=outcome, seconds=0, message=message
-    )
+        nodeid=f"t::{outcome}", origin=Origin.GENERIC, outcome=outcome, seconds=0, message=message,
+        kind=kind,
+    )  # fmt: skip
 
 
 def stage(name: Stage = Stage.BACKUP, word: Outcome = PASSED, why: str = "") -> StageFacts:
@@ -82,6 +91,16 @@ ORPHAN = RunWarning(code=WarningCode.VOLUME_ORPHANED, text="data is orphaned", s
         ),
         ({"assertions": (assertion(ERROR), assertion(FAILED))}, ERROR,
          "t::error: no message (and 1 more)", ""),
+        ({"assertions": (assertion(ERROR, f"{BROKEN_TEST_CODE}: NameError: x", "TestCodeError"),)},
+         ERROR, f"{BROKEN_TEST_CODE}: t::error: NameError: x", "TestCodeError"),
+        ({"assertions": (assertion(ERROR, "gone", "EngineError"),)}, ERROR, "t::error: gone",
+         "EngineError"),
+        # words prove nothing: an app may say so itself, or a test quote it
+        ({"assertions": (assertion(FAILED, f"{BROKEN_TEST_CODE}: says the app"),)}, FAILED,
+         f"t::failed: {BROKEN_TEST_CODE}: says the app", ""),
+        ({"assertions": (assertion(PASSED),), "unfinished": f"{BROKEN_TEST_CODE}?"}, ERROR,
+         f"{BROKEN_TEST_CODE}?", ""),
+        ({"error": EndedBy.of(TestCodeError("it hangs"))}, ERROR, "it hangs", "TestCodeError"),
         ({"assertions": (assertion(PASSED),), "unfinished": "it died"}, ERROR, "it died", ""),
         ({"assertions": (assertion(FAILED),), "unfinished": "it died"}, FAILED,
          "t::failed: no message", ""),
@@ -275,6 +294,13 @@ def test_a_stage_without_assertions_is_not_an_unexpected_skip(bare: StageFacts) 
     got = decide(run(stages=(SOME[0], bare, SOME[1]), expected_skips=none))
     assert (got.exit_code, got.stage) == (4, "upgrade"), "and it hides no other"
     assert decide(run(stages=(bare,), expected_skips=none)).exit_code == 4
+
+
+def test_words_make_no_skip_an_expected_one() -> None:
+    """What decides is that its op was left out, not how the reason begins."""
+    skip = StageFacts(stage=Stage.BACKUP, left_out=f"{NOTHING_ASSERTED} here, says the recipe")
+    none: frozenset[Stage] = frozenset()
+    assert decide(run(stages=(SOME[0], skip), expected_skips=none)).exit_code == 4
 
 
 def test_an_expected_skip_is_still_nothing_asserted() -> None:
