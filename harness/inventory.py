@@ -33,8 +33,10 @@ def contents(
     """
     mounts: dict[str, dict[str, str]] = {}
     for service in services:
-        for volume, target in service.volumes.items():
-            mounts.setdefault(volume, {})[service.name] = target
+        for one in service.volumes:
+            places = mounts.setdefault(one.volume, {})
+            also = f"{places[service.name]}, " if service.name in places else ""
+            places[service.name] = also + one.target
     declared = spec.by_volume()
     found = []
     for volume, places in sorted(mounts.items()):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.assertions.health import router_warnings, said_of
 from harness.backups.advice import advise
-from harness.backups.labels import VOLUME, is_enabled
+from harness.backups.labels import VOLUME, is_enabled, short_name
 from harness.core.events import Doing, Step
 from harness.errors import RecipeError, UsageError
 from harness.model import RunWarning, Stage
@@ -157,7 +157,7 @@ def study(
     older, version = candidates.older, settings.version or about.UPGRADE_BASE
     asked = asked_stages(settings, entry)
     warnings = list(_unsure(repo, commit, candidates, settings, asked) if not version else ())
-    if about.NO_WITNESS or about.KNOWN_LEAKS:
+    if about.NO_WITNESS or about.MAX_LOSS or about.KNOWN_LEAKS:
         _check_meta(about, (compose, revisions.newest_of(older)), target.stack)
     declared = declared_version(compose, target.stack)
     plan = make(
@@ -293,9 +293,10 @@ def _check_meta(about: meta.RecipeMeta, read: Iterable[Compose | None], stack: s
         UsageError: one would excuse nothing.
     """
     both = tuple(filter(None, read))
-    volumes = {name for one in both for name in one.volumes}
+    volumes = {short_name(v.full_name(stack), stack) for one in both for v in one.volumes.values()}
     secrets = {name for one in both for name in names_in(one, stack)}
     _check_names("NO_WITNESS", about.NO_WITNESS, "volume", volumes)
+    _check_names("MAX_LOSS", {n.partition("/")[0] for n in about.MAX_LOSS}, "volume", volumes)
     _check_names("KNOWN_LEAKS", about.KNOWN_LEAKS, "secret", secrets)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 
-from harness.backups.labels import ENABLED, KNOWN, VOLUME, Hooks, is_enabled
+from harness.backups.labels import ENABLED, KNOWN, OLD_PATH, VOLUME, Hooks, is_enabled
 from harness.model import RunWarning, WarningCode
 
 SPECIFICATION = "see docs/enroll-recipe.md, 'Backup labels'"
@@ -25,7 +25,7 @@ def advise(
         services: the labels under `deploy` of each service, by its name.
         containers: its labels outside `deploy`, which are those of its containers.
     """
-    found = [*_outside(containers), *_values(services), *_unknown(services)]
+    found = [*_outside(containers), *_values(services), *_paths(services), *_unknown(services)]
     on = [name for name, labels in services.items() if is_enabled(labels)]
     if not on:
         return (*found, *_never_on(services))
@@ -76,6 +76,21 @@ def _values(services: Mapping[str, Mapping[str, str]]) -> Iterator[RunWarning]:
                 f"{means}",
                 next="write true or false",
             )
+
+
+def _paths(services: Mapping[str, Mapping[str, str]]) -> Iterator[RunWarning]:
+    """Warn of a list of paths with an empty item, as where a variable is not set."""
+    for service, labels in services.items():
+        for label, value in labels.items():
+            lists = label == OLD_PATH or (label.startswith(VOLUME) and label.endswith(".path"))
+            if lists and not all(path.strip() for path in value.split(",")):
+                whole = not value.strip(", ")
+                yield RunWarning(
+                    code=WarningCode.BACKUP_VALUE_UNKNOWN,
+                    text=f"service {service}: {label}={value or '(empty)'} has an empty item; "
+                    + ("all of the volume is backed up" if whole else "it names nothing"),
+                    next="name a path, or remove it; `.` is all of the volume",
+                )
 
 
 def _is_volume_switch(label: str) -> bool:

@@ -30,6 +30,7 @@ class VolumePart:
     volume: str  # the full name, as the engine knows it
     service: str
     target: str  # where that service mounts it
+    subpath: str = ""  # the folder of it that is mounted there, or empty for all of it
     paths: tuple[str, ...] = ()
 
     @property
@@ -103,7 +104,7 @@ class VolumeLabels:
 class BackupSpec:
     """What is backed up, what is left out on purpose, and the hooks around it.
 
-    A volume that two services mount is there twice, once for each, and is backed up once.
+    A volume that is mounted twice is there twice, once for each place, and is backed up once.
     """
 
     parts: tuple[VolumePart, ...]
@@ -119,7 +120,7 @@ class BackupSpec:
         """
         if not any(is_enabled(service.labels) for service in services):
             return cls(parts=(), excluded=(), hooks=())
-        mounted = {volume for service in services for volume in service.volumes}
+        mounted = {mount.volume for service in services for mount in service.volumes}
         labels = VolumeLabels.of(
             {service.name: service.labels for service in services},
             sorted(short_name(volume, stack) for volume in mounted),
@@ -130,10 +131,16 @@ class BackupSpec:
         paths = {**_by_old_label(services), **named_paths}
         return cls(
             parts=tuple(
-                VolumePart(volume=volume, service=service.name, target=target, paths=named)
+                VolumePart(
+                    volume=one.volume,
+                    service=service.name,
+                    target=one.target,
+                    subpath=one.subpath,
+                    paths=named,
+                )
                 for service in services
-                for volume, target in service.volumes.items()
-                if volume not in excluded and (named := paths.get(volume, ())) is not None
+                for one in service.volumes
+                if one.volume not in excluded and (named := paths.get(one.volume, ())) is not None
             ),
             excluded=tuple(sorted(excluded)),
             hooks=tuple(
@@ -195,13 +202,10 @@ def _by_old_label(services: Sequence[ServiceState]) -> Mapping[str, tuple[str, .
     unasked: set[str] = set()
     for service in services:
         old = _old_paths(service)
-        for volume, target in service.volumes.items():
-            inside = [at for path in old if (at := _inside(path, target)) is not None]
-            if inside:
-                found.setdefault(volume, {}).update(dict.fromkeys(inside))
-            elif not old:
-                unasked.add(volume)
-    every = {volume for service in services for volume in service.volumes}
+        for volume, inside in (one for path in old for one in _on_volumes(path, service)):
+            found.setdefault(volume, {})[inside] = None
+        unasked.update(mount.volume for mount in service.volumes if not old)
+    every = {mount.volume for service in services for mount in service.volumes}
     named = {v: () if "." in paths else tuple(paths) for v, paths in found.items()}
     return {**dict.fromkeys(every - unasked), **named}
 
@@ -219,7 +223,7 @@ def _old_paths(service: ServiceState) -> list[str]:
         if path.strip() and not _leaves(path, label=OLD_PATH, service=service.name)
     ]
     for path in found:
-        if all(_inside(path, target) is None for target in service.volumes.values()):
+        if not _on_volumes(path, service):
             raise BackupError(
                 f"the label {OLD_PATH} of service {service.name} names {path}, "
                 "which is on no volume",
@@ -245,13 +249,16 @@ def _leaves(path: str, *, label: str, service: str) -> bool:
     return False
 
 
-def _inside(path: str, target: str) -> str | None:
-    """Return where a path of the container lies in the volume mounted there, or None.
+def _on_volumes(path: str, service: ServiceState) -> list[tuple[str, str]]:
+    """Return which volumes a place in a container is on, and where in each; `.` is all of it.
 
-    A path above the mount has all of the volume in it: `.`.
+    A place above mounts has all of them in it. Of mounts within each other, the innermost has it.
     """
-    if PurePosixPath(target).is_relative_to(path):
-        return "."
-    if PurePosixPath(path).is_relative_to(target):
-        return str(PurePosixPath(path).relative_to(target))
-    return None
+    place = PurePosixPath(path)
+    below = [one for one in service.volumes if PurePosixPath(one.target).is_relative_to(place)]
+    above = [one for one in service.volumes if place.is_relative_to(one.target)]
+    found = [(one.volume, one.subpath or ".") for one in below]
+    if above and all(PurePosixPath(one.target) != place for one in below):
+        one = max(above, key=lambda mount: len(PurePosixPath(mount.target).parts))
+        found.append((one.volume, str(PurePosixPath(one.subpath) / place.relative_to(one.target))))
+    return found

@@ -48,8 +48,8 @@ def located(look: StackSnapshot) -> Mapping[str, str]:
     """
     found: dict[str, set[str]] = {}
     for service in look.services:
-        for volume in service.volumes:
-            found.setdefault(volume, set()).update(_nodes_of(look, service.name))
+        for mount in service.volumes:
+            found.setdefault(mount.volume, set()).update(_nodes_of(look, service.name))
     return {
         volume: next(iter(nodes), look.node_id)
         for volume, nodes in found.items()

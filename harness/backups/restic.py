@@ -13,7 +13,7 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.backups.content import FORMAT, Entry
 from harness.backups.labels import BackupSpec, VolumePart
@@ -290,10 +290,12 @@ def snapshot_path(spec: BackupSpec, service: str, path: str) -> str:
     Raises:
         BackupError: the path is on no volume that is backed up.
     """
-    for part in spec.parts:
-        if part.service == service and (path + "/").startswith(part.target.rstrip("/") + "/"):
-            inside = path.removeprefix(part.target.rstrip("/")).strip("/")
-            return f"{VOLUMES}/{part.volume}/{inside}".rstrip("/")
+    place = PurePosixPath(path)
+    on = [p for p in spec.parts if p.service == service and place.is_relative_to(p.target)]
+    if on:  # of mounts within each other, the innermost has it
+        part = max(on, key=lambda part: len(PurePosixPath(part.target).parts))
+        inside = PurePosixPath(part.subpath) / place.relative_to(part.target)
+        return str(PurePosixPath(VOLUMES) / part.volume / inside)
     raise BackupError(
         f"{path} of service {service} is on no volume that is backed up",
         hint="look at the backupbot labels in compose.yml",

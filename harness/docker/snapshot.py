@@ -183,6 +183,15 @@ class TaskState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeMount:
+    """A named volume, by its full name, and where a service mounts it, or which folder of it."""
+
+    volume: str
+    target: str
+    subpath: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
     """One service: what it should be, and how its last update went."""
 
@@ -225,11 +234,18 @@ class ServiceState:
         )
 
     @property
-    def volumes(self) -> Mapping[str, str]:
-        """Where the service mounts which volume: the target, by the volume's full name."""
+    def volumes(self) -> tuple[VolumeMount, ...]:
+        """The mounts of named volumes; one volume may be mounted at several places."""
         mounts = self.template["ContainerSpec"].get("Mounts") or []
-        named = (mount for mount in mounts if mount["Type"] == "volume" and mount.get("Source"))
-        return {mount["Source"]: mount["Target"] for mount in named}
+        return tuple(
+            VolumeMount(
+                volume=mount["Source"],
+                target=mount["Target"],
+                subpath=(mount.get("VolumeOptions") or {}).get("Subpath", ""),
+            )
+            for mount in mounts
+            if mount["Type"] == "volume" and mount.get("Source")
+        )
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:

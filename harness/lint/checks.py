@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.backups.advice import advise
-from harness.backups.labels import VolumeLabels
+from harness.backups.labels import VolumeLabels, short_name
 from harness.errors import BackupError, InvalidRecipeError
 from harness.lint.rules import BACKUP, RULES, Rule
 from harness.model import Outcome, RuleResult
@@ -228,7 +228,7 @@ def _backup_labels(recipe: Recipe) -> Iterator[str]:
         for warning in advise(labels, {one.name: one.container_labels for one in services})
     )
     try:
-        VolumeLabels.of(labels, sorted(recipe.files.volumes))
+        VolumeLabels.of(labels, [short_name(one, STACK) for one in recipe.files.mounted(STACK)])
     except BackupError as error:
         yield error.what
 

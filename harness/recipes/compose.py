@@ -100,6 +100,15 @@ class Compose:
     unset: frozenset[str] = frozenset()
     version: str = ""
 
+    def mounted(self, stack: str) -> tuple[str, ...]:
+        """Return the volumes that services mount, by the names under which the engine knows them.
+
+        A volume with a `name:` of its own does not have the stack's name before it, nor its key.
+        """
+        keys = {mount.source for one in self.services.values() for mount in one.mounts
+                if mount.kind == "volume" and mount.source}  # fmt: skip
+        return tuple(sorted(self.volumes[key].full_name(stack) for key in keys))
+
     def images(self) -> tuple[str, ...]:
         """Return every image, each once, in the order of the services."""
         return tuple(dict.fromkeys(service.image for service in self.services.values()))

@@ -51,6 +51,26 @@ def test_a_value_that_is_neither_true_nor_false_is_named(value: str) -> None:
     assert warning.text.endswith("the volume is backed up")
 
 
+@pytest.mark.parametrize("label", ["volumes.db.path", "path"])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("", "all of the volume is backed up"),
+        (" , ", "all of the volume is backed up"),
+        ("a,", "it names nothing"),
+        ("a,,b", "it names nothing"),
+        ("a, b", ""),
+        (".", ""),
+    ],
+)
+def test_a_list_of_paths_with_an_empty_item_is_named(label: str, value: str, says: str) -> None:
+    """A variable that is not set widens the backup, or narrows it, and nothing says so."""
+    found = advise({"app": {**ON, f"backupbot.backup.{label}": value}}, {})
+    wanted = [WarningCode.BACKUP_VALUE_UNKNOWN] if says else []
+    assert [warning.code for warning in found] == wanted
+    assert all(warning.text.endswith(says) for warning in found)
+
+
 def test_an_unknown_label_is_named_with_the_one_that_was_meant() -> None:
     """A hook that is misspelt is never run, and nothing fails."""
     (warning,) = advise({"app": {**ON, "backupbot.backup.prehook": "x"}}, {})

@@ -19,7 +19,7 @@ from harness.docker.snapshot import ServiceState
 from harness.embedded.image_definitions import FOLDER, shipped
 
 PROGRAM = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "backup_bot.py"
-STACK = "made_test"
+STACK, FIXED = "made_test", "shared"  # a volume with a name of its own has no stack's before it
 # Says what it was asked, and answers from files beside it.
 RESTIC = """#!/bin/sh
 echo "$@" >> {here}/asked
@@ -59,11 +59,16 @@ def service(
     stack: str = STACK,
     volumes: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return a service as the engine describes it, which asks to be backed up."""
+    """Return a service as the engine describes it, which asks to be backed up.
+
+    A volume may be mounted at several targets (`/a, /b`), and so may a folder of it (`folder:/a`).
+    """
     mounts = [
-        {"Type": "volume", "Source": f"{stack}_{volume}", "Target": target}
-        for volume, target in ({"data": "/data"} if volumes is None else volumes).items()
-    ]
+        {"Type": "volume", "Source": volume if volume == FIXED else f"{stack}_{volume}",
+         "Target": place, "VolumeOptions": {"Subpath": subpath} if subpath else {}}
+        for volume, targets in ({"data": "/data"} if volumes is None else volumes).items()
+        for subpath, _, place in (target.rpartition(":") for target in targets.split(", "))
+    ]  # fmt: skip
     ours = {"com.docker.stack.namespace": stack, "backupbot.backup": "true"}
     given = {f"backupbot.{key}": value for key, value in (labels or {}).items()}
     return {
@@ -370,6 +375,14 @@ STACKS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "old label above": {"app": {**SWITCH, "backup.path": "/"}, "db": {"backup.path": "/db"}},
     "old and new": {"app": {**SWITCH, "backup.path": "/var/data/x"},
                     "db": {"backup.volumes.data.path": "y"}},
+    "a fixed name": {"app": {**SWITCH, f"backup.volumes.{FIXED}": "false"}, "db": {}},
+    "paths of a fixed name": {"app": SWITCH, "db": {f"backup.volumes.{FIXED}.path": "x"}},
+    "mounted twice": {"app": {**SWITCH, "backup.path": "/one/x,/two/y"}, "db": {}},
+    "mounted twice, whole": {"app": {**SWITCH, "backup.path": "/one/x,/two"}, "db": {}},
+    "within another": {"app": {**SWITCH, "backup.path": "/var/data/in/x"}, "db": {}},
+    "within and above": {"app": {**SWITCH, "backup.path": "/var/data"}, "db": {}},
+    "a folder of it": {"app": {**SWITCH, "backup.path": "/folder/x"}, "db": {}},
+    "all of a folder": {"app": {**SWITCH, "backup.path": "/folder"}, "db": {}},
 }  # fmt: skip
 
 
@@ -378,7 +391,13 @@ def test_the_bot_backs_up_what_the_harness_expects_of_it(
     bench: ProgramBench, labels: Mapping[str, Mapping[str, str]]
 ) -> None:
     """The specification is read in two places: here, and where a backup is judged."""
-    mounts = {"app": {"data": "/var/data", "both": "/both"}, "db": {"db": "/db", "both": "/b"}}
+    mounts = {
+        "app": {
+            "data": "/var/data", "both": "/both", "twice": "/one, /two/", "inner": "/var/data/in",
+            "part": "deep/er:/folder", FIXED: "/fixed",
+        },
+        "db": {"db": "/db", "both": "/b", FIXED: "/f"},
+    }  # fmt: skip
     raw = [service(name, given, volumes=mounts[name]) for name, given in labels.items()]
     for one, given in zip(raw, labels.values(), strict=True):
         one["Spec"]["Labels"]["backupbot.backup"] = given.get("backup", "")

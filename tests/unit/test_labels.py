@@ -11,8 +11,16 @@ from harness.errors import BackupError
 
 
 def service(name: str, labels: dict[str, str], **volumes: str) -> ServiceState:
-    """Return a service that mounts each volume at a target."""
-    mounts = [{"Type": "volume", "Source": f"s_{v}", "Target": t} for v, t in volumes.items()]
+    """Return a service that mounts each volume at a target, or at several (`/a, /b`).
+
+    A folder of the volume may stand before a target: `folder:/a`.
+    """
+    mounts: list[dict[str, Any]] = []
+    for volume, targets in volumes.items():
+        for target in targets.split(", "):
+            subpath, _, place = target.rpartition(":")
+            options = {"VolumeOptions": {"Subpath": subpath}} if subpath else {}
+            mounts.append({"Type": "volume", "Source": f"s_{volume}", "Target": place, **options})
     mounts.append({"Type": "bind", "Source": "/etc", "Target": "/host"})
     template: dict[str, Any] = {"ContainerSpec": {"Image": "i", "Mounts": mounts}}
     return ServiceState(
@@ -182,6 +190,55 @@ def test_a_place_above_a_volume_has_all_of_it(path: str) -> None:
     """However it is written."""
     (part,) = spec({"backupbot.backup.path": path}, data="/srv/data").parts
     assert part.whole
+
+
+@pytest.mark.parametrize(
+    ("volumes", "path", "expected"),
+    [
+        # one volume at two places of a service: the label may name either
+        ({"data": "/a, /b"}, "/a/x", {"data": ["x"]}),
+        ({"data": "/a, /b"}, "/b/x", {"data": ["x"]}),
+        ({"data": "/a, /b"}, "/a/x,/b/y", {"data": ["x", "y"]}),
+        ({"data": "/a, /b"}, "/a/x,/b", {"data": []}),
+        ({"data": "/a, /a/b"}, "/a/b/x", {"data": ["x"]}),
+        # a volume within another one: the innermost has the place, and what lies above has both
+        ({"data": "/a", "media": "/a/m"}, "/a/m/x", {"media": ["x"]}),
+        ({"data": "/a", "media": "/a/m"}, "/a/m", {"media": []}),
+        ({"data": "/a", "media": "/a/m"}, "/a/x", {"data": ["x"]}),
+        ({"data": "/a", "media": "/a/m"}, "/a", {"data": [], "media": []}),
+        ({"data": "/a", "media": "/a/b/m"}, "/a/b", {"data": ["b"], "media": []}),
+        # folders of a volume
+        ({"data": "one:/a, two:/b"}, "/b/x", {"data": ["two/x"]}),
+        ({"data": "one:/a, two:/b"}, "/a,/b", {"data": ["one", "two"]}),
+    ],
+)
+def test_the_old_label_of_a_volume_that_is_mounted_more_than_once(
+    volumes: dict[str, str], path: str, expected: dict[str, list[str]]
+) -> None:
+    """Every mount counts, not only the last one of a volume."""
+    app = service("app", {**ON, "backupbot.backup.path": path}, **volumes)
+    got = BackupSpec.of((app,), "s")
+    assert got.by_volume() == {f"s_{volume}": paths for volume, paths in expected.items()}
+
+
+def test_two_services_name_places_of_one_volume_by_the_old_label() -> None:
+    """Each as its own containers see it; the paths of both are backed up."""
+    app = service("app", {**ON, "backupbot.backup.path": "/a/x"}, data="/a, /b")
+    db = service("db", {"backupbot.backup.path": "/d/y"}, data="/c, /d")
+    got = BackupSpec.of((app, db), "s")
+    assert got.by_volume() == {"s_data": ["x", "y"]}
+    assert [(part.service, part.target) for part in got.parts] == [
+        ("app", "/a"), ("app", "/b"), ("db", "/c"), ("db", "/d"),
+    ]  # fmt: skip
+
+
+def test_a_file_is_found_at_each_place_of_its_volume() -> None:
+    """Also where another volume, or a folder of one, is mounted within."""
+    got = BackupSpec.of((service("app", ON, data="/a, /b", media="/a/m", x="deep/er:/x"),), "s")
+    assert snapshot_path(got, "app", "/a/f") == "/volumes/s_data/f"
+    assert snapshot_path(got, "app", "/b/f") == "/volumes/s_data/f"
+    assert snapshot_path(got, "app", "/a/m/f") == "/volumes/s_media/f"
+    assert snapshot_path(got, "app", "/x/f") == "/volumes/s_x/deep/er/f"
 
 
 def test_which_paths_of_a_volume_are_backed_up_is_known_by_volume() -> None:

@@ -1,9 +1,13 @@
 """The rules that are checked without abra: each one is broken by the recipe that breaks it."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from harness.backups.labels import BackupSpec
+from harness.docker.snapshot import ServiceState
+from harness.errors import BackupError
 from harness.lint.checks import CHECKS, Recipe, backup_labels, check
 from harness.lint.rules import BACKUP, BY_NUMBER, RULES
 from harness.model import Outcome, RuleResult
@@ -125,6 +129,49 @@ def test_backup_labels_that_would_do_something_else_are_a_broken_rule(
     found = backup_labels(Recipe.read(tmp_path, ()))
     assert (found.rule, found.level, found.outcome) == ("B001", "warn", Outcome.FAILED)
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("label", "well"),
+    [
+        ("volumes.shared", True),  # its name in the engine, which is all that a bot sees
+        ("volumes.shared.path", True),
+        ("volumes.data", False),  # its key
+        ("volumes.own", True),
+        ("volumes.stack_own", False),
+        ("volumes.theirs", True),
+        ("volumes.key", False),
+        ("volumes.named", True),  # a name that is the usual one, written out
+        ("volumes.unused", False),  # no service mounts it
+    ],
+)
+def test_the_lint_and_the_backup_know_volumes_by_the_same_names(
+    tmp_path: Path, label: str, *, well: bool
+) -> None:
+    """What the lint lets pass must not fail the backup, nor the other way round."""
+    text = """services:
+  app:
+    image: i
+    volumes: ['data:/d', 'own:/o', 'key:/k', 'named:/n', '/anonymous', '/etc:/host']
+    deploy: {labels: {"backupbot.backup": "true", "backupbot.backup.%s": "false"}}
+volumes:
+  data: {name: shared}
+  own:
+  key: {external: true, name: theirs}
+  named: {name: "${STACK_NAME}_named"}
+  unused:
+"""
+    (tmp_path / "compose.yml").write_text(text % label)
+    recipe = Recipe.read(tmp_path, ())
+    assert backup_labels(recipe).outcome is (Outcome.PASSED if well else Outcome.FAILED)
+    deployed = {"shared": "/d", "stack_own": "/o", "theirs": "/k", "stack_named": "/n"}
+    assert recipe.files.mounted("stack") == tuple(sorted(deployed))
+    mounts = [{"Type": "volume", "Source": v, "Target": t} for v, t in deployed.items()]
+    spec = {"Name": "stack_app", "Labels": dict(recipe.files.services["app"].labels)}
+    spec |= {"TaskTemplate": {"ContainerSpec": {"Image": "i", "Mounts": mounts}}}
+    service = ServiceState.parse({"ID": "1", "Spec": spec}, "stack")
+    with nullcontext() if well else pytest.raises(BackupError, match="names no volume"):
+        BackupSpec.of((service,), "stack")
 
 
 def test_latest_is_no_version_either(tmp_path: Path) -> None:

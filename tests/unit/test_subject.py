@@ -272,10 +272,11 @@ def test_seed_hooks_are_read_before_anything_is_deployed(studied: Studies) -> No
 
 def test_a_volume_without_a_witness_is_one_of_the_recipes_and_is_told(studied: Studies) -> None:
     """A misspelt name would leave the witness in, and hurt the app that it was to spare."""
-    studied.write("recipe_meta.py", "NO_WITNESS = {'datta': 'it is emptied'}\n")
-    with pytest.raises(UsageError, match="datta") as caught:
-        studied()
-    assert "its volumes are none" in caught.value.hint
+    for text in ("NO_WITNESS = {'datta': 'it is emptied'}\n", "MAX_LOSS = {'datta/x': 1}\n"):
+        studied.write("recipe_meta.py", text)
+        with pytest.raises(UsageError, match="datta") as caught:
+            studied()
+        assert "its volumes are none" in caught.value.hint
 
 
 def test_a_leak_that_is_known_is_of_a_secret_of_the_recipe(studied: Studies) -> None:

@@ -54,17 +54,23 @@ class BotError(Exception):
 
 
 @dataclass(frozen=True)
-class Service:
-    """A service: its name without the stack's, labels and volumes.
+class Mount:
+    """A volume, by its full name, and where a service mounts it, or which folder of it."""
 
-    `volumes` maps a volume's full name to where the service mounts it.
-    """
+    volume: str
+    target: str
+    subpath: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service: its name without the stack's, labels and mounts of volumes."""
 
     id: str
     name: str
     stack: str
     labels: Mapping[str, str]
-    volumes: Mapping[str, str]
+    mounts: Sequence[Mount]
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Service:
@@ -77,11 +83,15 @@ class Service:
             name=spec["Name"].removeprefix(f"{stack}_"),
             stack=stack,
             labels=spec["Labels"],
-            volumes={
-                mount["Source"]: mount["Target"]
+            mounts=[
+                Mount(
+                    mount["Source"],
+                    posixpath.normpath(mount["Target"]),
+                    (mount.get("VolumeOptions") or {}).get("Subpath", ""),
+                )
                 for mount in mounts
                 if mount["Type"] == "volume" and mount.get("Source")
-            },
+            ],
         )
 
     @property
@@ -92,8 +102,23 @@ class Service:
     def named(self, volume: str) -> list[str] | None:
         """Return what its old label names of one of its volumes; None without such a label."""
         old = _listed(self.labels.get(OLD_PATH, ""), OLD_PATH)
-        found = [_inside(path, self.volumes[volume]) for path in old]
-        return [path for path in found if path is not None] if old else None
+        found = [inside for path in old for name, inside in self._on(path) if name == volume]
+        return found if old else None
+
+    def _on(self, path: str) -> list[tuple[str, str]]:
+        """Return which volumes a place in its container is on, and where in each.
+
+        A place above mounts has all of them; of mounts within each other, the innermost has it.
+        """
+        path = posixpath.normpath(path)
+        below = [mount for mount in self.mounts if _holds(path, mount.target)]
+        above = [mount for mount in self.mounts if _holds(mount.target, path)]
+        found = [(mount.volume, mount.subpath) for mount in below]
+        if above and all(mount.target != path for mount in below):
+            innermost = max(above, key=lambda mount: len(mount.target))
+            rest = path[len(innermost.target.rstrip("/")) + 1 :]
+            found.append((innermost.volume, posixpath.join(innermost.subpath, rest)))
+        return found
 
 
 def paths_of(services: Sequence[Service]) -> list[Path]:
@@ -103,13 +128,13 @@ def paths_of(services: Sequence[Service]) -> list[Path]:
         BotError: a label names a path that may lead out of its volume.
     """
     found: dict[Path, None] = {}
-    for volume in dict.fromkeys(volume for service in services for volume in service.volumes):
+    for volume in dict.fromkeys(one.volume for service in services for one in service.mounts):
         short = volume.removeprefix(f"{services[0].stack}_")
         if any(_lower(s.labels.get(VOLUME + short, "")) == "false" for s in services):
             continue
         label = f"{VOLUME}{short}.path"
         named = [path for s in services for path in _listed(s.labels.get(label, ""), label)]
-        old = [s.named(volume) for s in services if volume in s.volumes]
+        old = [s.named(volume) for s in services if volume in {one.volume for one in s.mounts}]
         if not named and any(old):
             named = [path for paths in old for path in paths or ()]
         elif not named and None not in old:
@@ -132,12 +157,8 @@ def _listed(value: str, label: str) -> list[str]:
     return paths
 
 
-def _inside(path: str, target: str) -> str | None:
-    """Return where a path of the container lies in what is mounted there; all of it is empty."""
-    path, target = posixpath.normpath(path), posixpath.normpath(target)
-    if f"{target}/".startswith(f"{path.rstrip('/')}/"):
-        return ""
-    return path[len(target) + 1 :] if path.startswith(f"{target}/") else None
+def _holds(place: str, path: str) -> bool:
+    return f"{path}/".startswith(f"{place.rstrip('/')}/")
 
 
 @dataclass
