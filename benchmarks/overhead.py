@@ -6,7 +6,6 @@ it needs and nothing else), then `python -m harness run custom-html`, assertions
 times belong to the machine; the ratio belongs to the harness.
 """
 
-import json
 import os
 import statistics
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from harness import proc, reaper, testbed
 from harness.docker.sweep import sweep
 from harness.embedded import samples
-from harness.model import Adaptation
+from harness.platforms import stackfile
 from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
 from harness.platforms.override import Machine, build
@@ -57,21 +56,17 @@ class Bare:
         return proc.run(["docker", *words], timeout=STEP_SECONDS, env=environ).stdout
 
     def _deploy(self, commit: str, app: AppEnvironment | None) -> AppEnvironment:
-        self.repo.checkout(commit)
-        app = app or AppEnvironment.of(self.repo.path, self.target)
-        compose = app.compose(self.repo.path)
+        files = self.repo.files(commit)
+        app = app or AppEnvironment.of(files, self.target)
+        compose = app.compose(files)
         images = {image: self.bed.images(image)[0] for image in compose.images()}
         machine = Machine(dnsrr=self.bed.dnsrr, images=images)
-        revision = Revision(directory=self.repo.path, commit=commit, chaos=True)
-        override: tuple[dict[str, object], tuple[Adaptation, ...]] = build(
-            compose, self.target, revision, machine
-        )
-        path = self.work / f"{commit}.json"
-        path.write_text(json.dumps(override[0]))
-        files = [word for name in compose.files for word in ("-c", str(self.repo.path / name))]
+        revision = Revision(files=files, commit=commit, chaos=True)
+        override, _ = build(compose, self.target, revision, machine)
+        path = stackfile.write(compose, override, self.work / commit)
         flags = ["--resolve-image", "never", *self.bed.deploy_flags]
-        argv = ["docker", "stack", "deploy", *files, "-c", str(path), *flags, self.target.stack]
-        environ = {**os.environ, **app.at(self.repo.path), **self.bed.engine.environ({})}
+        argv = ["docker", "stack", "deploy", "-c", str(path), *flags, self.target.stack]
+        environ = {**os.environ, **self.bed.engine.environ({})}
         proc.run(argv, timeout=STEP_SECONDS, env=environ)
         return app
 

@@ -1,4 +1,4 @@
-"""The lint of one recipe: from a clone that nothing else has touched, by abra or by our own checks.
+"""The lint of one recipe: by our own checks, or by abra in a clone that nothing else has touched.
 
 It comes before the plan, since a recipe that cannot be planned has the more to be told. It is not
 one of the stages: those happen to a deployment, and this needs none. See docs/lint.md.
@@ -80,11 +80,10 @@ def lint(
     gate = settings.lint == "gate"
     said = _Said()
     try:
-        path = work / "lint" / "recipes" / entry.name  # abra looks for recipes by name, there
-        path.parent.mkdir(parents=True)
-        pristine = clone(str(repo.path), path, timeout=CLONE_SECONDS * settings.timeout_factor)
-        pristine.checkout(pristine.resolve(commit))
-        said = _speak(pristine, settings, environ)
+        said = _speak(
+            repo, commit, settings, environ,
+            path=work / "lint" / "recipes" / entry.name,  # abra looks for recipes by name, there
+        )  # fmt: skip
     except AbortedError:
         raise
     except HarnessError as error:
@@ -117,14 +116,24 @@ def require(report: LintReport, recipe: str) -> None:
         )
 
 
-def _speak(pristine: Repo, settings: Settings, environ: Mapping[str, str]) -> _Said:
+def _speak(
+    repo: Repo,
+    commit: str,
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    path: Path,
+) -> _Said:
     """Return what abra says where there is one, else what our own checks do, and why."""
     notes: tuple[str, ...] = ()
-    recipe = checks.Recipe.read(pristine.path, pristine.lightweight_tags())
+    recipe = checks.Recipe.read(repo.files(commit), repo.lightweight_tags())
     ours = checks.backup_labels(recipe)
     if find(environ, settings.cache):
         try:
-            said = _by_abra(pristine.path, settings, environ)
+            path.parent.mkdir(parents=True)
+            pristine = clone(str(repo.path), path, timeout=CLONE_SECONDS * settings.timeout_factor)
+            pristine.checkout(pristine.resolve(commit))
+            said = _by_abra(path, settings, environ)
             return replace(said, rules=(*said.rules, ours))
         except AbraError as error:
             notes = (f"abra was not listened to: {error.what}",)

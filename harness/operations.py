@@ -282,12 +282,11 @@ class Operations:
 
     def _deploy(self, op: Op, commit: str, *, chaos: bool, before: Before) -> dict[str, Any]:
         context = self.context
-        context.repo.checkout(commit)
         revision = Revision(
-            directory=context.repo.path,
-            commit=context.repo.checked_out(),  # what is deployed, whatever was asked for
+            files=context.repo.files(commit),
+            commit=commit,
             chaos=chaos,
-            dirty=context.repo.dirty(),
+            source=context.repo.path,
             tag=context.plan.base.tag if context.plan.base and not chaos else "",
         )
         context.ledger.begin(op, commit=commit, chaos=chaos)

@@ -220,7 +220,7 @@ def _unsure(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Revisions:
-    """Commits of the recipe, as compose files; each is checked out and read once."""
+    """Commits of the recipe, as compose files; each is read once."""
 
     repo: Repo
     target: Target
@@ -229,9 +229,9 @@ class _Revisions:
 
     def compose(self, commit: str) -> Compose:
         if commit not in self._read:
-            self.repo.checkout(commit)
-            environment = AppEnvironment.of(self.repo.path, self.target, self.about.EXTRA_ENV)
-            self._read[commit] = environment.compose(self.repo.path)
+            files = self.repo.files(commit)
+            environment = AppEnvironment.of(files, self.target, self.about.EXTRA_ENV)
+            self._read[commit] = environment.compose(files)
         return self._read[commit]
 
     def readable(self, commit: str) -> Compose | None:

@@ -1,4 +1,4 @@
-"""The rules that need no network, checked on a checkout. Nothing of the recipe is run.
+"""The rules that need no network, checked on a commit's files. Nothing of the recipe is run.
 
 Each check returns what breaks its rule, or nothing. A recipe may be broken in many ways at once, so
 a rule whose files cannot be read is *not checked*, and the one that they are missing from says so.
@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.backups.advice import advise
 from harness.backups.labels import VolumeLabels, short_name
 from harness.errors import BackupError, InvalidRecipeError
 from harness.lint.rules import BACKUP, RULES, Rule
 from harness.model import Outcome, RuleResult
-from harness.platforms.environment import COMPOSE_FILE, ENV_SAMPLE, refuse_outside
+from harness.platforms.environment import ABRA_SH, COMPOSE_FILE, ENV_SAMPLE
 from harness.recipes import compose, envfile, yamlfile
 from harness.recipes.compose import Compose
+from harness.recipes.files import Files
 
 FORMAT = "3.8"
 LONGEST_SECRET = 12  # characters
@@ -33,37 +33,37 @@ VERSION_VARIABLE = re.compile(r"\w+_VERSION")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A checkout as the rules see it: what could be read of it, and why the rest could not.
+    """A recipe as the rules see it: what could be read of it, and why the rest could not.
 
     Attributes:
-        directory: the checkout.
+        source: the recipe's files.
         lightweight: the tags that are not annotated.
         settings: what .env.sample sets, or None when there is none that can be read.
         compose: the compose files, or None.
         problem: why there are none.
     """
 
-    directory: Path
+    source: Files
     lightweight: tuple[str, ...]
     settings: Mapping[str, str] | None
     compose: Compose | None
     problem: str
 
     @classmethod
-    def read(cls, directory: Path, lightweight: Sequence[str]) -> Recipe:
-        """Read a checkout; whatever is wrong with it is left to the rules."""
+    def read(cls, source: Files, lightweight: Sequence[str]) -> Recipe:
+        """Read a recipe; whatever is wrong with it is left to the rules."""
         settings, read, problem = None, None, ""
         given = {"STACK_NAME": STACK, "DOMAIN": DOMAIN}
         try:
-            sample = _inside(directory, ENV_SAMPLE)
-            settings = envfile.as_dict(envfile.read(sample, base=given)) if sample else None
-            exports = envfile.abra_exports(_text(directory, "abra.sh"))
+            if source.read(ENV_SAMPLE) is not None:
+                settings = envfile.as_dict(envfile.read(source, ENV_SAMPLE, base=given))
+            exports = envfile.abra_exports(source.text(ABRA_SH))
             env = {**(settings or {}), **given, **exports}
-            read = compose.load(directory, env.get("COMPOSE_FILE", ""), env)
+            read = compose.load(source, env.get("COMPOSE_FILE", ""), env)
         except InvalidRecipeError as error:
             problem = error.what
         return cls(
-            directory=directory,
+            source=source,
             lightweight=tuple(lightweight),
             settings=settings,
             compose=read,
@@ -113,20 +113,8 @@ class _NotApplicableError(Exception):
     """A rule that says nothing about this recipe."""
 
 
-def _inside(directory: Path, name: str) -> Path | None:
-    """Return a file of the recipe, or None. A link that leads out of it is not one of its files."""
-    path = directory / name
-    refuse_outside(path, directory)
-    return path if path.is_file() else None
-
-
-def _text(directory: Path, name: str) -> str:
-    path = _inside(directory, name)
-    return path.read_text(errors="replace") if path else ""
-
-
 def _format(recipe: Recipe) -> Iterator[str]:
-    raw = yamlfile.load(recipe.directory / COMPOSE_FILE)
+    raw = yamlfile.load(recipe.source, COMPOSE_FILE)
     version = raw.get("version") if isinstance(raw, dict) else None
     if str(version or "") != FORMAT:
         yield f"{COMPOSE_FILE} says {f'version {version}' if version else 'no version'}"
@@ -159,7 +147,7 @@ def _version_like(recipe: Recipe) -> Iterator[str]:
 
 
 def _metadata(recipe: Recipe) -> Iterator[str]:
-    found = METADATA.search(_text(recipe.directory, "README.md"))
+    found = METADATA.search(recipe.source.text("README.md"))
     if not found:
         yield "README.md has no metadata"
         return
@@ -169,7 +157,7 @@ def _metadata(recipe: Recipe) -> Iterator[str]:
 
 
 def _env_sample(recipe: Recipe) -> Iterator[str]:
-    if _inside(recipe.directory, ENV_SAMPLE) is None:
+    if recipe.source.read(ENV_SAMPLE) is None:
         yield "there is none"
 
 
@@ -190,7 +178,7 @@ def _routed(recipe: Recipe) -> Iterator[str]:
 def _images(recipe: Recipe) -> Iterator[str]:
     if recipe.compose is not None:  # it could not have been read without
         return
-    raw = yamlfile.load(recipe.directory / COMPOSE_FILE)
+    raw = yamlfile.load(recipe.source, COMPOSE_FILE)
     services = raw.get("services") if isinstance(raw, dict) else None
     for name, service in (services if isinstance(services, dict) else {}).items():
         if not (isinstance(service, dict) and service.get("image")):
@@ -199,9 +187,9 @@ def _images(recipe: Recipe) -> Iterator[str]:
 
 def _config_versions(recipe: Recipe) -> Iterator[str]:
     """Each `..._VERSION` in a config's name has to be exported by abra.sh."""
-    exports = envfile.abra_exports(_text(recipe.directory, "abra.sh"))
+    exports = envfile.abra_exports(recipe.source.text(ABRA_SH))
     for file in recipe.files.files:
-        raw = yamlfile.load(recipe.directory / file)
+        raw = yamlfile.load(recipe.source, file)
         configs = raw.get("configs") if isinstance(raw, dict) else None
         for key, config in (configs if isinstance(configs, dict) else {}).items():
             name = str(config.get("name", "")) if isinstance(config, dict) else ""

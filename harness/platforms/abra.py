@@ -8,7 +8,6 @@ program and what was verified.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from harness.docker.nodes import Nodes
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.errors import AbraError, HarnessError, InvalidRecipeError
 from harness.model import Adaptation
+from harness.platforms import stackfile
 from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
@@ -117,19 +117,19 @@ class AbraPlatform:
             AbraError: abra does not do what is known of it.
             EngineError: the engine did not answer.
         """
-        recipe = self._checked_out(revision)
-        sample = AppEnvironment.of(recipe.path, self.target, self.extra_env)
+        self._check_out(revision)
+        sample = AppEnvironment.of(revision.files, self.target, self.extra_env)
         if self._app is None:
             self._new(revision)
             app = self._as_abra_made_it(sample)
         else:
             app = self._app.with_new_secrets(sample)
-        compose = app.compose(recipe.path)
+        compose = app.compose(revision.files)
         refuse(self.client, compose, self.target, self.nodes)
         machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)
         notes += [*self._renamed(app), *self._secrets.create(compose, app.secrets)]
         override, adapted = build(compose, self.target, None, machine)
-        (self.directory / OVERRIDE).write_text(json.dumps(override, indent=2))
+        (self.directory / OVERRIDE).write_text(stackfile.written(override))
         self._write_settings(app, compose)
         self._app = app
         self._deploy(revision)
@@ -191,8 +191,8 @@ class AbraPlatform:
         )  # fmt: skip
         return said.stdout
 
-    def _checked_out(self, revision: Revision) -> Repo:
-        """Return abra's own clone of the recipe, at that commit and with a clean tree."""
+    def _check_out(self, revision: Revision) -> None:
+        """Bring abra's own clone of the recipe to that commit, with a clean tree."""
         if self._recipe is None:
             path = self.directory / "recipes" / self.target.recipe
             path.parent.mkdir(parents=True)
@@ -200,10 +200,8 @@ class AbraPlatform:
             # Without a catalogue abra fetches one from the network; ours knows no recipe.
             (self.directory / "catalogue").mkdir()
             (self.directory / "catalogue" / "recipes.json").write_text("{}\n")
-            source = str(revision.directory)
-            self._recipe = clone(source, path, timeout=CLONE_SECONDS * self.factor)
+            self._recipe = clone(str(revision.source), path, timeout=CLONE_SECONDS * self.factor)
         self._recipe.checkout(self._recipe.resolve(revision.commit))
-        return self._recipe
 
     def _new(self, revision: Revision) -> None:
         """Make the app.
@@ -232,13 +230,13 @@ class AbraPlatform:
     def _as_abra_made_it(self, sample: AppEnvironment) -> AppEnvironment:
         """Return the settings as they stand in abra's own file, with what is ours."""
         given = {"DOMAIN": self.target.domain, "STACK_NAME": self.target.stack}
-        values = envfile.as_dict(envfile.read(self.settings, base=given))
+        values = _settings(self.settings, given)
         return replace(sample, values={**values, **given, **self.extra_env})
 
     def _write_settings(self, app: AppEnvironment, compose: Compose) -> None:
         """Add to the app's settings what an operator would: the last word on a name counts."""
         files = ":".join([*compose.files, f"../../{OVERRIDE}"])
-        there = envfile.as_dict(envfile.read(self.settings))
+        there = _settings(self.settings, {})
         versions = {f"SECRET_{spec.name.upper()}_VERSION": spec.version for spec in app.secrets}
         versions = {key: value for key, value in versions.items() if key not in there}
         more = {**self.extra_env, **versions, "TYPE": self.target.recipe, "COMPOSE_FILE": files}
@@ -294,6 +292,10 @@ class AbraPlatform:
     def _write(self, text: str) -> None:
         with suppress(OSError), self.log.open("a") as stream:  # a full disk fails no deploy here
             stream.write(text)
+
+
+def _settings(path: Path, given: Mapping[str, str]) -> dict[str, str]:
+    return envfile.as_dict(envfile.parse(path.read_text(), name=path.name, base=given))
 
 
 def _quoted(value: str) -> str:

@@ -9,26 +9,27 @@ from typing import Protocol
 
 from harness.model import Adaptation
 from harness.recipes.doors import Door
+from harness.recipes.files import Files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A checked-out commit of a recipe, and how it is to be deployed.
+    """A commit of a recipe, and how it is to be deployed.
 
     A release is deployed pinned; a head is deployed as *chaos*: whatever is checked out, marked
     with the first eight digits of its commit.
     """
 
-    directory: Path
+    files: Files
     commit: str
     chaos: bool
-    dirty: bool = False
     tag: str = ""  # of a release that is deployed pinned
+    source: Path = Path()  # the run's clone, for a platform that makes a checkout of its own
 
     @property
     def chaos_version(self) -> str:
-        """The value of the chaos-version label: eight digits, and `+U` for a changed tree."""
-        return self.commit[:8] + ("+U" if self.dirty else "")
+        """The value of the chaos-version label: eight digits."""
+        return self.commit[:8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

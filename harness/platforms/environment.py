@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from harness.errors import InvalidRecipeError
 from harness.model import Adaptation
@@ -17,11 +16,13 @@ from harness.platforms.base import Deployed, Target
 from harness.recipes import envfile, secrets
 from harness.recipes.compose import Compose, load
 from harness.recipes.doors import Door, find
+from harness.recipes.files import Files
 from harness.recipes.ignored import ignored
 from harness.recipes.versions import Version
 
 ENV_SAMPLE = ".env.sample"
 COMPOSE_FILE = "compose.yml"
+ABRA_SH = "abra.sh"
 DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
 LONGEST_TIMEOUT = 3600.0  # seconds; a recipe cannot make a run wait for ever
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s(?:ec)?)?")
@@ -36,41 +37,40 @@ class AppEnvironment:
 
     @classmethod
     def of(
-        cls, directory: Path, target: Target, extra: Mapping[str, str] | None = None
+        cls, files: Files, target: Target, extra: Mapping[str, str] | None = None
     ) -> AppEnvironment:
-        """Make an app's settings from a checkout.
+        """Make an app's settings from a recipe's files.
 
         Args:
-            directory: the checkout.
+            files: the recipe's files.
             target: where the app will be.
             extra: variables that go over the recipe's own.
 
         Raises:
             InvalidRecipeError: there is no compose file or no `.env.sample`, or it cannot be read.
         """
-        if not (directory / COMPOSE_FILE).is_file():
+        files.fetch([COMPOSE_FILE, ENV_SAMPLE, ABRA_SH])
+        if files.read(COMPOSE_FILE) is None:
             raise InvalidRecipeError(
                 f"the recipe has no {COMPOSE_FILE}",
                 cause="the repository is not a Co-op Cloud recipe, or the ref is a wrong one",
                 hint="check the source and the ref; a recipe's compose.yml lies at its top",
             )
-        path = directory / ENV_SAMPLE
-        refuse_outside(path, directory)
-        if not path.is_file():
+        if files.read(ENV_SAMPLE) is None:
             raise InvalidRecipeError(
                 f"the recipe has no {ENV_SAMPLE}",
                 cause="an app's settings are made from it, so nobody could deploy this recipe",
                 hint=f"add {ENV_SAMPLE} with at least TYPE, DOMAIN and LETS_ENCRYPT_ENV",
             )
         given = {"DOMAIN": target.domain, "STACK_NAME": target.stack}
-        entries = envfile.read(path, base=given)
+        entries = envfile.read(files, ENV_SAMPLE, base=given)
         values = envfile.as_dict(entries)
         sample = values.get("DOMAIN", "")
         if "." in sample:  # abra replaces it wherever it stands: `www.$DOMAIN` has to follow
             values = {key: value.replace(sample, target.domain) for key, value in values.items()}
         return cls(
             values={**values, **given, **(extra or {})},
-            secrets=secrets.specs(entries, path=path),
+            secrets=secrets.specs(entries, file=ENV_SAMPLE),
         )
 
     def with_new_secrets(self, later: AppEnvironment) -> AppEnvironment:
@@ -83,35 +83,18 @@ class AppEnvironment:
         versions = {f"SECRET_{spec.name.upper()}_VERSION": spec.version for spec in new}
         return replace(self, values={**self.values, **versions}, secrets=(*self.secrets, *new))
 
-    def at(self, directory: Path) -> dict[str, str]:
-        """Return the environment for deploying that checkout of the recipe."""
-        path = directory / "abra.sh"
-        refuse_outside(path, directory)
-        text = path.read_text(errors="replace") if path.is_file() else ""
-        exports = envfile.abra_exports(text)
-        return {**self.values, **exports}
+    def at(self, files: Files) -> dict[str, str]:
+        """Return the environment for deploying that commit of the recipe."""
+        return {**self.values, **envfile.abra_exports(files.text(ABRA_SH))}
 
-    def compose(self, directory: Path) -> Compose:
-        """Return the compose files of that checkout, filled in.
+    def compose(self, files: Files) -> Compose:
+        """Return the compose files of that commit, filled in.
 
         Raises:
             InvalidRecipeError: they cannot be read, or make no sense.
         """
-        env = self.at(directory)
-        return load(directory, env.get("COMPOSE_FILE", ""), env)
-
-
-def refuse_outside(path: Path, directory: Path) -> None:
-    """Refuse a link that leads out of the checkout: what it names would end up in logs.
-
-    Raises:
-        InvalidRecipeError: the path leads out of the directory.
-    """
-    if not path.resolve().is_relative_to(directory.resolve()):
-        raise InvalidRecipeError(
-            f"{path.name} of the recipe is a link that leads out of the recipe",
-            hint="put the file itself into the recipe",
-        )
+        env = self.at(files)
+        return load(files, env.get("COMPOSE_FILE", ""), env)
 
 
 def label(compose: Compose, name: str) -> str:
@@ -148,7 +131,7 @@ def timeout_label(compose: Compose, stack: str) -> float:
 
 def doors(compose: Compose, target: Target) -> tuple[Door, ...]:
     """Return the ways to the app's page, the best first."""
-    sample = envfile.as_dict(envfile.read(compose.directory / ENV_SAMPLE))
+    sample = envfile.as_dict(envfile.read(compose.source, ENV_SAMPLE))
     return find(compose, domain=target.domain, stack=target.stack, asked_for="DOMAIN" in sample)
 
 
@@ -162,5 +145,5 @@ def deployed(
         doors=doors(compose, target),
         timeout=timeout_label(compose, target.stack),
         adaptations=tuple(adaptations),
-        ignored=ignored(compose.directory, compose.files, said),
+        ignored=ignored(compose.options, said),
     )

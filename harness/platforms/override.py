@@ -19,7 +19,6 @@ from harness.recipes.compose import Compose, Resource, Service
 DNSRR = "dnsrr"
 USUAL_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")  # where recipes look for the engine's
 UNIX = "unix://"
-SWITCHES = frozenset({"internal", "attachable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ def app_labels(target: Target, revision: Revision) -> dict[str, str]:
 def build(
     compose: Compose, target: Target, revision: Revision | None, machine: Machine
 ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-    """Return the override as data, and what it adapts.
+    """Return the override as data, its dollar signs not escaped yet, and what it adapts.
 
     Args:
         compose: the recipe's compose files, merged and interpolated.
@@ -119,24 +118,9 @@ def build(
 
 def _labelled(resource: Resource, own: Mapping[str, str]) -> dict[str, Any]:
     """Return the resource's whole definition with our labels: a later file replaces, not merges."""
-    definition = _escaped(dict(resource.definition))
-    for switch in SWITCHES & definition.keys():  # filled in from a variable, it became a text
-        definition[switch] = str(definition[switch]).lower() == "true"
-    labels = definition.get("labels") or {}
-    if isinstance(labels, list):
-        labels = dict(str(label).partition("=")[::2] for label in labels)
-    return {**definition, "labels": {**labels, **own}}
-
-
-def _escaped(value: Any) -> Any:  # noqa: ANN401  any YAML value
-    """Double every dollar sign: docker fills variables in once more, in what already is filled."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_escaped(item) for item in value]
-    return value
+    name = {"name": resource.name} if resource.name else {}
+    labels = resource.definition.get("labels") or {}
+    return {**resource.definition, **name, "labels": {**labels, **own}}
 
 
 def _adapt(service: Service, machine: Machine, notes: list[Adaptation]) -> dict[str, Any]:
@@ -179,7 +163,7 @@ def _own_sockets(service: Service, machine: Machine) -> list[dict[str, Any]]:
     return [
         {
             "type": "bind",
-            "source": machine.socket.replace("$", "$$"),
+            "source": machine.socket,
             "target": mount.target,
             "read_only": mount.read_only,
         }

@@ -67,7 +67,7 @@ def _refuse_sizes(compose: Compose) -> None:
         )
         for key, resource in resources.items()
         if resource.file and not resource.external
-        for size in [(compose.directory / resource.file).stat().st_size]
+        for size in [compose.source.look(resource.file).size]
         if not 0 < size <= largest
     ]
     if wrong:

@@ -1,15 +1,14 @@
 """The embedded default platform: what abra does at deploy, done natively.
 
 Secrets are made to their modifiers, labels are written as abra writes them, and `docker stack
-deploy` renders and deploys. The recipe's files are never edited: what this machine forces on a
-deployment is laid over them and reported.
+deploy` is given one complete file. The recipe's files are never edited: what this machine forces on
+a deployment is laid over them and reported.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import docker
 from harness import proc
 from harness.docker.nodes import Nodes
 from harness.errors import EngineError, InvalidRecipeError, ProcessError, TestBedError
+from harness.platforms import stackfile
 from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
@@ -27,7 +27,7 @@ from harness.platforms.refusals import refuse
 from harness.recipes.compose import Compose
 from harness.waiting import stretched
 
-HANDED_DOWN = ("PATH", "HOME", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
+HANDED_DOWN = ("PATH", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
 DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing
 
 
@@ -39,7 +39,7 @@ class SwarmPlatform:
         client: a client of a manager's engine.
         environ: the environment that leads the docker command to that engine.
         target: the names that this run has for itself.
-        work: a directory of this run's own, for the override file.
+        work: a directory of this run's own, for the stack files.
         dnsrr: whether services need `endpoint_mode: dnsrr` on this machine.
         images: makes sure that an image is there.
         extra_env: what the recipe's meta sets besides `.env.sample`.
@@ -60,6 +60,7 @@ class SwarmPlatform:
     name: str = "swarm"
     nodes: Nodes | None = None
     _app: AppEnvironment | None = None
+    _deploys: int = 0
     _secrets: AppSecrets = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,19 +76,19 @@ class SwarmPlatform:
             EngineError: the engine did not answer.
         """
         if self._app is None:
-            self._app = AppEnvironment.of(revision.directory, self.target, self.extra_env)
+            self._app = AppEnvironment.of(revision.files, self.target, self.extra_env)
         else:
-            later = AppEnvironment.of(revision.directory, self.target, self.extra_env)
+            later = AppEnvironment.of(revision.files, self.target, self.extra_env)
             self._app = self._app.with_new_secrets(later)
-        env = self._app.at(revision.directory)
-        compose = self._app.compose(revision.directory)
+        compose = self._app.compose(revision.files)
         refuse(self.client, compose, self.target, self.nodes)
+        _refuse_inherited(compose, self._environment())
         machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)
         notes += self._secrets.create(compose, self._app.secrets)
         override, adapted = build(compose, self.target, revision, machine)
-        path = self.work / f"override.{revision.commit[:8]}.json"
-        path.write_text(json.dumps(override, indent=2))
-        said = self._stack_deploy(compose, path, env, revision)
+        self._deploys += 1
+        directory = self.work / f"stack-{self._deploys}"
+        said = self._stack_deploy(stackfile.write(compose, override, directory))
         return deployed(compose, self.target, (*notes, *adapted), said=said)
 
     @property
@@ -108,31 +109,47 @@ class SwarmPlatform:
     def undeploy(self) -> None:
         """Do nothing: what a run leaves is removed by its labels, all of it."""
 
-    def _stack_deploy(
-        self, compose: Compose, override: Path, env: Mapping[str, str], revision: Revision
-    ) -> str:
-        """Deploy, and return what docker printed on standard error."""
-        files = [word for file in compose.files for word in ("-c", str(revision.directory / file))]
-        argv = ["docker", "stack", "deploy", *files, "-c", str(override)]
+    def _stack_deploy(self, path: Path) -> str:
+        """Deploy, and return what docker printed on standard error.
+
+        Nothing of the recipe is in the command's environment or its working directory.
+        """
+        argv = ["docker", "stack", "deploy", "-c", str(path)]
         argv += ["--resolve-image", "never", *self.deploy_flags, self.target.stack]
-        # A recipe's settings fill in its compose file; they must not steer the docker command.
-        kept = {key: os.environ[key] for key in HANDED_DOWN if key in os.environ}
-        filled = {
-            key: value
-            for key, value in env.items()
-            if key not in HANDED_DOWN and not key.startswith(("LD_", "DOCKER_"))
-        }
         try:
             done = proc.run(
                 argv,
                 timeout=stretched(DEPLOY_SECONDS),
-                cwd=revision.directory,
-                env={**filled, **kept, **self.environ},
+                cwd=path.parent,
+                env=self._environment(),
                 secrets=self.secret_values,
             )
         except ProcessError as error:
             raise _explained(error, self.target) from error
         return done.stderr
+
+    def _environment(self) -> dict[str, str]:
+        """Return the whole environment of the docker command; its configuration is by name."""
+        kept = {key: os.environ[key] for key in HANDED_DOWN if key in os.environ}
+        if "HOME" in os.environ:
+            kept.setdefault("DOCKER_CONFIG", str(Path(os.environ["HOME"]) / ".docker"))
+        return {**kept, **self.environ}
+
+
+def _refuse_inherited(compose: Compose, names: Container[str]) -> None:
+    """Refuse variables without a value that the docker command would fill in with its own.
+
+    Raises:
+        InvalidRecipeError: there is one, so a container would be told something of this machine.
+    """
+    for service in compose.services.values():
+        for name, value in (service.raw.get("environment") or {}).items():
+            if value in (None, "") and name in names:
+                raise InvalidRecipeError(
+                    f"service {service.name} sets the variable {name} without a value",
+                    cause="docker would fill in that of this machine",
+                    hint=f"give {name} a value, or leave it out",
+                )
 
 
 def _explained(error: ProcessError, target: Target) -> Exception:

@@ -1,25 +1,40 @@
 """Compose files as data: what a stack will be made of, before anything is deployed.
 
-Several files are merged as `docker stack deploy` merges them (measured against Docker CLI 28). In a
-service, later scalars win; labels and networks merge by name, secrets and configs by source, mounts
-by target, ports by published port. Under the top-level `volumes`, `networks`, `secrets` and
-`configs`, a later definition replaces an earlier one of that name as a whole.
+The harness alone reads them, out of git's objects, and fills them in with the recipe's variables.
+Several files are merged as `docker stack deploy` merges them: services as in
+`harness.recipes.merging`; under the top-level `volumes`, `networks`, `secrets` and `configs`, a
+later definition replaces an earlier one of that name as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from harness.errors import InvalidRecipeError
 from harness.recipes import compose_fields as fields
 from harness.recipes import yamlfile
-from harness.recipes.compose_fields import Mount, Port, ServicePart
+from harness.recipes.compose_fields import Mount, Port
+from harness.recipes.container_env import resolved
+from harness.recipes.files import Files
 from harness.recipes.interpolation import Interpolator
+from harness.recipes.merging import merged
+from harness.recipes.normal import normal
 
+MOST_FILES = 50
+MOST_SERVICES = 100
 LONGEST_NAME = 64  # characters; Swarm refuses a longer name of a secret or a config
-RESOURCES = ("volumes", "networks", "secrets", "configs")
+_RESOURCE = frozenset({"name", "external", "labels"})
+RESOURCES = {
+    "volumes": _RESOURCE | {"driver", "driver_opts"},
+    "networks": _RESOURCE | {"driver", "driver_opts", "ipam", "internal", "attachable"},
+    "secrets": _RESOURCE | {"file", "driver", "driver_opts", "template_driver"},
+    "configs": _RESOURCE | {"file", "template_driver"},
+}
+TOP = frozenset({"version", "services", *RESOURCES})
+KEY = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +54,7 @@ class Service:
         endpoint_mode: `vip` or `dnsrr`.
         healthcheck: whether the compose file defines one; the image may bring its own.
         check: the words of its test, `CMD` or `CMD-SHELL` in front; empty without one.
+        raw: its whole definition in its normal form, as it is deployed but for what is laid over.
     """
 
     name: str
@@ -53,6 +69,7 @@ class Service:
     endpoint_mode: str
     healthcheck: bool
     check: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +80,15 @@ class Resource:
         key: its name in the compose file.
         name: the explicit `name:`, filled in, or empty.
         external: whether it has to be there before.
-        file: the file it is made of, relative to the recipe, or empty.
-        definition: all of it, filled in; a later file replaces it as a whole.
+        file: the file it is made of, as written, or empty.
+        definition: all of it but `external` and `name`, filled in; labels are a mapping.
     """
 
     key: str
     name: str = ""
     external: bool = False
     file: str = ""
-    definition: Mapping[str, object] = field(default_factory=dict)
+    definition: Mapping[str, Any] = field(default_factory=dict)
 
     def full_name(self, stack: str) -> str:
         """Return the name under which the engine knows it, once the stack is deployed."""
@@ -83,14 +100,15 @@ class Compose:
     """The merged view over a recipe's compose files.
 
     Attributes:
-        directory: the recipe's checkout.
-        files: the compose files, in order.
+        source: the recipe's files.
+        files: the names of the compose files, in order.
         services: by name, and so on.
         unset: variables that had neither a value nor a default, and so became nothing.
         version: the file format that the first file declares, or empty.
+        options: every option of each service, those that docker ignores included.
     """
 
-    directory: Path
+    source: Files
     files: tuple[str, ...]
     services: Mapping[str, Service]
     volumes: Mapping[str, Resource]
@@ -99,6 +117,7 @@ class Compose:
     configs: Mapping[str, Resource]
     unset: frozenset[str] = frozenset()
     version: str = ""
+    options: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def mounted(self, stack: str) -> tuple[str, ...]:
         """Return the volumes that services mount, by the names under which the engine knows them.
@@ -120,25 +139,23 @@ class Compose:
         return tuple(name for name in full if len(name) > LONGEST_NAME)
 
     def bad_files(self) -> tuple[str, ...]:
-        """Return the files of secrets and configs that are missing, or lie outside the recipe.
+        """Return the files of secrets and configs that are missing, or lie outside the recipe."""
+        named = [one.file for one in self.made_of_files()]
+        self.source.fetch(named)
+        return tuple(name for name in named if not self.source.look(name).is_there)
 
-        Docker would read one that lies outside, so a recipe could ask for any file of this machine.
-        """
-        root = self.directory.resolve()
-        named = (*self.secrets.values(), *self.configs.values())
-        return tuple(
-            resource.file
-            for resource in named
-            if resource.file
-            and not (_is_inside(root / resource.file, root) and (root / resource.file).is_file())
-        )
+    def made_of_files(self) -> Iterator[Resource]:
+        """Yield the secrets and configs that are made of a file."""
+        for resource in (*self.secrets.values(), *self.configs.values()):
+            if resource.file and not resource.external:
+                yield resource
 
 
-def load(directory: Path, compose_file: str, env: Mapping[str, str]) -> Compose:
+def load(source: Files, compose_file: str, env: Mapping[str, str]) -> Compose:
     """Read a recipe's compose files, fill their variables in and merge them.
 
     Args:
-        directory: the recipe's checkout.
+        source: the recipe's files.
         compose_file: the value of COMPOSE_FILE, with colons between the names; empty means
             `compose.yml`.
         env: what variables are filled in from. STACK_NAME and DOMAIN belong in it.
@@ -148,116 +165,192 @@ def load(directory: Path, compose_file: str, env: Mapping[str, str]) -> Compose:
             wrongly; something is used that is not declared; or there is nothing to deploy.
     """
     files = tuple(name for name in compose_file.split(":") if name) or ("compose.yml",)
-    parts: dict[str, ServicePart] = {}
-    resources: dict[str, dict[str, Resource]] = {section: {} for section in RESOURCES}
-    unset: set[str] = set()
-    versions: list[str] = []
+    _refuse_too_many(len(files), "compose files", MOST_FILES)
+    source.fetch(files)
+    reading = _Reading(source=source, env=env)
     for name in files:
-        version, content = _read(directory, name, env, unset)
-        versions.append(version)
-        for key, raw in content["services"].items():
-            part = ServicePart.parse(raw, f"{name}: services.{key}")
-            _refuse_env_files_outside(raw, f"{name}: services.{key}", directory)
-            parts[key] = parts[key].merged(part) if key in parts else part
-        for section in RESOURCES:
-            for key, raw in content[section].items():
-                resources[section][key] = _resource(key, raw, f"{name}: {section}.{key}")
-    if not parts:
+        reading.add(name)
+    _refuse_too_many(len(reading.services), "services", MOST_SERVICES)
+    if not reading.services:
         raise InvalidRecipeError(
-            f"{' and '.join(files)} of {directory} define no services",
+            f"{' and '.join(files)} of the recipe define no services",
             hint="define at least one under 'services:'",
         )
     compose = Compose(
-        directory=directory,
+        source=source,
         files=files,
-        services={name: _service(name, part, files) for name, part in parts.items()},
-        volumes=resources["volumes"],
-        networks=resources["networks"],
-        secrets=resources["secrets"],
-        configs=resources["configs"],
-        unset=frozenset(unset),
-        version=versions[0],
+        services={name: _service(name, raw, files) for name, raw in reading.services.items()},
+        volumes=reading.resources["volumes"],
+        networks=reading.resources["networks"],
+        secrets=reading.resources["secrets"],
+        configs=reading.resources["configs"],
+        unset=frozenset(reading.unset),
+        version=reading.versions[0],
+        options={name: frozenset(options) for name, options in reading.options.items()},
     )
     _refuse_undeclared(compose)
     return compose
 
 
-def _read(
-    directory: Path, name: str, env: Mapping[str, str], unset: set[str]
-) -> tuple[str, dict[str, dict[str, object]]]:
-    """Return a file's format version, and its sections, filled in, each a mapping."""
-    path = directory / name
-    if not _is_inside(path, directory):
-        raise InvalidRecipeError(
-            f"COMPOSE_FILE names '{name}', which lies outside the recipe {directory}",
-            hint="name files of the recipe only",
-        )
-    raw = yamlfile.load(path)
-    if not isinstance(raw, dict):
-        raise InvalidRecipeError(
-            f"{path} is not a mapping at its top level", hint="it begins with 'services:'"
-        )
-    interpolator = Interpolator(path=path, env=env, unset=unset)
-    sections = {
-        section: fields.mapping(interpolator.walk(raw.get(section), section), f"{name}: {section}")
-        for section in ("services", *RESOURCES)
-    }
-    return fields.text(raw.get("version")), sections
+@dataclass(slots=True, kw_only=True)
+class _Reading:
+    """What several files come to, as one after the other is read."""
+
+    source: Files
+    env: Mapping[str, str]
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    resources: dict[str, dict[str, Resource]] = field(
+        default_factory=lambda: {section: {} for section in RESOURCES}
+    )
+    options: dict[str, set[str]] = field(default_factory=dict)
+    unset: set[str] = field(default_factory=set)
+    versions: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """Read one more file, over those before."""
+        content = self._content(name)
+        version = content.get("version") or ""
+        if not isinstance(version, str):
+            raise InvalidRecipeError(
+                f"{name} declares the version {version} as a number", hint=f"write '{version}'"
+            )
+        self.versions.append(version)
+        if self.versions[-1] != self.versions[0]:
+            raise InvalidRecipeError(
+                f"{name} declares version '{self.versions[-1]}', another one than the files before",
+                hint="docker merges only files of the same version",
+            )
+        for key, raw in _section(content, "services", name).items():
+            where = f"{name}: services.{key}"
+            if raw is None:
+                raise InvalidRecipeError(f"{where} is empty", hint="write {} for nothing new")
+            self.options.setdefault(key, set()).update(fields.mapping(raw, where))
+            service = resolved(normal(raw, where), self.source, self.env, where)
+            first = self.services.get(key)
+            self.services[key] = service if first is None else merged(first, service)
+        for section, known in RESOURCES.items():
+            for key, raw in _section(content, section, name).items():
+                resource = _resource(key, raw, f"{name}: {section}.{key}", known)
+                _refuse_without_file(section, resource, name)
+                self.resources[section][key] = resource
+
+    def _content(self, name: str) -> dict[str, object]:
+        """Return a file's sections, filled in."""
+        if outside := self.source.look(name).outside:
+            raise InvalidRecipeError(
+                f"COMPOSE_FILE names '{name}', which leads out of the recipe, to {outside}",
+                hint="name files of the recipe only",
+            )
+        raw = yamlfile.load(self.source, name)
+        if not isinstance(raw, dict):
+            raise InvalidRecipeError(
+                f"{name} is not a mapping at its top level", hint="it begins with 'services:'"
+            )
+        interpolator = Interpolator(name=name, env=self.env, unset=self.unset)
+        filled = {key: interpolator.walk(value, key) for key, value in raw.items()}
+        return {**fields.known(filled, TOP, name), "version": raw.get("version")}
 
 
-def _service(name: str, part: ServicePart, files: tuple[str, ...]) -> Service:
-    if not part.image:
+def _refuse_too_many(count: int, what: str, most: int) -> None:
+    if count > most:
+        raise InvalidRecipeError(
+            f"the recipe has {count} {what}, more than the limit of {most}",
+            hint="split it into several recipes",
+        )
+
+
+def _section(content: Mapping[str, object], section: str, name: str) -> dict[str, object]:
+    if section in content and content[section] is None:
+        raise InvalidRecipeError(f"{name}: {section} is empty", hint=f"write '{section}: {{}}'")
+    found = fields.mapping(content.get(section), f"{name}: {section}")
+    for key in found:
+        if not KEY.fullmatch(key):
+            raise InvalidRecipeError(
+                f"{name}: '{key}' cannot be a name under {section}",
+                hint="use letters, digits, '.', '_' and '-'",
+            )
+    return found
+
+
+def _service(name: str, raw: Mapping[str, Any], files: tuple[str, ...]) -> Service:
+    image = fields.text(raw.get("image"))
+    if not image:
         raise InvalidRecipeError(
             f"the service '{name}' has no image in {' or '.join(files)}",
             hint="add 'image: NAME:TAG'; Swarm builds none",
         )
+    deploy, check = raw.get("deploy") or {}, raw.get("healthcheck") or {}
+    test = tuple(fields.text(word) for word in check.get("test") or ())
+    disabled = fields.truth(check.get("disable"), f"services.{name}.healthcheck.disable")
     return Service(
         name=name,
-        image=part.image,
-        labels=part.labels,
-        container_labels=part.container_labels,
-        mounts=tuple(part.mounts.values()),
-        networks=tuple(part.networks) or ("default",),
-        secrets=tuple(part.secrets),
-        configs=tuple(part.configs),
-        ports=part.ports,
-        endpoint_mode=part.endpoint_mode or "vip",
-        healthcheck=bool(part.healthcheck) and not part.disabled,
-        check=() if part.disabled else part.check or (),
+        image=image,
+        labels=_texts(deploy.get("labels")),
+        container_labels=_texts(raw.get("labels")),
+        mounts=tuple(_mount(one, name) for one in raw.get("volumes") or ()),
+        networks=tuple(raw.get("networks") or ()) or ("default",),
+        secrets=_sources(raw.get("secrets")),
+        configs=_sources(raw.get("configs")),
+        ports=tuple(_port(one) for one in raw.get("ports") or ()),
+        endpoint_mode=fields.text(deploy.get("endpoint_mode")) or "vip",
+        healthcheck="healthcheck" in raw and not disabled and test != ("NONE",),
+        check=() if disabled else test,
+        raw=raw,
     )
 
 
-def _resource(key: str, raw: object, where: str) -> Resource:
-    definition = fields.mapping(raw, where)
-    external = definition.get("external")
+def _refuse_without_file(section: str, resource: Resource, name: str) -> None:
+    made = resource.external or resource.file or resource.definition.get("driver")
+    if section in ("secrets", "configs") and not made:
+        raise InvalidRecipeError(
+            f"{name}: {section}.{resource.key} is neither external nor made of a file",
+            hint="write 'file: ...' or 'external: true' under it",
+        )
+
+
+def _texts(labels: Mapping[str, object] | None) -> dict[str, str]:
+    return {key: fields.text(value) for key, value in (labels or {}).items()}
+
+
+def _sources(items: list[Mapping[str, object]] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(item["source"]) for item in items or ()))
+
+
+def _mount(raw: Mapping[str, Any], service: str) -> Mount:
+    return Mount(
+        kind=fields.text(raw.get("type")) or "volume",
+        source=fields.text(raw.get("source")),
+        target=fields.text(raw["target"]),
+        read_only=fields.truth(raw.get("read_only"), f"services.{service}.volumes.read_only"),
+    )
+
+
+def _port(raw: Mapping[str, object]) -> Port:
+    published = fields.text(raw.get("published"))
+    return Port(
+        target=fields.text(raw["target"]),
+        published="" if published == "0" else published,
+        protocol=fields.text(raw.get("protocol")) or "tcp",
+        mode=fields.text(raw.get("mode")) or "ingress",
+    )
+
+
+def _resource(key: str, raw: object, where: str, known: frozenset[str]) -> Resource:
+    definition = fields.known(raw, known, where)
+    external = definition.pop("external", None)
     named = external.get("name") if isinstance(external, dict) else None  # the older syntax
+    if definition.get("labels") is not None:
+        labels = fields.pairs(definition["labels"], f"{where}.labels")
+        definition["labels"] = {
+            name: "" if value is None else value for name, value in labels.items()
+        }
     return Resource(
         key=key,
-        name=fields.text(definition.get("name") or named),
+        name=fields.text(definition.pop("name", None) or named),
         external=isinstance(external, dict) or fields.truth(external, f"{where}.external"),
         file=fields.text(definition.get("file")),
         definition=definition,
     )
-
-
-def _refuse_env_files_outside(raw: object, where: str, directory: Path) -> None:
-    """Refuse an `env_file` that lies outside the recipe: docker would read any file here.
-
-    Raises:
-        InvalidRecipeError: one does.
-    """
-    named = raw.get("env_file") if isinstance(raw, dict) else None
-    for item in named if isinstance(named, list) else [named]:
-        path = item.get("path") if isinstance(item, dict) else item
-        if isinstance(path, str) and not _is_inside(directory / path, directory):
-            raise InvalidRecipeError(
-                f"{where}.env_file names '{path}', which lies outside the recipe",
-                hint="name files of the recipe only",
-            )
-
-
-def _is_inside(path: Path, directory: Path) -> bool:
-    return path.resolve().is_relative_to(directory.resolve())
 
 
 def _refuse_undeclared(compose: Compose) -> None:

@@ -1,10 +1,11 @@
-"""The fields of compose files: their several syntaxes brought to one shape, and merged. Pure."""
+"""The plain values of compose files, and the shapes that the harness reads out of them. Pure."""
 
 from __future__ import annotations
 
-import re
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from harness.errors import InvalidRecipeError
 from harness.recipes.plain import number_text
@@ -36,87 +37,6 @@ class Port:
     published: str = ""
     protocol: str = "tcp"
     mode: str = "ingress"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServicePart:
-    """What one file says of one service. None is what it does not say."""
-
-    image: str | None
-    endpoint_mode: str | None
-    healthcheck: bool | None
-    disabled: bool | None
-    check: tuple[str, ...] | None
-    labels: Mapping[str, str]
-    container_labels: Mapping[str, str]
-    mounts: Mapping[str, Mount]
-    networks: Mapping[str, None]
-    secrets: Mapping[str, None]
-    configs: Mapping[str, None]
-    ports: tuple[Port, ...]
-
-    @classmethod
-    def parse(cls, raw: object, where: str) -> ServicePart:
-        """Read a service's definition.
-
-        Args:
-            raw: what the file holds, variables filled in.
-            where: the file and the keys that lead to it, for messages.
-
-        Raises:
-            InvalidRecipeError: a field has a form that compose files do not know.
-        """
-        service = mapping(raw, where)
-        deploy = mapping(service.get("deploy"), f"{where}.deploy")
-        check = service.get("healthcheck")
-        return cls(
-            image=_optional(service.get("image")),
-            endpoint_mode=_optional(deploy.get("endpoint_mode")),
-            healthcheck=None if check is None else _has_check(check, f"{where}.healthcheck"),
-            disabled=_disabled(check, f"{where}.healthcheck"),
-            check=_test(check, f"{where}.healthcheck"),
-            labels=labels(deploy.get("labels"), f"{where}.deploy.labels"),
-            container_labels=labels(service.get("labels"), f"{where}.labels"),
-            mounts=_mounts(service.get("volumes"), f"{where}.volumes"),
-            networks=_names(service.get("networks"), f"{where}.networks"),
-            secrets=_names(service.get("secrets"), f"{where}.secrets"),
-            configs=_names(service.get("configs"), f"{where}.configs"),
-            ports=_ports(service.get("ports"), f"{where}.ports"),
-        )
-
-    def merged(self, later: ServicePart) -> ServicePart:
-        """Return both as one: the later file's values win, mappings join."""
-        return ServicePart(
-            image=later.image or self.image,
-            endpoint_mode=later.endpoint_mode or self.endpoint_mode,
-            healthcheck=self.healthcheck if later.healthcheck is None else later.healthcheck,
-            disabled=self.disabled or later.disabled,
-            # Docker appends the words of a later test to those of an earlier one.
-            check=self.check if later.check is None else (*(self.check or ()), *later.check),
-            labels={**self.labels, **later.labels},
-            container_labels={**self.container_labels, **later.container_labels},
-            mounts={**self.mounts, **later.mounts},
-            networks={**self.networks, **later.networks},
-            secrets={**self.secrets, **later.secrets},
-            configs={**self.configs, **later.configs},
-            ports=(*self._ports_beside(later), *later.ports),
-        )
-
-    def _ports_beside(self, later: ServicePart) -> tuple[Port, ...]:
-        taken = {port.published for port in later.ports if port.published}
-        return tuple(port for port in self.ports if port.published not in taken)
-
-
-def labels(raw: object, where: str) -> dict[str, str]:
-    """Return labels from either syntax, their values as the texts that Docker makes of them.
-
-    Raises:
-        InvalidRecipeError: they are neither a mapping nor a list.
-    """
-    if isinstance(raw, list):
-        pairs = (text(item).partition("=") for item in raw)
-        return {key: value for key, _, value in pairs}
-    return {key: text(value) for key, value in mapping(raw, where).items()}
 
 
 def text(value: object) -> str:
@@ -157,7 +77,12 @@ def mapping(raw: object, where: str) -> dict[str, object]:
     return {text(key): value for key, value in raw.items()}
 
 
-def _sequence(raw: object, where: str) -> list[object]:
+def sequence(raw: object, where: str) -> list[Any]:
+    """Return a list; nothing at all is an empty one.
+
+    Raises:
+        InvalidRecipeError: it is something else.
+    """
     if raw is None:
         return []
     if not isinstance(raw, list):
@@ -167,121 +92,61 @@ def _sequence(raw: object, where: str) -> list[object]:
     return raw
 
 
-def _optional(value: object) -> str | None:
-    return None if value is None else text(value)
+def pairs(raw: object, where: str) -> dict[str, Any]:
+    """Return what is a mapping, or a list of `KEY=VALUE`, as a mapping; None without a `=`.
+
+    Raises:
+        InvalidRecipeError: it is neither.
+    """
+    if not isinstance(raw, list):
+        return mapping(raw, where)
+    for item in raw:
+        if not isinstance(item, str) or raw.count(item) > 1:
+            raise InvalidRecipeError(
+                f"{where} has {_kind(item)} in it, which is not a text, or is there twice",
+                hint="write each as KEY=VALUE, once",
+            )
+    split = (item.partition("=") for item in raw)
+    return {key: value if equals else None for key, equals, value in split}
+
+
+def texts(raw: object, where: str) -> list[Any]:
+    """Return a list, or a single text as a list of one.
+
+    Raises:
+        InvalidRecipeError: it is something else.
+    """
+    return [raw] if isinstance(raw, str) else sequence(raw, where)
+
+
+def required(item: Mapping[str, object], key: str, where: str) -> str:
+    """Return the text of a key that has to be there.
+
+    Raises:
+        InvalidRecipeError: it is not, or is empty.
+    """
+    if not text(item.get(key)):
+        raise InvalidRecipeError(f"an item of {where} has no '{key}'", hint=f"add '{key}: ...'")
+    return text(item[key])
+
+
+def known(item: object, keys: frozenset[str], where: str) -> dict[str, Any]:
+    """Return a mapping that has no other keys than these; `x-...` is left out.
+
+    Raises:
+        InvalidRecipeError: it has, or is something else.
+    """
+    found = {key: value for key, value in mapping(item, where).items() if key[:2] != "x-"}
+    if unknown := sorted(found.keys() - keys):
+        near = difflib.get_close_matches(unknown[0], keys, n=1)
+        raise InvalidRecipeError(
+            f"{where} has the option '{unknown[0]}', which `docker stack deploy` does not know",
+            hint=f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(keys))}",
+        )
+    return found
 
 
 def _kind(raw: object) -> str:
     if isinstance(raw, dict):
         return "a mapping"
     return "a list" if isinstance(raw, list) else f"'{text(raw)}'"
-
-
-def _names(raw: object, where: str) -> dict[str, None]:
-    """Return the names in a mapping, a list of names, or a list of mappings with a `source`."""
-    if isinstance(raw, dict):
-        return dict.fromkeys(mapping(raw, where))
-    items = _sequence(raw, where)
-    return dict.fromkeys(
-        _required(item, "source", where) if isinstance(item, dict) else text(item) for item in items
-    )
-
-
-def _required(item: dict[str, object], key: str, where: str) -> str:
-    if not text(item.get(key)):
-        raise InvalidRecipeError(f"an item of {where} has no '{key}'", hint=f"add '{key}: ...'")
-    return text(item[key])
-
-
-def _mounts(raw: object, where: str) -> dict[str, Mount]:
-    mounts = [
-        _long_mount(item, where) if isinstance(item, dict) else _short_mount(text(item), where)
-        for item in _sequence(raw, where)
-    ]
-    return {mount.target: mount for mount in mounts}
-
-
-def _long_mount(item: dict[str, object], where: str) -> Mount:
-    return Mount(
-        kind=text(item.get("type")) or "volume",
-        source=text(item.get("source")),
-        target=_required(item, "target", where),
-        read_only=truth(item.get("read_only"), f"{where}.read_only"),
-    )
-
-
-def _short_mount(item: str, where: str) -> Mount:
-    parts = item.split(":")
-    if len(parts) > 3 or not all(parts):  # noqa: PLR2004  source, target and options
-        raise InvalidRecipeError(
-            f"{where}: '{item}' is no mount", hint="write SOURCE:/TARGET or SOURCE:/TARGET:ro"
-        )
-    if len(parts) == 1:
-        return Mount(kind="volume", source="", target=item)
-    source, target = parts[:2]
-    options = parts[2].split(",") if parts[2:] else []
-    kind = "bind" if source.startswith((".", "/", "~")) else "volume"
-    return Mount(kind=kind, source=source, target=target, read_only="ro" in options)
-
-
-def _ports(raw: object, where: str) -> tuple[Port, ...]:
-    ports: list[Port] = []
-    for item in _sequence(raw, where):
-        if isinstance(item, dict):
-            ports.append(_long_port(item, where))
-        else:
-            ports.extend(_short_ports(text(item), where))
-    return tuple(ports)
-
-
-def _long_port(item: dict[str, object], where: str) -> Port:
-    return Port(
-        target=_required(item, "target", where),
-        published=text(item.get("published")),
-        protocol=text(item.get("protocol")) or "tcp",
-        mode=text(item.get("mode")) or "ingress",
-    )
-
-
-def _short_ports(item: str, where: str) -> list[Port]:
-    ports, _, protocol = item.partition("/")
-    *address, target = ports.rsplit(":", 2)  # Swarm ignores an address before the two ports
-    outside = address[-1] if address else ""  # nothing before the colon: the engine chooses
-    targets, published = _port_range(target), _port_range(outside)
-    if len(targets) == 1 and published:  # docker publishes one port under each of a range
-        targets *= len(published)
-    if not targets or (outside and len(targets) != len(published)):
-        raise InvalidRecipeError(
-            f"{where}: '{item}' is no port", hint='write "PUBLISHED:TARGET" or TARGET'
-        )
-    return [
-        Port(target=inner, published=outer, protocol=protocol.lower() or "tcp")
-        for inner, outer in zip(targets, published or [""] * len(targets), strict=True)
-    ]
-
-
-def _port_range(ports: str) -> list[str]:
-    """Return the ports of `80` or `3000-3005`; none when it is neither."""
-    match = re.fullmatch(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?", ports)
-    if match is None:
-        return []
-    return [
-        str(port) for port in range(int(match["first"]), int(match["last"] or match["first"]) + 1)
-    ]
-
-
-def _has_check(raw: object, where: str) -> bool:
-    return mapping(raw, where).get("test") != ["NONE"]
-
-
-def _disabled(raw: object, where: str) -> bool | None:
-    disabled = mapping(raw, where).get("disable")
-    return None if disabled is None else truth(disabled, f"{where}.disable")
-
-
-def _test(raw: object, where: str) -> tuple[str, ...] | None:
-    """Return the words of a health check's test, `CMD` or `CMD-SHELL` in front; None without."""
-    test = mapping(raw, where).get("test")
-    if isinstance(test, list):
-        return tuple(text(word) for word in test)
-    return None if test is None else ("CMD-SHELL", text(test))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from harness.errors import InvalidRecipeError
+from harness.recipes.files import Files
 
 _ASSIGNMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*")
 _SINGLE = re.compile(r"'(?P<value>[^']*)'")
@@ -59,22 +59,25 @@ class EnvEntry:
         return {key: value for key, equals, value in pairs if key and equals}
 
 
-def read(path: Path, *, base: Mapping[str, str] | None = None) -> tuple[EnvEntry, ...]:
-    """Return the assignments of the file, in its order.
+def read(files: Files, name: str, *, base: Mapping[str, str] | None = None) -> tuple[EnvEntry, ...]:
+    """Return the assignments of a file of a recipe, in its order.
 
     Raises:
-        InvalidRecipeError: it cannot be read, or a line of it cannot.
+        InvalidRecipeError: there is none, it cannot be read, or a line of it cannot.
     """
+    data = files.read(name)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = (data if data is not None else b"").decode()
+    except UnicodeDecodeError as error:
         raise InvalidRecipeError(
-            f"{path} cannot be read: {error}", hint="a recipe has a text file of that name"
+            f"{name} cannot be read: {error}", hint="a recipe has a text file of that name"
         ) from error
-    return parse(text, path=path, base=base)
+    if data is None:
+        raise InvalidRecipeError(f"the recipe has no {name}")
+    return parse(text, name=name, base=base)
 
 
-def parse(text: str, *, path: Path, base: Mapping[str, str] | None = None) -> tuple[EnvEntry, ...]:
+def parse(text: str, *, name: str, base: Mapping[str, str] | None = None) -> tuple[EnvEntry, ...]:
     r"""Return the assignments of an env file's text, in its order. A key may occur twice.
 
     `'...'` is taken literally. `"..."` may go over several lines and knows `\n \r \t`; any other
@@ -84,7 +87,7 @@ def parse(text: str, *, path: Path, base: Mapping[str, str] | None = None) -> tu
 
     Args:
         text: the file's text.
-        path: where it lies, for messages.
+        name: of the file, for messages.
         base: variables known before the first line; earlier lines go before them.
 
     Raises:
@@ -92,7 +95,7 @@ def parse(text: str, *, path: Path, base: Mapping[str, str] | None = None) -> tu
     """
     known = dict(base or {})
     entries: list[EnvEntry] = []
-    for entry in _entries(text.replace("\r\n", "\n"), path, known):
+    for entry in _entries(text.replace("\r\n", "\n"), name, known):
         known[entry.key] = entry.value
         entries.append(entry)
     return tuple(entries)
@@ -119,7 +122,7 @@ def abra_exports(text: str) -> dict[str, str]:
     return exports
 
 
-def _entries(text: str, path: Path, known: Mapping[str, str]) -> Iterator[EnvEntry]:
+def _entries(text: str, name: str, known: Mapping[str, str]) -> Iterator[EnvEntry]:
     position = 0
     while position < len(text):
         end = text.find("\n", position)
@@ -128,24 +131,24 @@ def _entries(text: str, path: Path, known: Mapping[str, str]) -> Iterator[EnvEnt
         if start == end or text[start] == "#":
             position = end + 1
             continue
-        entry, position = _entry(text, start, path, known)
+        entry, position = _entry(text, start, name, known)
         yield entry
 
 
-def _entry(text: str, start: int, path: Path, known: Mapping[str, str]) -> tuple[EnvEntry, int]:
+def _entry(text: str, start: int, name: str, known: Mapping[str, str]) -> tuple[EnvEntry, int]:
     assignment = _ASSIGNMENT.match(text, start)
     if assignment is None:
-        _wrong(text, start, path, "it is not NAME=value")
+        _wrong(text, start, name, "it is not NAME=value")
     at = assignment.end()
     opening = text[at : at + 1]
     pattern = {"'": _SINGLE, '"': _DOUBLE}.get(opening, _BARE)
     match = pattern.match(text, at)
     if match is None:
-        _wrong(text, start, path, f"the quote {opening} is never closed")
+        _wrong(text, start, name, f"the quote {opening} is never closed")
     value = match["value"] if opening == "'" else _expanded(match["value"], known, opening == '"')
     rest = _REST.match(text, match.end())
     if rest is None or text[rest.end() : rest.end() + 1] not in ("", "\n"):
-        _wrong(text, start, path, "something follows the closing quote")
+        _wrong(text, start, name, "something follows the closing quote")
     entry = EnvEntry(
         key=assignment["key"],
         value=value,
@@ -155,11 +158,11 @@ def _entry(text: str, start: int, path: Path, known: Mapping[str, str]) -> tuple
     return entry, rest.end() + 1
 
 
-def _wrong(text: str, start: int, path: Path, problem: str) -> NoReturn:
+def _wrong(text: str, start: int, name: str, problem: str) -> NoReturn:
     line = text[start:].partition("\n")[0]
     number = text.count("\n", 0, start) + 1
     raise InvalidRecipeError(
-        f"{path}, line {number}: {problem}",
+        f"{name}, line {number}: {problem}",
         hint="write NAME=value, NAME='value' or NAME=\"value\", with a comment after ' #'",
         detail=line,
     )

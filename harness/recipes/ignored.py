@@ -1,27 +1,17 @@
-"""Options of a compose file that `docker stack deploy` ignores.
+"""Options of a compose file that `docker stack deploy` ignores, so they are not handed to it.
 
-Docker names most of them on standard error as it deploys, without the services; some it passes over
-without a word. Source of the list: what Docker CLI 28 says of a file with every option in it.
+Docker names others on standard error as it deploys, without the services.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 from harness.model import RunWarning, WarningCode
-from harness.recipes import yamlfile
+from harness.recipes.normal import UNSUPPORTED
 
 SAID = "Ignoring unsupported options: "
-UNSUPPORTED = frozenset(
-    {
-        *("build", "cgroup_parent", "cgroupns_mode", "devices", "domainname", "external_links"),
-        *("ipc", "links", "mac_address", "network_mode", "pid", "privileged", "restart"),
-        *("security_opt", "shm_size", "userns_mode"),
-    }
-)
-DEPRECATED = frozenset({"container_name"})  # `expose` changes nothing in a Swarm, so it is not told
-PASSED_OVER = frozenset({"tmpfs"})  # without a word; the long syntax under `volumes` is obeyed
+UNTOLD = frozenset({"expose"})  # it changes nothing in a Swarm
 INSTEAD = {
     "restart": "deploy.restart_policy",
     "tmpfs": "volumes: [{type: tmpfs, target: ...}]",
@@ -31,23 +21,16 @@ INSTEAD = {
 }
 
 
-def ignored(directory: Path, files: Iterable[str], said: str = "") -> Mapping[str, tuple[str, ...]]:
+def ignored(options: Mapping[str, frozenset[str]], said: str = "") -> Mapping[str, tuple[str, ...]]:
     """Return the options that are ignored, sorted, by service.
 
     Args:
-        directory: the recipe's checkout.
-        files: its compose files.
+        options: every option of each service.
         said: what docker printed, which may know of more options.
     """
-    known = UNSUPPORTED | DEPRECATED | PASSED_OVER | _named(said)
-    found: dict[str, set[str]] = {}
-    for name in files:
-        content = yamlfile.load(directory / name)
-        services = content.get("services") if isinstance(content, dict) else None
-        for service, raw in (services or {}).items():
-            if isinstance(raw, dict):
-                found.setdefault(str(service), set()).update(known & raw.keys())
-    return {service: tuple(sorted(options)) for service, options in found.items() if options}
+    known = (UNSUPPORTED | _named(said)) - UNTOLD
+    found = {service: tuple(sorted(known & names)) for service, names in options.items()}
+    return {service: names for service, names in found.items() if names}
 
 
 def _named(said: str) -> frozenset[str]:

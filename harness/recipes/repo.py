@@ -15,6 +15,7 @@ from harness import proc
 from harness.errors import HarnessError, SourceError
 from harness.recipes import local_source
 from harness.recipes.catalogue import is_remote
+from harness.recipes.files import Files
 from harness.recipes.git import Git
 from harness.recipes.git_access import Access, environment, local_path, passwords, trust
 from harness.recipes.git_words import explain
@@ -42,7 +43,7 @@ class Repo:
     """A private clone, as its refs stood when it was made.
 
     Attributes:
-        path: the clone's working tree, empty until the first `checkout`.
+        path: the clone's working tree, empty until the first `checkout`: only abra needs one.
         source: where it was cloned from, with passwords masked.
         notice: something the user should be told about the source, or empty.
         other_tags: the tags that are not releases.
@@ -61,6 +62,7 @@ class Repo:
     _branches: Mapping[str, _Ref] = field(repr=False)
     _tags: Mapping[str, _Ref] = field(repr=False)
     _git: Git = field(repr=False)
+    _files: dict[str, Files] = field(default_factory=dict, repr=False)
 
     def releases(self) -> tuple[Release, ...]:
         """Return the releases, the oldest version first.
@@ -157,10 +159,6 @@ class Repo:
         done = self._git.run("merge-base", "--is-ancestor", commit, head, cwd=self.path)
         return done.code == 0
 
-    def checked_out(self) -> str:
-        """Return the commit that is checked out: 40 hex digits."""
-        return self._git.local("rev-parse", "--verify", "HEAD^{commit}", cwd=self.path).strip()
-
     def default_branch_commit(self) -> str:
         """Return the commit that the source itself has checked out: 40 hex digits.
 
@@ -210,9 +208,19 @@ class Repo:
             explain(f"{commit[:12]} of {self.source} cannot be checked out", done.stderr)
         self._git.local("clean", "-ffdxq", cwd=self.path)
 
-    def dirty(self) -> bool:
-        """Return whether the working tree differs from its commit; untracked files count."""
-        return bool(self._git.local("status", "--porcelain", cwd=self.path).strip())
+    def files(self, commit: str) -> Files:
+        """Return the files of a commit, which are read as they are asked for.
+
+        Raises:
+            SourceError: that is not a commit's name.
+        """
+        if not _COMMIT.fullmatch(commit):
+            raise SourceError(f"'{commit}' is not a commit of {self.source}")
+
+        def objects(arguments: Sequence[str], stdin: bytes) -> bytes:
+            return self._objects(*arguments, stdin=stdin)
+
+        return self._files.setdefault(commit, Files(commit=commit, objects=objects))
 
     def tree(self, commit: str, name: str) -> bytes:
         """Return what `git ls-tree -r -z -l` lists of a file or folder at the top of that commit.

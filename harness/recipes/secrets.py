@@ -13,7 +13,6 @@ import secrets
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 from harness.errors import InvalidRecipeError
@@ -57,7 +56,7 @@ class SecretSpec:
         return f"{stack}_{self.name}_{self.version}"
 
 
-def specs(entries: Iterable[EnvEntry], *, path: Path) -> tuple[SecretSpec, ...]:
+def specs(entries: Iterable[EnvEntry], *, file: str) -> tuple[SecretSpec, ...]:
     """Return the secrets that the assignments of an env file ask for, each once, in their order.
 
     Raises:
@@ -67,7 +66,7 @@ def specs(entries: Iterable[EnvEntry], *, path: Path) -> tuple[SecretSpec, ...]:
     for entry in entries:
         if match := _KEY.fullmatch(entry.key):
             name = match["name"].lower()
-            found[name] = _spec(name, entry, path)
+            found[name] = _spec(name, entry, file)
     return tuple(found.values())
 
 
@@ -82,8 +81,8 @@ def generate(spec: SecretSpec, *, random: Random = _RANDOM) -> str:
     return "".join(random.choice(characters) for _ in range(length))
 
 
-def _spec(name: str, entry: EnvEntry, path: Path) -> SecretSpec:
-    where = f"{path}, line {entry.line}: the secret '{name}'"
+def _spec(name: str, entry: EnvEntry, file: str) -> SecretSpec:
+    where = f"{file}, line {entry.line}: the secret '{name}'"
     if not entry.value:
         raise InvalidRecipeError(f"{where} has no version", hint=f"write {entry.key}=v1")
     modifiers = entry.modifiers

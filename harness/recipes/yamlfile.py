@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from harness.errors import InvalidRecipeError
 from harness.recipes import plain
+from harness.recipes.files import Files
 
-LARGEST_BYTES = 2_000_000
 MERGE = "tag:yaml.org,2002:merge"
 _KNOWN = "tag:yaml.org,2002:"
 _ALREADY = re.compile("second occurrence|duplicate anchor")
@@ -147,41 +146,41 @@ for _kind, _pattern, _first in plain.RESOLVED:
 _resolve("null", plain.NOTHING, "")
 
 
-def load(path: Path) -> object:
-    """Return what the file holds: mappings, lists, texts, numbers, truth values and None.
+def load(files: Files, name: str) -> object:
+    """Return what a file holds: mappings, lists, texts, numbers, truth values and None.
 
     Raises:
-        InvalidRecipeError: it is not there, cannot be read, or is no YAML; the line is shown.
+        InvalidRecipeError: it is not there, is too large, or is no YAML; the line is shown.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
+    data = files.read(name)
+    if data is None:
         raise InvalidRecipeError(
-            f"there is no {path.name} in {path.parent}",
+            f"there is no {name} in the recipe",
             cause="COMPOSE_FILE in .env.sample names it, or it is the one every recipe must have",
-            hint=f"add {path.name} to the recipe, or take it out of COMPOSE_FILE",
-        ) from error
-    except OSError as error:
-        raise InvalidRecipeError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > LARGEST_BYTES:
-        raise InvalidRecipeError(f"{path} is larger than {LARGEST_BYTES} bytes")
-    return _parsed(path, data)
+            hint=f"add {name} to the recipe, or take it out of COMPOSE_FILE",
+        )
+    return parse(name, data)
 
 
-def _parsed(path: Path, data: bytes) -> object:
+def parse(name: str, data: bytes) -> object:
+    """Return what the bytes of a file hold; `name` is for messages.
+
+    Raises:
+        InvalidRecipeError: they are no YAML; the line is shown.
+    """
     try:
         return _first_document(_Loader, data)
     except yaml.MarkedYAMLError as error:
         if not _ALREADY.search(f"{error.problem} {error.context}"):
-            raise _unreadable(path, data, error) from error
+            raise _unreadable(name, data, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidRecipeError(f"{path} cannot be read as YAML: {error}") from error
+        raise InvalidRecipeError(f"{name} cannot be read as YAML: {error}") from error
     try:
         return _first_document(_PatientLoader, data)
     except yaml.MarkedYAMLError as error:
-        raise _unreadable(path, data, error) from error
+        raise _unreadable(name, data, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidRecipeError(f"{path} cannot be read as YAML: {error}") from error
+        raise InvalidRecipeError(f"{name} cannot be read as YAML: {error}") from error
 
 
 def _first_document(kind: type, data: bytes) -> object:
@@ -192,14 +191,14 @@ def _first_document(kind: type, data: bytes) -> object:
         loader.dispose()
 
 
-def _unreadable(path: Path, data: bytes, error: yaml.MarkedYAMLError) -> InvalidRecipeError:
+def _unreadable(name: str, data: bytes, error: yaml.MarkedYAMLError) -> InvalidRecipeError:
     mark = error.problem_mark or error.context_mark
     what = error.problem or "it is not YAML"
     if mark is None:
-        return InvalidRecipeError(f"{path}: {what}")
+        return InvalidRecipeError(f"{name}: {what}")
     lines = data.decode(errors="replace").splitlines()
     return InvalidRecipeError(
-        f"{path}, line {mark.line + 1}, column {mark.column + 1}: {what}",
+        f"{name}, line {mark.line + 1}, column {mark.column + 1}: {what}",
         hint="correct the YAML there, or in the line before",
         detail=lines[mark.line] if mark.line < len(lines) else "",
     )

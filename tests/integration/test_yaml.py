@@ -1,22 +1,22 @@
 """What docker reads is read, and the same comes of it: compared with `docker stack config` here.
 
-The client alone is asked, no engine. Files that docker refuses are refused at the deploy in
+The client alone is asked, no engine. What it makes of a recipe's files has to be what it makes of
+the one file that the harness writes. Files that docker refuses are refused at the deploy in
 docker's own words, so a reader that is more lenient does no harm; one that is stricter, or that
 reads something else, fails a recipe for a false reason or looks for its data in the wrong place.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from harness import proc
 from harness.errors import HarnessError
 from harness.recipes.compose import Compose, load
+from tests.integration.rendering import as_docker_reads, rendered, without_ignored
+from tests.unit.committed import committed
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -73,14 +73,6 @@ def files() -> Iterator[tuple[str, tuple[str, ...]]]:
             yield line, (FIRST, f"version: '3.8'\nservices: {{app: {form}}}\n{DECLARED}")
     for name, text in WHOLE.items():
         yield name, (text,)
-
-
-def as_docker_reads(place: Path, names: tuple[str, ...]) -> Any:  # noqa: ANN401  any YAML
-    """Return what `docker stack config` makes of files; None where it refuses them."""
-    argv = ["docker", "stack", "config", *(word for name in names for word in ("-c", name))]
-    env = {"PATH": os.environ["PATH"], "HOME": str(place)}
-    done = proc.run(argv, timeout=60, cwd=place, env=env, check=False)
-    return yaml.load(done.stdout, Loader=yaml.BaseLoader) if done.code == 0 else None  # noqa: S506  texts only
 
 
 def shown(services: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,12 +147,17 @@ def difference(place: Path, texts: tuple[str, ...]) -> str:
     if docker is None:
         return ""
     try:
-        ours = as_we_read(load(place, ":".join(names), {}))
+        compose = load(committed(place), ":".join(names), {})
     except HarnessError as error:
         return f"docker reads it, and we refuse it: {error.what}"
+    ours = as_we_read(compose)
     sections = {name: docker.get(name) for name in ("volumes", "networks", "secrets", "configs")}
     theirs = shown(docker["services"], sections)
-    return "" if ours == theirs else f"docker: {theirs}\n  ours:   {ours}"
+    if ours != theirs:
+        return f"docker: {theirs}\n  ours:   {ours}"
+    deployed = as_docker_reads(place, (rendered(compose, place),))
+    wanted = without_ignored(docker)
+    return "" if deployed == wanted else f"docker: {wanted}\n  ours:   {deployed}"
 
 
 def test_what_docker_reads_is_read_in_the_same_way(tmp_path: Path) -> None:

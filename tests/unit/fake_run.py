@@ -40,6 +40,7 @@ from harness.pages import GUESS_SECONDS
 from harness.plan.planner import Head, Plan, PlannedStage
 from harness.platforms.base import Deployed, Revision, Target
 from harness.recipes.doors import Door
+from harness.recipes.files import Files
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.releases import Release
 from harness.recipes.versions import Version
@@ -103,7 +104,6 @@ class Bench:
     volumes: Mapping[str, str] = field(default_factory=lambda: {"data": "/data"})
     services: tuple[str, ...] = ("app",)
     doors: tuple[Door, ...] = (Door(service="app", why="its health check"),)
-    dirty_tree: bool = False
     answers: list[int] = field(default_factory=list)  # before it answers 200
     title: str = ""  # of its page
     stack: StackSnapshot = field(default_factory=look)
@@ -137,7 +137,6 @@ class Bench:
     finished: list[StageResult] = field(default_factory=list)
     warned: list[RunWarning] = field(default_factory=list)
     tasks_made: int = 0
-    at: str = ""  # the commit that is checked out
     left: tuple[str, ...] = ()  # of a stack that was to be removed
     # what the fakes are asked for by those that know them by another name
     name: str = "fake"
@@ -230,14 +229,9 @@ class Bench:
 
     # the repository, the platform and the seed hooks
 
-    def checkout(self, commit: str) -> None:
-        """Check a commit out, as the clone does."""
-        self.happen(f"checkout {commit[0]}")
-        self.at = commit
-
-    def checked_out(self) -> str:
-        """Return the commit that is checked out."""
-        return self.at
+    def files(self, commit: str) -> Files:
+        """Return a commit's files, as the clone does; nothing here reads any."""
+        return Files(commit=commit, objects=lambda *_: b"")
 
     def start_over(self) -> None:
         """Take the app down and forget it, as the platform does."""
@@ -251,13 +245,9 @@ class Bench:
         self.stack = look()
         return Swept(removed={"service": 1}, left=self.left)
 
-    def dirty(self) -> bool:
-        """Whether the checkout was changed."""
-        return self.dirty_tree
-
     def deploy(self, revision: Revision) -> Deployed:
         """Deploy, as the platform does."""
-        assert (revision.directory, revision.dirty) == (self.path, self.dirty_tree)
+        assert (revision.source, revision.files.commit) == (self.path, revision.commit)
         assert not self.observed(), "the app's containers may be replaced now"
         image = f"nginx:{revision.commit[0]}"
         app = service(image=image, labels=self.labels, volumes=self.volumes)

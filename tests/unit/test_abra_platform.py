@@ -15,6 +15,7 @@ from harness.platform_choice import abra_for
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Revision, Target
 from harness.settings import Settings
+from tests.unit.committed import committed
 from tests.unit.fake_abra import VERSION, calls, environ_with, make_abra
 from tests.unit.fake_engine import FakeEngine, Thing
 
@@ -69,11 +70,18 @@ class AbraBench:
 
     def base(self) -> Revision:
         """Return the release, to be deployed pinned."""
-        return Revision(directory=self.recipe, commit=self.commits[0], chaos=False, tag="1.0.0+1")
+        return self.revision(self.commits[0], tag="1.0.0+1")
 
     def head(self) -> Revision:
         """Return the head."""
-        return Revision(directory=self.recipe, commit=self.commits[1], chaos=True)
+        return self.revision(self.commits[1])
+
+    def revision(self, commit: str, *, tag: str = "") -> Revision:
+        """Return a commit as the run's clone has it."""
+        git(self.recipe, "checkout", "--quiet", commit)
+        return Revision(
+            files=committed(self.recipe), commit=commit, chaos=not tag, tag=tag, source=self.recipe
+        )
 
     def settings(self) -> str:
         """Return abra's settings of the app."""

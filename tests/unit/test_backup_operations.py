@@ -38,8 +38,8 @@ def witnesses(bench: Bench) -> list[str]:
 def test_a_witness_is_put_in_before_the_upgrade(bench: Bench) -> None:
     """After the seed hook, before anything is deployed; the facts have what it must hold after."""
     facts = bench.until(Stage.INSTALL).perform(Stage.UPGRADE)
-    assert bench.events[1:7] == [
-        "seed upgrade", "vault data", "witness data", "checkout a", "begin redeploy",
+    assert bench.events[1:6] == [
+        "seed upgrade", "vault data", "witness data", "begin redeploy",
         "deploy a chaos",
     ]  # fmt: skip
     assert facts["witnesses"] == {DATA: bench.written[-1].decode()}

@@ -12,6 +12,7 @@ from harness.errors import InvalidRecipeError
 from harness.recipes import compose, yamlfile
 from harness.recipes.compose import Compose
 from harness.recipes.compose_fields import Mount, Port
+from tests.unit.committed import committed
 
 Load = Callable[..., Compose]
 ENV = {"STACK_NAME": "st_x", "SET": "value", "EMPTY": "", "lower": "low"}
@@ -25,7 +26,9 @@ def load(tmp_path: Path) -> Load:
         names = ["compose.yml", *(f"compose.{number}.yml" for number in range(2, 9))]
         for name, text in zip(names, texts, strict=False):
             (tmp_path / name).write_text(text)
-        return compose.load(tmp_path, ":".join(names[: len(texts)]), ENV if env is None else env)
+        return compose.load(
+            committed(tmp_path), ":".join(names[: len(texts)]), ENV if env is None else env
+        )
 
     return write_and_load
 
@@ -286,11 +289,11 @@ secrets: {z: {file: f}}
         ("other", "/data"),
         ("data", "/kept"),
     ]
+    # Docker keeps one port of those whose number the engine chooses, where it merges.
     assert [(port.published, port.target) for port in app.ports] == [
-        ("81", "1"),
-        ("", "90"),
-        ("80", "2"),
         ("", "91"),
+        ("80", "2"),
+        ("81", "1"),
     ]
     assert not app.healthcheck
     assert (stack.volumes["data"].name, stack.volumes["data"].external) == ("second", False)
@@ -335,7 +338,7 @@ def test_a_dollar_sign_that_means_nothing(load: Load, text: str) -> None:
 @pytest.mark.parametrize("text", ["${NOPE?say why}", "${NOPE:?say why}", "${EMPTY:?say why}"])
 def test_a_required_variable(load: Load, text: str) -> None:
     """A variable that is required and has no value makes the recipe invalid, in its own words."""
-    with pytest.raises(InvalidRecipeError, match="is required and has no value") as caught:
+    with pytest.raises(InvalidRecipeError, match="is required and not set") as caught:
         load(f"services: {{app: {{image: '{text}'}}}}")
     assert caught.value.cause == "say why"
 
@@ -346,9 +349,44 @@ def test_variables_without_a_value_are_remembered(load: Load) -> None:
     assert stack.unset == {"NOPE", "OTHER"}
 
 
-def test_extension_fields_may_hold_anything(load: Load) -> None:
-    """What is under no section that Docker reads is not looked at."""
-    assert load("x-a: '$ ${'\nname: $\nservices: {app: {image: x}}").unset == frozenset()
+def test_extension_fields_are_filled_in_too(load: Load) -> None:
+    """Docker fills in whatever the file holds, so a stray dollar sign is refused there as well."""
+    assert load("x-a: {b: '$NOPE'}\nservices: {app: {image: x}}").unset == {"NOPE"}
+    with pytest.raises(InvalidRecipeError, match=r"in x-a, a '\$' stands"):
+        load("x-a: '$ ${'\nservices: {app: {image: x}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [("$SET-x", "value"), ("$NOPE-x y", "x y"), ("${NOPE:?say-why}", "why"), ("$NOPE:-a}b", "a}b")],
+)
+def test_docker_sees_a_default_where_nobody_meant_one(load: Load, text: str, filled: str) -> None:
+    """Measured: a default needs no braces, and a minus in a message makes it one."""
+    stack = load(f"services: {{app: {{image: x, labels: {{a: '{text}'}}}}}}")
+    assert stack.services["app"].container_labels["a"] == filled
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("read_only", "${NOPE:-yes}", True),
+        ("read_only", "yes", "yes"),
+        ("stdin_open", "$$", None),
+        ("oom_score_adj", "${NOPE:-5}", 5),
+        ("oom_score_adj", "${NOPE:-5.5}", None),
+        ("hostname", "${NOPE:-5}", "5"),
+    ],
+)
+def test_what_is_filled_in_becomes_what_its_place_wants(
+    load: Load, field: str, text: str, value: object
+) -> None:
+    """As docker casts it; what was written as it is stays, for docker to judge."""
+    files = f"services: {{app: {{image: x, {field}: '{text}'}}}}"
+    if value is None:
+        with pytest.raises(InvalidRecipeError, match=f"services.app.{field} is"):
+            load(files)
+    else:
+        assert load(files).services["app"].raw[field] == value
 
 
 def test_definitions_are_kept_whole_and_replaced_whole(load: Load) -> None:
@@ -356,10 +394,10 @@ def test_definitions_are_kept_whole_and_replaced_whole(load: Load) -> None:
     stack = load(
         "version: '3.8'\nservices: {app: {image: x}}\n"
         "volumes: {v: {driver: d, labels: {a: '$SET'}}, w: {driver: d, external: false}}\n",
-        "version: '3.7'\nvolumes: {w: {name: n}}\n",
+        "version: '3.8'\nvolumes: {w: {name: n}}\n",
     )
     assert stack.volumes["v"].definition == {"driver": "d", "labels": {"a": "value"}}
-    assert stack.volumes["w"].definition == {"name": "n"}
+    assert (stack.volumes["w"].name, stack.volumes["w"].definition) == ("n", {})
     assert stack.version == "3.8"
     assert load("services: {app: {image: x}}").version == ""
 
@@ -368,8 +406,8 @@ def test_the_env_file_picks_the_files(tmp_path: Path) -> None:
     """An empty COMPOSE_FILE means compose.yml; empty parts between colons mean nothing."""
     (tmp_path / "compose.yml").write_text("services: {a: {image: x}}")
     (tmp_path / "b.yml").write_text("services: {b: {image: y}}")
-    assert list(compose.load(tmp_path, "", {}).services) == ["a"]
-    assert list(compose.load(tmp_path, "compose.yml::b.yml:", {}).services) == ["a", "b"]
+    assert list(compose.load(committed(tmp_path), "", {}).services) == ["a"]
+    assert list(compose.load(committed(tmp_path), "compose.yml::b.yml:", {}).services) == ["a", "b"]
 
 
 @pytest.mark.parametrize("value", ["compose.yml", "missing.yml", "", "../x.yml", "/etc/hostname"])
@@ -378,7 +416,7 @@ def test_a_compose_file_that_is_not_there(tmp_path: Path, value: str) -> None:
     (tmp_path / "recipe").mkdir()
     (tmp_path / "x.yml").write_text("services: {a: {image: x}}")
     with pytest.raises(InvalidRecipeError) as caught:
-        compose.load(tmp_path / "recipe", value, {})
+        compose.load(committed(tmp_path / "recipe"), value, {})
     assert (value or "compose.yml") in caught.value.what
     assert caught.value.hint
 
@@ -409,20 +447,28 @@ def test_yaml_that_does_not_parse(load: Load, text: str, where: str, line: str |
         ("- a\n", "not a mapping at its top level"),
         ("just words", "not a mapping at its top level"),
         ("version: '3.8'", "define no services"),
-        ("services:", "define no services"),
+        ("services: {}", "define no services"),
+        ("services:", "services is empty"),
+        ("services: {app: }", "services.app is empty"),
+        ("services: {'a b': {image: x}}", "'a b' cannot be a name under services"),
+        ("services: {app: {image: x}}\nnetworks: {'a b': {External: true, Name: host}}", "'a b'"),
+        ("services: {app: {image: x, imgae: y}}", "did you mean image?"),
+        ("services: {app: {image: x}}\nnetworks: {n: {External: true}}", "the option 'External'"),
+        ("services: {app: {image: x}}\nfoo: bar", "the option 'foo'"),
+        ("version: 3.8\nservices: {app: {image: x}}", "version 3.8 as a number"),
         ("services: []", "compose.yml: services is a list, not a mapping"),
         ("services: {app: x}", "compose.yml: services.app is 'x', not a mapping"),
         ("services: {app: {}}", "the service 'app' has no image"),
         ("services: {app: {image: '$NOPE'}}", "the service 'app' has no image"),
         ("services: {app: {image: x, volumes: {a: b}}}", "volumes is a mapping, not a list"),
-        ("services: {app: {image: x, volumes: ['a:']}}", "'a:' is no mount"),
+        ("services: {app: {image: x, volumes: ['ab:']}}", "'ab:' is not a mount"),
         ("services: {app: {image: x, volumes: [{source: a}]}}", "has no 'target'"),
-        ("services: {app: {image: x, ports: ['a:80']}}", "'a:80' is no port"),
-        ("services: {app: {image: x, ports: ['80-:80']}}", "'80-:80' is no port"),
-        ("services: {app: {image: x, ports: ['80-81:80-82']}}", "'80-81:80-82' is no port"),
+        ("services: {app: {image: x, ports: ['a:80']}}", "'a:80' is not a port"),
+        ("services: {app: {image: x, ports: ['80-:80']}}", "'80-:80' is not a port"),
+        ("services: {app: {image: x, ports: ['80-81:80-82']}}", "'80-81:80-82' is not a port"),
         ("services: {app: {image: x, deploy: {labels: x}}}", "deploy.labels is 'x'"),
         ("services: {app: {image: x}}\nvolumes: {a: {external: perhaps}}", "external is 'perhaps'"),
-        ("services: {app: {image: x, volumes: ['a:/a']}}", "uses 'a', which is not declared"),
+        ("services: {app: {image: x, volumes: ['ab:/a']}}", "uses 'ab', which is not declared"),
         ("services: {app: {image: x, networks: [a]}}", "under 'networks:'"),
         ("services: {app: {image: x, secrets: [a]}}", "under 'secrets:'"),
         ("services: {app: {image: x, configs: [a]}}", "under 'configs:'"),
@@ -454,7 +500,9 @@ def test_merges_do_not_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     lines += [f"x{n}: &x{n} {{<<: [{', '.join([f'*x{n - 1}'] * 9)}]}}" for n in range(1, 6)]
     path = tmp_path / "compose.yml"
     path.write_text("\n".join(lines))
-    assert yamlfile.load(path) == {f"x{n}": {"a": 1, "b": 2, "c": 3} for n in range(6)}
+    assert yamlfile.load(committed(tmp_path), path.name) == {
+        f"x{n}": {"a": 1, "b": 2, "c": 3} for n in range(6)
+    }
     assert len(nodes) == 7, "each mapping is looked at once"
 
 
@@ -471,18 +519,57 @@ def test_merges_that_override_are_fine(load: Load) -> None:
 
 def test_a_file_that_is_far_too_large(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file beyond any recipe's size is not parsed at all."""
-    monkeypatch.setattr("harness.recipes.yamlfile.LARGEST_BYTES", 10)
-    with pytest.raises(InvalidRecipeError, match="larger than 10 bytes"):
-        load("services: {app: {image: x}}")
+    monkeypatch.setattr(yamlfile, "parse", None)
+    with pytest.raises(InvalidRecipeError, match="more than the limit of 2000000"):
+        load("services: {app: {image: x}}" + " " * 2_000_000)
 
 
 @pytest.mark.parametrize(
-    "named", ["../outside.env", "/etc/hostname", "[inside.env, ../x]", "[{path: /etc/hostname}]"]
+    ("named", "said"),
+    [
+        ("../outside.env", "leads out of the recipe, to ../outside.env"),
+        ("/etc/hostname", "leads out of the recipe, to /etc/hostname"),
+        ("[inside.env, ../x]", "leads out of the recipe"),
+        ("link.env", "leads out of the recipe, to /etc/hostname"),
+        (".git/config", "leads out of the recipe, to .git/config"),
+        ("[{path: /etc/hostname}]", "is not a file's name"),
+        ("missing.env", "not in the recipe"),
+    ],
 )
-def test_an_env_file_outside_the_recipe_is_refused(tmp_path: Path, named: str) -> None:
-    """Docker would hand any file of this machine to the app."""
+def test_an_env_file_outside_the_recipe_is_refused(tmp_path: Path, named: str, said: str) -> None:
+    """It would hand any file of this machine to the app."""
+    (tmp_path / "inside.env").write_text("A=1\n")
+    (tmp_path / "link.env").symlink_to("/etc/hostname")
     (tmp_path / "compose.yml").write_text(f"services: {{a: {{image: i, env_file: {named}}}}}\n")
-    with pytest.raises(InvalidRecipeError, match="lies outside the recipe"):
-        compose.load(tmp_path, "", {})
-    (tmp_path / "compose.yml").write_text("services: {a: {image: i, env_file: [inside.env]}}\n")
-    assert compose.load(tmp_path, "", {}).services
+    with pytest.raises(InvalidRecipeError, match=said):
+        compose.load(committed(tmp_path), "", {})
+
+
+def test_the_environment_is_put_together_as_docker_does_it(tmp_path: Path) -> None:
+    """Files first; a name without a value, or with an empty one, takes the recipe's variable."""
+    (tmp_path / "x.env").write_text("# a comment\nA=1\n  B= two \nC\nD\nE=\nF=file\n")
+    (tmp_path / "compose.yml").write_text(
+        "services: {a: {image: i, env_file: x.env, environment: [F=own, G, H=, I, 'J=a=b']}}\n"
+    )
+    env = {"C": "c", "E": "e", "G": "g"}
+    (service,) = compose.load(committed(tmp_path), "", env).services.values()
+    assert service.raw["environment"] == {
+        "A": "1", "B": " two ", "C": "c", "E": "e", "F": "own", "G": "g", "H": "", "I": None,
+        "J": "a=b",
+    }  # fmt: skip
+    assert "env_file" not in service.raw
+    (tmp_path / "x.env").write_text("A B=1\n")
+    with pytest.raises(InvalidRecipeError, match="line 1: 'A B' is not a variable's name"):
+        compose.load(committed(tmp_path), "", env)
+
+
+def test_what_multiplies_is_refused(load: Load, tmp_path: Path) -> None:
+    """By what values come to once they are filled in, and by the files and services."""
+    text = f"services: {{a: {{image: i, command: ['{'$LONG' * 100}']}}}}"
+    with pytest.raises(InvalidRecipeError, match="more than the limit of 8000000 characters"):
+        load(text, env={"LONG": "x" * 100_000})
+    services = ", ".join(f"s{n}: {{image: i}}" for n in range(101))
+    with pytest.raises(InvalidRecipeError, match="101 services, more than the limit of 100"):
+        load(f"services: {{{services}}}")
+    with pytest.raises(InvalidRecipeError, match="51 compose files, more than the limit of 50"):
+        compose.load(committed(tmp_path), ":".join(["compose.yml"] * 51), {})

@@ -13,6 +13,7 @@ from harness.recipes.compose import load
 from harness.recipes.doors import Door, find
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.rules import problem
+from tests.unit.committed import committed
 
 DOMAIN, STACK = "a.test", "a_test"
 HTTP = "traefik.http.services.a.loadbalancer.server"
@@ -27,7 +28,7 @@ def doors(
 ) -> list[Door]:
     """Return the doors of a recipe with those services, in YAML."""
     (tmp_path / "compose.yml").write_text(f"services:\n{services}networks: {networks}\n")
-    compose = load(tmp_path, "", {"DOMAIN": DOMAIN})
+    compose = load(committed(tmp_path), "", {"DOMAIN": DOMAIN})
     return list(find(compose, domain=DOMAIN, stack=STACK, asked_for=asked_for))
 
 
@@ -400,7 +401,7 @@ def test_routers_that_traefik_drops(tmp_path: Path, labels: tuple[str, ...], why
     )  # fmt: skip
     text = f"services:\n{service('app', *labels)}{other}networks: {{proxy: {{external: true}}}}\n"
     (tmp_path / "compose.yml").write_text(text)
-    compose = load(tmp_path, "", {})
+    compose = load(committed(tmp_path), "", {})
     found = [one for one in router_warnings(compose) if "of service app" in one.text]
     assert {one.code for one in found} == ({WarningCode.ROUTER_DROPPED} if why else set())
     assert all(why in one.text for one in found)

@@ -8,12 +8,13 @@ import pytest
 
 from harness.errors import InvalidRecipeError
 from harness.recipes import envfile
+from tests.unit.committed import committed
 
-SAMPLE = Path("/recipe/.env.sample")
+SAMPLE = ".env.sample"
 
 
 def values(text: str, **base: str) -> dict[str, str]:
-    return envfile.as_dict(envfile.parse(text, path=SAMPLE, base=base))
+    return envfile.as_dict(envfile.parse(text, name=SAMPLE, base=base))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_entries_keep_order_lines_and_modifiers() -> None:
         "SECRET_DB_VERSION=v1 # length=32 charset=hex,special really\n"
         'SECRET_B_VERSION="v2\n" #generate=false\nTYPE=y#z'
     )
-    entries = envfile.parse(text, path=SAMPLE)
+    entries = envfile.parse(text, name=SAMPLE)
     assert [(entry.key, entry.line) for entry in entries] == [
         ("TYPE", 3),
         ("SECRET_DB_VERSION", 4),
@@ -127,22 +128,23 @@ def test_entries_keep_order_lines_and_modifiers() -> None:
 def test_a_line_that_cannot_be_read(line: str, problem: str) -> None:
     """Such a line makes the recipe invalid; the message names the file and line and shows it."""
     with pytest.raises(InvalidRecipeError) as caught:
-        envfile.parse(f"OK=1\n\n{line}\n", path=SAMPLE)
-    assert caught.value.what == f"/recipe/.env.sample, line 3: {problem}"
+        envfile.parse(f"OK=1\n\n{line}\n", name=SAMPLE)
+    assert caught.value.what == f".env.sample, line 3: {problem}"
     assert caught.value.detail == line
     assert caught.value.hint
 
 
 def test_files_are_read_and_missed(tmp_path: Path) -> None:
     """A file that is not there, or is no text, makes the recipe invalid."""
-    path = tmp_path / ".env.sample"
-    with pytest.raises(InvalidRecipeError, match="cannot be read"):
-        envfile.read(path)
+    path = tmp_path / SAMPLE
+    with pytest.raises(InvalidRecipeError, match=r"has no \.env\.sample"):
+        envfile.read(committed(tmp_path), SAMPLE)
     path.write_bytes(b"A=\xff")
     with pytest.raises(InvalidRecipeError, match="cannot be read"):
-        envfile.read(path)
+        envfile.read(committed(tmp_path), SAMPLE)
     path.write_text("A=$B")
-    assert envfile.as_dict(envfile.read(path, base={"B": "b"})) == {"A": "b"}
+    files = committed(tmp_path)
+    assert envfile.as_dict(envfile.read(files, SAMPLE, base={"B": "b"})) == {"A": "b"}
 
 
 def test_exports_are_read_as_text() -> None:

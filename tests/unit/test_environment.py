@@ -14,6 +14,7 @@ from harness.platforms.environment import (
     version_label,
 )
 from harness.recipes.compose import load
+from tests.unit.committed import committed
 
 TARGET = Target(recipe="r", run="run1", scope="s", domain="made-1.a.test")
 SAMPLE = """
@@ -56,7 +57,7 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_the_domain_and_the_stack_are_the_runs_own(recipe: Path) -> None:
     """Whatever the sample says."""
-    values = AppEnvironment.of(recipe, TARGET).values
+    values = AppEnvironment.of(committed(recipe), TARGET).values
     assert (values["DOMAIN"], values["STACK_NAME"]) == ("made-1.a.test", "made-1_a_test")
     assert values["TYPE"] == "made"
 
@@ -65,34 +66,34 @@ def test_the_samples_domain_is_replaced_wherever_it_stands(recipe: Path) -> None
     """Or an app would send its visitors to example.com; what is no domain is left alone."""
     text = SAMPLE + "OTHER=www.made.example.com\nMAIL=me@example.com\n"
     (recipe / ".env.sample").write_text(text)
-    values = AppEnvironment.of(recipe, TARGET).values
+    values = AppEnvironment.of(committed(recipe), TARGET).values
     assert values["GREETING"] == "hello from made-1.a.test"
     assert (values["OTHER"], values["MAIL"]) == ("www.made-1.a.test", "me@example.com")
     (recipe / ".env.sample").write_text("DOMAIN=e\nTYPE=made\n")
-    assert AppEnvironment.of(recipe, TARGET).values["TYPE"] == "made"
+    assert AppEnvironment.of(committed(recipe), TARGET).values["TYPE"] == "made"
 
 
 def test_what_the_recipes_meta_sets_goes_over_the_sample(recipe: Path) -> None:
     """And may add to it."""
-    made = AppEnvironment.of(recipe, TARGET, {"TYPE": "other", "NEW": "1"})
+    made = AppEnvironment.of(committed(recipe), TARGET, {"TYPE": "other", "NEW": "1"})
     assert (made.values["TYPE"], made.values["NEW"]) == ("other", "1")
 
 
 def test_the_secrets_are_those_of_the_sample(recipe: Path) -> None:
     """With their modifiers."""
-    (spec,) = AppEnvironment.of(recipe, TARGET).secrets
+    (spec,) = AppEnvironment.of(committed(recipe), TARGET).secrets
     assert (spec.name, spec.version, spec.length) == ("db_password", "v1", 16)
 
 
 def test_exports_are_those_of_the_commit_that_is_deployed(recipe: Path, tmp_path: Path) -> None:
     """The settings stay those of the first deploy, as an operator's file does."""
-    made = AppEnvironment.of(recipe, TARGET)
-    assert "APP_TAG" not in made.at(recipe)
+    made = AppEnvironment.of(committed(recipe), TARGET)
+    assert "APP_TAG" not in made.at(committed(recipe))
     later = tmp_path / "later"
     later.mkdir()
     (later / "abra.sh").write_text("export APP_TAG=v2\nexport TYPE=set\nf() {\n export NO=1\n}\n")
     (later / ".env.sample").write_text("TYPE=later\nNEW=1\n")
-    env = made.at(later)
+    env = made.at(committed(later))
     assert (env["APP_TAG"], env["TYPE"]) == ("v2", "set")
     assert "NEW" not in env
     assert "NO" not in env
@@ -102,17 +103,19 @@ def test_exports_are_those_of_the_commit_that_is_deployed(recipe: Path, tmp_path
 def test_the_compose_files_are_those_that_the_settings_name(recipe: Path) -> None:
     """An option that extends COMPOSE_FILE counts, one that is commented out does not."""
     (recipe / "abra.sh").write_text("export APP_TAG=v3\n")
-    made = AppEnvironment.of(recipe, TARGET)
-    compose = made.compose(recipe)
+    made = AppEnvironment.of(committed(recipe), TARGET)
+    compose = made.compose(committed(recipe))
     assert compose.files == ("compose.yml", "compose.extra.yml")
     assert compose.services["app"].image == "app:v3"
-    only = AppEnvironment.of(recipe, TARGET, {"COMPOSE_FILE": ""}).compose(recipe)
+    only = AppEnvironment.of(committed(recipe), TARGET, {"COMPOSE_FILE": ""}).compose(
+        committed(recipe)
+    )
     assert only.files == ("compose.yml",)
 
 
 def test_a_label_is_found_on_whatever_service_has_it(recipe: Path) -> None:
     """Recipes put them on one service of several, not always on the first."""
-    compose = AppEnvironment.of(recipe, TARGET).compose(recipe)
+    compose = AppEnvironment.of(committed(recipe), TARGET).compose(committed(recipe))
     assert label(compose, "only.here") == "yes"
     assert label(compose, "empty") == ""
     assert label(compose, "nowhere") == ""
@@ -120,7 +123,7 @@ def test_a_label_is_found_on_whatever_service_has_it(recipe: Path) -> None:
 
 def test_the_version_is_that_of_this_stack(recipe: Path) -> None:
     """A label with another stack's name in it declares nothing for this one."""
-    compose = AppEnvironment.of(recipe, TARGET).compose(recipe)
+    compose = AppEnvironment.of(committed(recipe), TARGET).compose(committed(recipe))
     assert version_label(compose, TARGET.stack) == "1.2.0+3.4"
     assert str(declared_version(compose, TARGET.stack)) == "1.2.0+3.4"
     assert version_label(compose, "other") == ""
@@ -132,7 +135,7 @@ def test_what_no_recipe_can_do_without_is_named(recipe: Path, missing: str) -> N
     """*failed*, with what to add; not a traceback about a file."""
     (recipe / missing).unlink()
     with pytest.raises(InvalidRecipeError, match=f"has no {missing}") as caught:
-        AppEnvironment.of(recipe, TARGET)
+        AppEnvironment.of(committed(recipe), TARGET)
     assert missing in caught.value.hint
 
 
@@ -140,17 +143,17 @@ def test_a_secret_that_a_later_version_asks_for_is_made_besides(
     recipe: Path, tmp_path: Path
 ) -> None:
     """Its release notes tell an operator to; the secrets and settings of before stay."""
-    made = AppEnvironment.of(recipe, TARGET)
+    made = AppEnvironment.of(committed(recipe), TARGET)
     later = tmp_path / "later"
     later.mkdir()
     (later / "compose.yml").write_text(COMPOSE)
     (later / ".env.sample").write_text(
         "TYPE=later\nSECRET_DB_PASSWORD_VERSION=v2\nSECRET_NEW_KEY_VERSION=v3 # length=5\n"
     )
-    both = made.with_new_secrets(AppEnvironment.of(later, TARGET))
+    both = made.with_new_secrets(AppEnvironment.of(committed(later), TARGET))
     assert [spec.full_name("s") for spec in both.secrets] == ["s_db_password_v1", "s_new_key_v3"]
     assert both.values == {**made.values, "SECRET_NEW_KEY_VERSION": "v3"}
-    assert both.with_new_secrets(AppEnvironment.of(later, TARGET)) == both
+    assert both.with_new_secrets(AppEnvironment.of(committed(later), TARGET)) == both
 
 
 @pytest.mark.parametrize("name", [".env.sample", "abra.sh"])
@@ -161,21 +164,21 @@ def test_a_link_that_leads_out_of_the_recipe_is_refused(
     outside = tmp_path_factory.mktemp("outside") / "secret"
     outside.write_text("TYPE=stolen\n")
     path = recipe / name
-    for target, fine in ((recipe / "inside", True), (outside, False)):
+    for target, fine in ((Path("inside"), True), (outside, False)):
         (recipe / "inside").write_text("TYPE=made\n")
         path.unlink(missing_ok=True)
         path.symlink_to(target)
         if fine:
-            AppEnvironment.of(recipe, TARGET).at(recipe)
+            AppEnvironment.of(committed(recipe), TARGET).at(committed(recipe))
             continue
-        with pytest.raises(InvalidRecipeError, match=f"{name} of the recipe is a link"):
-            AppEnvironment.of(recipe, TARGET).at(recipe)
+        with pytest.raises(InvalidRecipeError, match=f"{name} of the recipe leads out"):
+            AppEnvironment.of(committed(recipe), TARGET).at(committed(recipe))
 
 
 def test_abra_sh_in_another_encoding_is_read_as_far_as_it_goes(recipe: Path) -> None:
     """A comment in Latin-1 is no reason to fail a recipe."""
     (recipe / "abra.sh").write_bytes(b"# caf\xe9\nexport APP_TAG=v2\n")
-    assert AppEnvironment.of(recipe, TARGET).at(recipe)["APP_TAG"] == "v2"
+    assert AppEnvironment.of(committed(recipe), TARGET).at(committed(recipe))["APP_TAG"] == "v2"
 
 
 @pytest.mark.parametrize(
@@ -193,4 +196,4 @@ def test_how_long_a_recipe_may_take(tmp_path: Path, written: str, seconds: float
         "services:\n  app:\n    image: app:1\n    deploy:\n      labels:\n"
         f"        coop-cloud.made.timeout: '{written}'\n"
     )
-    assert timeout_label(load(tmp_path, "compose.yml", {}), "made") == seconds
+    assert timeout_label(load(committed(tmp_path), "compose.yml", {}), "made") == seconds

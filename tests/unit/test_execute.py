@@ -39,11 +39,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 INSTALL = [
-    "checkout b", "begin deploy", "deploy b pinned", "settle", "end deploy", "answer",
+    "begin deploy", "deploy b pinned", "settle", "end deploy", "answer",
     "assert install",
 ]  # fmt: skip
 UPGRADE = [
-    "settle", "seed upgrade", "vault data", "witness data", "checkout a", "begin redeploy",
+    "settle", "seed upgrade", "vault data", "witness data", "begin redeploy",
     "deploy a chaos", "settle", "end redeploy", "vault data", "answer", "assert upgrade",
 ]  # fmt: skip
 BACKUP = [
@@ -296,7 +296,7 @@ def test_a_stage_of_skips_keeps_nothing_from_being_done(bench: Bench) -> None:
         ("settle", ConvergenceError("it did not come up"), Outcome.FAILED),
         ("seed upgrade", EngineError("gone"), Outcome.ERROR),
         ("seed upgrade", KeyError("x"), Outcome.ERROR),
-        ("checkout a", OSError(28, "No space left on device"), Outcome.ERROR),
+        ("begin redeploy", OSError(28, "No space left on device"), Outcome.ERROR),
     ],
 )
 def test_an_op_that_goes_wrong_has_its_word_and_asserts_nothing(

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from harness.model import WarningCode
+from harness.recipes.compose import load
 from harness.recipes.ignored import ignored, warnings
+from tests.unit.committed import committed
 
 FIRST = """
 services:
@@ -20,25 +22,28 @@ services:
 """
 SECOND = """
 services:
-  app: {devices: [/dev/x], new_option: 1}
+  app: {devices: [/dev/x]}
 volumes: {restart: null}
 """
 
 
 def test_options_are_found_in_every_file_by_service(tmp_path: Path) -> None:
-    """What is obeyed, or changes nothing in a Swarm, is not told."""
+    """What is obeyed, or changes nothing in a Swarm, is not told; docker is given none of it."""
     (tmp_path / "a.yml").write_text(FIRST)
     (tmp_path / "b.yml").write_text(SECOND)
-    assert ignored(tmp_path, ("a.yml", "b.yml")) == {
+    compose = load(committed(tmp_path), "a.yml:b.yml", {})
+    assert ignored(compose.options) == {
         "app": ("container_name", "devices", "privileged", "restart", "tmpfs")
     }
+    # docker says that it ignores `restart`, and obeys it
+    assert compose.services["app"].raw.keys() == {"image", "restart", "depends_on", "sysctls"}
 
 
-def test_what_docker_itself_names_counts_too(tmp_path: Path) -> None:
+def test_what_docker_itself_names_counts_too() -> None:
     """A later version of docker may ignore more."""
-    (tmp_path / "b.yml").write_text(SECOND)
+    options = {"app": frozenset({"image", "devices", "new_option"}), "db": frozenset({"image"})}
     said = "Creating network x\nIgnoring unsupported options: devices, new_option\n\nmore, words\n"
-    assert ignored(tmp_path, ("b.yml",), said) == {"app": ("devices", "new_option")}
+    assert ignored(options, said) == {"app": ("devices", "new_option")}
 
 
 def test_a_warning_names_the_service_and_what_to_use_instead() -> None:

@@ -11,6 +11,7 @@ from harness.errors import BackupError
 from harness.lint.checks import CHECKS, Recipe, backup_labels, check
 from harness.lint.rules import BACKUP, BY_NUMBER, RULES
 from harness.model import Outcome, RuleResult
+from tests.unit.committed import committed
 
 COMPOSE = """
 version: "3.8"
@@ -43,7 +44,7 @@ def checked(
     for name, text in {**GOOD, **changes}.items():
         if text is not None:
             (directory / name).write_text(text)
-    return {rule.rule: rule for rule in check(Recipe.read(directory, lightweight))}
+    return {rule.rule: rule for rule in check(Recipe.read(committed(directory), lightweight))}
 
 
 def broken(results: dict[str, RuleResult]) -> dict[str, str]:
@@ -126,7 +127,7 @@ def test_backup_labels_that_would_do_something_else_are_a_broken_rule(
         "services:\n  app:\n    image: i\n    volumes: ['d:/d']\n"
         f"    deploy:\n      labels:{lines}\nvolumes:\n  d:\n"
     )
-    found = backup_labels(Recipe.read(tmp_path, ()))
+    found = backup_labels(Recipe.read(committed(tmp_path), ()))
     assert (found.rule, found.level, found.outcome) == ("B001", "warn", Outcome.FAILED)
     assert reason in found.reason
 
@@ -162,7 +163,7 @@ volumes:
   unused:
 """
     (tmp_path / "compose.yml").write_text(text % label)
-    recipe = Recipe.read(tmp_path, ())
+    recipe = Recipe.read(committed(tmp_path), ())
     assert backup_labels(recipe).outcome is (Outcome.PASSED if well else Outcome.FAILED)
     deployed = {"shared": "/d", "stack_own": "/o", "theirs": "/k", "stack_named": "/n"}
     assert recipe.files.mounted("stack") == tuple(sorted(deployed))

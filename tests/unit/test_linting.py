@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from harness import linting
-from harness.errors import AbraError, InvalidRecipeError, SourceError
+from harness.errors import InvalidRecipeError, SourceError
 from harness.model import LintReport, Outcome, RuleResult
 from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
@@ -115,13 +115,15 @@ def test_what_goes_wrong_is_a_note_and_for_a_gate_an_error(
     """A gate that could not be asked has not been passed."""
 
     def broken(*_: object, **__: object) -> None:
-        raise AbraError("it broke")
+        raise SourceError("it broke")
 
+    make_abra(tmp_path / "bin", "echo abra version 0.10.0")
+    environ = environ_with(tmp_path / "bin")
     monkeypatch.setattr(linting, "clone", broken)
-    report = linted(repo, tmp_path / "a", {})
+    report = linted(repo, tmp_path / "a", environ)
     assert (report.rules, report.notes) == ((), ("the recipe could not be linted: it broke",))
-    with pytest.raises(AbraError, match="it broke"):
-        linted(repo, tmp_path / "b", {}, lint="gate")
+    with pytest.raises(SourceError, match="it broke"):
+        linted(repo, tmp_path / "b", environ, lint="gate")
 
 
 def test_a_ref_that_is_not_there_is_a_fault_of_the_call(repo: Repo, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_stack_has_settled_before_anything_is_done_to_it(bench: Bench, stage
 def test_an_install_has_nothing_to_wait_for(bench: Bench) -> None:
     """There is no stack, and so no seed hook either."""
     bench.operations().perform(Stage.INSTALL)
-    assert bench.events[:3] == ["checkout b", "begin deploy", "deploy b pinned"]
+    assert bench.events[:2] == ["begin deploy", "deploy b pinned"]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -291,7 +291,7 @@ def test_install_steps_follow_a_deploy_that_has_settled(bench: Bench) -> None:
     """They may change the app, so it has to settle again; what they printed is in the report."""
     bench.scripts = (Path("/recipe/tests/install_steps.sh"),)
     facts = bench.operations().perform(Stage.INSTALL)
-    assert bench.events[2:] == [
+    assert bench.events[1:] == [
         "deploy b pinned", "settle", "end deploy", "install steps", "settle", "answer",
     ]  # fmt: skip
     assert facts["install_steps"] == ["what they printed"]
@@ -328,10 +328,9 @@ def test_without_install_steps_there_is_no_word_of_them(bench: Bench) -> None:
 
 def test_without_a_base_the_head_is_deployed_and_marked_as_such(bench: Bench) -> None:
     """As chaos, since it is no release."""
-    bench.dirty_tree = True
     operations = bench.operations(replace(full(), base=None))
     operations.perform(Stage.INSTALL)
-    assert bench.events[:3] == ["checkout a", "begin deploy", "deploy a chaos"]
+    assert bench.events[:2] == ["begin deploy", "deploy a chaos"]
     facts = operations.facts(Stage.INSTALL)
     assert (facts.deployed, facts.chaos, facts.base_commit) == (HEAD, True, "")
 
@@ -364,9 +363,9 @@ def test_a_base_that_cannot_be_installed_is_removed_and_the_head_installed_alone
     reason = "base unusable: 1.0.0+1 cannot be installed: its image is gone"
     assert execution.results[1].reason == reason
     assert WarningCode.BASE_UNUSABLE in {one.code for one in bench.warned}
-    assert bench.events[:10] == [
-        "checkout b", "begin deploy", "begin undeploy", "start over", "sweep the stack",
-        "end undeploy", "checkout a", "begin deploy", "deploy a chaos", "settle",
+    assert bench.events[:8] == [
+        "begin deploy", "begin undeploy", "start over", "sweep the stack",
+        "end undeploy", "begin deploy", "deploy a chaos", "settle",
     ]  # fmt: skip
     facts = execution.operations.facts(Stage.RESTORE)
     assert (facts.deploys, facts.base_commit, facts.deployed) == (2, "", HEAD)
@@ -401,15 +400,6 @@ def test_what_is_left_of_a_base_would_spoil_the_heads_install(bench: Bench) -> N
     bench.left = ("volume data",)
     with pytest.raises(TestBedError, match=r"could not remove 1.0.0\+1.*volume data"):
         bench.operations().perform(Stage.INSTALL)
-
-
-def test_the_commit_that_is_deployed_is_the_one_that_is_checked_out(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever was asked for: the label and the facts are read from the checkout."""
-    monkeypatch.setattr(Bench, "checked_out", lambda _: "c" * 40)
-    made = bench.until(Stage.UPGRADE)
-    assert made.facts(Stage.UPGRADE).deployed == "c" * 40
 
 
 # The upgrade

@@ -67,7 +67,7 @@ def test_a_volume_whose_service_moved_stayed_behind() -> None:
 class Wide(Bench):
     """A bench with a second node, on which the task of the service `side` runs."""
 
-    files = 2  # that restic finds in each volume, the witness among them
+    each = 2  # files that restic finds in each volume, the witness among them
 
     @contextmanager
     def vault(self, volumes: tuple[str, ...], *, node: str = "") -> Iterator[Any]:
@@ -93,7 +93,7 @@ class _Elsewhere:
         """Make a snapshot of one file for each volume, and the witness in it."""
         assert (host, own_files) == (STACK, None)
         self.bench.events.append(f"backup on {self.node}")
-        return Snapshot(id=f"id-{self.node}", files=self.bench.files * len(parts), size=10)
+        return Snapshot(id=f"id-{self.node}", files=self.bench.each * len(parts), size=10)
 
     def restore(self, snapshot: str, parts: Any) -> None:  # noqa: ANN401
         """Restore."""
@@ -155,7 +155,7 @@ def test_each_node_has_a_snapshot_of_its_own(bench: Wide) -> None:
 
 def test_backups_of_nothing_but_witnesses_are_empty_together(bench: Wide) -> None:
     """One of them may be; all of them may not."""
-    bench.files = 1
+    bench.each = 1
     with pytest.raises(BackupError, match="the backup is empty"):
         backups(bench).backup()
 

@@ -7,12 +7,13 @@ import pytest
 from harness.recipes import yamlfile
 from harness.recipes.compose import Compose, load
 from harness.recipes.compose_fields import text
+from tests.unit.committed import committed
 
 
 def read(tmp_path: Path, content: str) -> object:
     """Return what a file of that content holds."""
     (tmp_path / "f.yml").write_text(content)
-    return yamlfile.load(tmp_path / "f.yml")
+    return yamlfile.load(committed(tmp_path), "f.yml")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def merged(tmp_path: Path, first: str, second: str) -> Compose:
     """Return two files of one service, merged."""
     for name, fields in (("a.yml", first), ("b.yml", second)):
         (tmp_path / name).write_text(f"services: {{app: {{{fields}}}}}\n")
-    return load(tmp_path, "a.yml:b.yml", {})
+    return load(committed(tmp_path), "a.yml:b.yml", {})
 
 
 def test_files_merge_as_docker_merges_them(tmp_path: Path) -> None:

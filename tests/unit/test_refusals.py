@@ -12,6 +12,7 @@ from harness.errors import InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
 from harness.platforms.refusals import LARGEST_CONFIG, LARGEST_SECRET, refuse
 from harness.recipes.compose import load
+from tests.unit.committed import committed
 from tests.unit.fake_engine import FakeEngine, Thing
 
 TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
@@ -27,7 +28,7 @@ def refused(
     more = tuple(Endpoint(id=f"n{i}", name=f"n{i}", environ={}) for i in range(others))
     other: Any = SimpleNamespace(api=SimpleNamespace(send=None))
     nodes = Nodes(client=client, own="n", others=more, connect=lambda _: other)
-    refuse(client, load(directory, "compose.yml", {}), TARGET, nodes)
+    refuse(client, load(committed(directory), "compose.yml", {}), TARGET, nodes)
 
 
 @pytest.mark.parametrize(("kind", "largest"), [("config", LARGEST_CONFIG),
@@ -101,7 +102,7 @@ def test_a_network_of_a_fixed_name_may_be_somebody_elses(
         BASE % ("", "", f"networks: {{inner: {{name: {wanted}}}}}")
     )
     engine = FakeEngine(things=[Thing(kind="network", name=name, labels=labels)])
-    compose = load(tmp_path, "compose.yml", {})
+    compose = load(committed(tmp_path), "compose.yml", {})
     if word:
         with pytest.raises(TestBedError, match=word):
             refuse(engine.client, compose, TARGET)

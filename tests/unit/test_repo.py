@@ -195,16 +195,18 @@ def test_a_checkout_is_exactly_the_commit(fresh: Repo, commits: dict[str, str]) 
     assert (fresh.path / ".git/HEAD").read_text().strip() == commits["second"]
 
 
-def test_dirty_sees_edits_and_untracked_files(fresh: Repo, commits: dict[str, str]) -> None:
-    """A tree is dirty by an edit or by a file that git does not know."""
-    fresh.checkout(commits["second"])
-    assert not fresh.dirty()
-    (fresh.path / "new").write_text("x")
-    assert fresh.dirty()
-    (fresh.path / "new").unlink()
-    assert not fresh.dirty()
-    (fresh.path / "compose").write_text("x")
-    assert fresh.dirty()
+def test_files_are_those_of_the_commit_and_need_no_checkout(
+    fresh: Repo, commits: dict[str, str]
+) -> None:
+    """Whatever lies in the clone's directory; a commit's files are read once."""
+    (fresh.path / "compose").write_text("edited")
+    assert fresh.files(commits["first"]).read("compose") == b"one"
+    assert fresh.files(commits["second"]).read("compose") == b"two"
+    assert fresh.files(commits["second"]).read("gone") is None
+    assert fresh.files(commits["first"]) is fresh.files(commits["first"])
+    for bad in ("main", "--batch", ""):
+        with pytest.raises(SourceError):
+            fresh.files(bad)
 
 
 def test_checkout_takes_commits_only(fresh: Repo) -> None:

@@ -47,12 +47,12 @@ def every_state(ours: Repo) -> list[tuple[str, str]]:
 
 
 def read(ours: Repo, commit: str) -> Compose:
-    """Check a commit out and read its compose files as a deployment does."""
-    ours.checkout(commit)
-    env = envfile.as_dict(envfile.read(ours.path / ".env.sample"))
-    env |= envfile.abra_exports((ours.path / "abra.sh").read_text())
+    """Read a commit's compose files as a deployment does."""
+    files = ours.files(commit)
+    env = envfile.as_dict(envfile.read(files, ".env.sample"))
+    env |= envfile.abra_exports(files.text("abra.sh"))
     env |= {"STACK_NAME": STACK, "DOMAIN": "custom-html.0a1b2c.test"}
-    return compose.load(ours.path, env["COMPOSE_FILE"], env)
+    return compose.load(files, env["COMPOSE_FILE"], env)
 
 
 def label(stack: Compose, name: str) -> str:
@@ -107,7 +107,6 @@ def test_every_state_can_be_deployed(cloned: Callable[[str], Repo], name: str) -
         assert stack.bad_files() == ()
         assert stack.names_too_long(STACK) == ()
         assert stack.unset <= {"EXTRA_DOMAINS"}
-        assert not ours.dirty()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,7 +125,7 @@ def test_a_changed_config_has_a_new_name(cloned: Callable[[str], Repo], name: st
     content: dict[str, str] = {}
     for _, commit in every_state(ours):
         for config in read(ours, commit).configs.values():
-            text = (ours.path / config.file).read_text()
+            text = ours.files(commit).text(config.file)
             assert content.setdefault(config.full_name(STACK), text) == text
     assert len(content) > len(read(ours, ours.default_branch_commit()).configs)
 
@@ -158,11 +157,11 @@ def test_custom_html_says_which_config_serves(cloned: Callable[[str], Repo]) -> 
 def test_custom_html_optional_file_is_switched_off(cloned: Callable[[str], Repo]) -> None:
     """The commented line adds a service that fits in when it is switched on."""
     ours = cloned("custom-html")
-    ours.checkout(ours.default_branch_commit())
     assert list(read(ours, ours.default_branch_commit()).services) == ["app"]
-    text = (ours.path / ".env.sample").read_text().replace("#COMPOSE_FILE", "COMPOSE_FILE")
-    env = envfile.as_dict(envfile.parse(text, path=ours.path / ".env.sample"))
-    stack = compose.load(ours.path, env["COMPOSE_FILE"], env)
+    files = ours.files(ours.default_branch_commit())
+    text = files.text(".env.sample").replace("#COMPOSE_FILE", "COMPOSE_FILE")
+    env = envfile.as_dict(envfile.parse(text, name=".env.sample"))
+    stack = compose.load(files, env["COMPOSE_FILE"], env)
     assert list(stack.services) == ["app", "git-pull"]
 
 
@@ -170,8 +169,8 @@ def test_radicale_asks_for_its_secret(cloned: Callable[[str], Repo]) -> None:
     """The secret of the env file is the one that the compose file mounts, under its full name."""
     ours = cloned("radicale")
     stack = read(ours, ours.default_branch_commit())
-    path = ours.path / ".env.sample"
-    (spec,) = secrets.specs(envfile.read(path), path=path)
+    files = ours.files(ours.default_branch_commit())
+    (spec,) = secrets.specs(envfile.read(files, ".env.sample"), file=".env.sample")
     assert (spec.name, spec.length) == ("admin_password", 24)
     assert stack.secrets[spec.name].external
     assert stack.secrets[spec.name].full_name(STACK) == spec.full_name(STACK)

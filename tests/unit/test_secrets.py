@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import string
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,11 @@ from harness.errors import InvalidRecipeError
 from harness.recipes import envfile
 from harness.recipes.secrets import CHARSETS, SecretSpec, generate, specs
 
-SAMPLE = Path("/recipe/.env.sample")
+SAMPLE = ".env.sample"
 
 
 def read(text: str) -> tuple[SecretSpec, ...]:
-    return specs(envfile.parse(text, path=SAMPLE), path=SAMPLE)
+    return specs(envfile.parse(text, name=SAMPLE), file=SAMPLE)
 
 
 def test_secrets_are_found_in_the_env_file() -> None:
@@ -54,7 +53,7 @@ def test_a_wish_that_means_nothing(line: str, problem: str) -> None:
     """A bad modifier makes the recipe invalid; file, line and secret are named."""
     with pytest.raises(InvalidRecipeError) as caught:
         read(f"TYPE=x\n{line}")
-    assert caught.value.what.startswith("/recipe/.env.sample, line 2: the secret 'a' ")
+    assert caught.value.what.startswith(".env.sample, line 2: the secret 'a' ")
     assert problem in caught.value.what
     assert caught.value.hint
 

@@ -1,12 +1,12 @@
 """The swarm platform: the exact docker command, who may steer it, and secrets that stay secret."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness import proc
 from harness.errors import (
@@ -20,6 +20,7 @@ from harness.errors import (
 from harness.model import Adaptation
 from harness.platforms.base import Revision, Target
 from harness.platforms.swarm import SwarmPlatform
+from tests.unit.committed import committed
 from tests.unit.fake_engine import FakeEngine
 
 TARGET = Target(recipe="made", run="run1", scope="scope1", domain="made-1.test")
@@ -64,9 +65,12 @@ class SwarmBench:
     engine: FakeEngine = field(default_factory=FakeEngine)
     failure: Exception | None = None
     said: str = ""  # by docker, on standard error
+    real: Callable[..., proc.Completed] = field(default=proc.run)
 
     def run(self, argv: Sequence[str], **options: Any) -> proc.Completed:  # noqa: ANN401  as proc.run
-        """Stand in for `proc.run`."""
+        """Stand in for `proc.run`: docker does not run, git does."""
+        if argv[0] == "git":
+            return self.real(argv, **options)
         self.runs.append({"argv": list(argv), **options})
         if self.failure is not None:
             raise self.failure
@@ -74,11 +78,16 @@ class SwarmBench:
 
     def revision(self, commit: str = "0123456789" * 4) -> Revision:
         """Return a revision of the recipe."""
-        return Revision(directory=self.recipe, commit=commit, chaos=True)
+        return Revision(files=committed(self.recipe), commit=commit, chaos=True)
 
     def deploy(self) -> tuple[str, ...]:
         """Deploy, and return the kinds of what was adapted."""
         return tuple(note.kind for note in self.platform.deploy(self.revision()).adaptations)
+
+    def stack(self) -> Any:  # noqa: ANN401  any YAML
+        """Return the file that the last docker command was given."""
+        argv = self.runs[-1]["argv"]
+        return yaml.safe_load(Path(argv[argv.index("-c") + 1]).read_text())
 
     def env(self) -> dict[str, str]:
         """Return the environment of the last docker command."""
@@ -117,31 +126,44 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwarmBench:
 
 
 def test_the_docker_command_is_exactly_this_one(bench: SwarmBench) -> None:
-    """The recipe's files in their order, ours last; docker asks no registry behind our back."""
+    """One file, ours, in a directory of its own; docker asks no registry behind our back."""
     deployed = bench.platform.deploy(bench.revision())
     (run,) = bench.runs
     assert run["argv"] == [
-        "docker", "stack", "deploy",
-        "-c", f"{bench.recipe}/compose.yml",
-        "-c", f"{bench.recipe}/compose.extra.yml",
-        "-c", f"{bench.work}/override.01234567.json",
+        "docker", "stack", "deploy", "-c", f"{bench.work}/stack-1/stack.yml",
         "--resolve-image", "never", "--detach=true", STACK,
     ]  # fmt: skip
-    assert run["cwd"] == bench.recipe
+    assert run["cwd"] == bench.work / "stack-1"
     assert (deployed.version, deployed.timeout) == ("1.0.0+1", 90.0)
     assert (deployed.services, deployed.doors) == (("app", "db"), ())
 
 
 def test_the_recipe_is_not_edited_and_what_is_laid_over_is_said(bench: SwarmBench) -> None:
-    """The override lies in the run's own directory; each adaptation is handed on."""
-    before = {path.name: path.read_text() for path in bench.recipe.iterdir()}
+    """The file lies in the run's own directory; each adaptation is handed on."""
+    before = {path.name: path.read_text() for path in bench.recipe.iterdir() if path.is_file()}
     deployed = bench.platform.deploy(bench.revision())
-    assert {path.name: path.read_text() for path in bench.recipe.iterdir()} == before
-    override = json.loads((bench.work / "override.01234567.json").read_text())
-    assert override["services"]["app"]["image"] == "localhost/nginx:1"
-    assert "image" not in override["services"]["db"]
-    assert override["services"]["db"]["deploy"]["labels"]["ccci.run"] == "run1"
+    after = {path.name: path.read_text() for path in bench.recipe.iterdir() if path.is_file()}
+    assert after == before
+    services = bench.stack()["services"]
+    assert services["app"]["image"] == "localhost/nginx:1"
+    assert services["db"]["image"] == "redis:7"
+    assert services["db"]["deploy"]["labels"]["ccci.run"] == "run1"
+    assert services["db"]["deploy"]["labels"]["coop-cloud.made-1_test.timeout"] == "90"
     assert STAND_IN in deployed.adaptations
+
+
+def test_configs_and_secrets_are_bytes_of_the_recipe_in_the_runs_own_directory(
+    bench: SwarmBench,
+) -> None:
+    """Docker is told of no path that a recipe has named."""
+    (bench.recipe / "own.txt").unlink()
+    (bench.recipe / "bytes").write_bytes(b"\xff\0$x")
+    (bench.recipe / "own.txt").symlink_to("bytes")
+    bench.deploy()
+    path = Path(bench.stack()["secrets"]["own"]["file"])
+    assert path.parent == bench.work / "stack-1"
+    assert path.read_bytes() == b"\xff\0$x"
+    assert not path.is_symlink()
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "-1", "nan"])
@@ -151,13 +173,14 @@ def test_a_timeout_that_makes_no_sense_is_the_usual_one(bench: SwarmBench, text:
     assert bench.platform.deploy(bench.revision()).timeout == 300.0
 
 
-def test_docker_gets_the_settings_to_fill_in_with(bench: SwarmBench) -> None:
-    """The app's own, and the stack's name; docker fills in what we filled in."""
-    (bench.recipe / "abra.sh").write_text("export TAG=2\n")
+def test_everything_is_filled_in_before_docker_sees_it(bench: SwarmBench) -> None:
+    """With the app's settings and the stack's name; every dollar sign that is left is escaped."""
+    (bench.recipe / "abra.sh").write_text("export TAG=2\nexport GREETING='a $HOME b'\n")
     bench.deploy()
-    env = bench.env()
-    assert (env["GREETING"], env["TAG"]) == ("hello", "2")
-    assert (env["STACK_NAME"], env["DOMAIN"]) == (STACK, "made-1.test")
+    app = bench.stack()["services"]["app"]
+    assert app["image"] == "nginx:2"
+    assert app["deploy"]["labels"]["greeting"] == "a $$HOME b"
+    assert app["deploy"]["labels"][f"coop-cloud.{STACK}.version"] == "1.0.0+1"
 
 
 def test_an_upgrade_keeps_the_settings_of_the_first_deploy(bench: SwarmBench) -> None:
@@ -166,7 +189,8 @@ def test_an_upgrade_keeps_the_settings_of_the_first_deploy(bench: SwarmBench) ->
     (bench.recipe / ".env.sample").write_text(SAMPLE.replace("hello", "changed"))
     (bench.recipe / "abra.sh").write_text("export TAG=3\n")
     bench.deploy()
-    assert (bench.env()["GREETING"], bench.env()["TAG"]) == ("hello", "3")
+    app = bench.stack()["services"]["app"]
+    assert (app["deploy"]["labels"]["greeting"], app["image"]) == ("hello", "nginx:3")
 
 
 @pytest.mark.parametrize("present", [True, False], ids=["set here", "not set here"])
@@ -174,23 +198,35 @@ def test_a_recipe_cannot_steer_the_docker_command(
     bench: SwarmBench, monkeypatch: pytest.MonkeyPatch, *, present: bool
 ) -> None:
     """Which program runs, what is loaded into it, which engine it reaches, as whom."""
-    ours = {"PATH": "/usr/bin", "HOME": "/root", "SSH_AUTH_SOCK": "/agent"}
-    for name in (*ours, "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
+    ours = {"PATH": "/usr/bin", "SSH_AUTH_SOCK": "/agent"}
+    for name in (*ours, "HOME", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in ours.items() if present else ():
+    for name, value in {**ours, "HOME": "/root"}.items() if present else ():
         monkeypatch.setenv(name, value)
     theirs = [
         "LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT",
         "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_STACK_ORCHESTRATOR", "SSH_AUTH_SOCK",
+        "ANYTHING",
     ]  # fmt: skip
     text = "".join(f"{name}=/evil\n" for name in theirs)
     (bench.recipe / ".env.sample").write_text(SAMPLE + text)
     (bench.recipe / "abra.sh").write_text("".join(f"export {line}\n" for line in text.split()))
     bench.deploy()
-    env = bench.env()
-    assert [name for name, value in env.items() if value == "/evil"] == []
-    assert env["DOCKER_HOST"] == "unix:///engine.sock"
-    assert {name: env[name] for name in ours if name in env} == (ours if present else {})
+    here = {**ours, "DOCKER_CONFIG": "/root/.docker"} if present else {}
+    assert bench.env() == {"DOCKER_HOST": "unix:///engine.sock", **here}
+
+
+@pytest.mark.parametrize("written", ["[DOCKER_HOST]", "{PATH: ''}"])
+def test_no_variable_of_the_docker_command_reaches_a_container(
+    bench: SwarmBench, written: str
+) -> None:
+    """Docker fills in a variable without a value with one of its own environment."""
+    (bench.recipe / "compose.yml").write_text(
+        COMPOSE.replace("secrets: [db", f"environment: {written}\n    secrets: [db")
+    )
+    with pytest.raises(InvalidRecipeError, match="without a value"):
+        bench.deploy()
+    assert bench.runs == []
 
 
 def test_the_users_own_environment_is_not_handed_down(
@@ -215,7 +251,7 @@ def test_secrets_are_created_with_labels_and_never_shown(bench: SwarmBench) -> N
             "ccci.stack": STACK,
             "com.docker.stack.namespace": STACK,
         }
-    said = f"{bench.runs} {(bench.work / 'override.01234567.json').read_text()}"
+    said = f"{bench.runs} {bench.stack()}"
     masked = bench.runs[0].pop("secrets")
     assert set(masked) == set(bench.platform.secret_values) == set(values)
     assert not any(value in f"{bench.runs}" for value in values)
@@ -229,7 +265,7 @@ def test_secrets_are_made_once_for_a_run(bench: SwarmBench) -> None:
     bench.platform.deploy(bench.revision("f" * 40))
     assert bench.engine.secrets_made == first
     assert len(bench.runs) == 2
-    assert f"{bench.work}/override.ffffffff.json" in bench.runs[1]["argv"]
+    assert f"{bench.work}/stack-2/stack.yml" in bench.runs[1]["argv"]
 
 
 def test_a_secret_that_the_head_asks_for_is_made_at_the_upgrade(bench: SwarmBench) -> None:
@@ -347,9 +383,9 @@ def test_what_docker_says_decides_whose_fault_it_is(
 
 
 def test_what_the_swarm_ignores_is_reported_by_service(bench: SwarmBench) -> None:
-    """What docker names of the options in the recipe's files, and what it passes over."""
+    """What docker is known to ignore, and what it names of the options in the recipe's files."""
     compose = bench.recipe / "compose.yml"
     compose.write_text(compose.read_text().replace("  app:\n", "  app:\n    privileged: true\n", 1))
-    bench.said = "Ignoring unsupported options: image, privileged\n"
+    bench.said = "Ignoring unsupported options: image\n"
     found = bench.platform.deploy(bench.revision()).ignored
     assert found["app"] == ("image", "privileged")
