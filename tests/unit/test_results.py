@@ -72,6 +72,7 @@ def test_what_was_written_is_what_is_read() -> None:
         {
             "nodeid": "t.py::t", "origin": "generic", "outcome": "failed", "seconds": 0.5,
             "message": "\udc80 \u20ac", "output": "\x1b[31m", "at": "", "line": 0, "source": "",
+            "kind": "",
         }
     ]  # fmt: skip
     assert content["head"] == {"commit": "f" * 40, "ref": "main", "version": ""}
