@@ -52,6 +52,11 @@ def stack_lock(stack: str) -> str:
     return f"stack-{stack}"
 
 
+def note_of(run: str) -> str:
+    """Return the name of the config that stands for a run which was kept."""
+    return f"ccci-kept-{hashlib.sha256(run.encode()).hexdigest()[:12]}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
     """A run that was left up on purpose, until that moment (seconds since 1970)."""
@@ -87,16 +92,20 @@ class Keep:
 
     def share(self, client: docker.DockerClient, target: Target) -> None:
         """Write the note down where every host of the Swarm reads it; it goes with the run."""
-        name = f"ccci-kept-{hashlib.sha256(target.run.encode()).hexdigest()[:12]}"
+        name = note_of(target.run)
         EngineConfigs(client).create(name, {**own_labels(target), KEPT_LABEL: str(self.until)})
 
     @staticmethod
-    def shared(found: tuple[Found, ...]) -> bool:
-        """Whether one of a run's objects is such a note, and its time is not over."""
+    def shared(run: str, found: tuple[Found, ...]) -> bool:
+        """Whether one of a run's objects is such a note, and its time is not over.
+
+        A label of that name on anything else was written by a recipe, and says nothing.
+        """
         for item in found:
-            with suppress(ValueError):
-                if time.time() < float(item.labels.get(KEPT_LABEL, "")):
-                    return True
+            if item.kind == "config" and item.name == note_of(run):
+                with suppress(ValueError):
+                    left = float(item.labels.get(KEPT_LABEL, "")) - time.time()
+                    return 0 < left <= LONGEST_KEEP_SECONDS
         return False
 
 
@@ -370,4 +379,4 @@ class _Reaper:
         """Whether a run is left alone because somebody wanted to keep it."""
         if run in self.kept_too:
             return False
-        return Keep.holds(self.cache, run) or Keep.shared(found)
+        return Keep.holds(self.cache, run) or Keep.shared(run, found)

@@ -124,7 +124,7 @@ def test_backup_labels_that_would_do_something_else_are_a_broken_rule(
     """A rule of our own, of the level that stops nothing: the backup stage judges what comes."""
     lines = "".join(f"\n        {name}: {value!r}" for name, value in labels.items())
     (tmp_path / "compose.yml").write_text(
-        "services:\n  app:\n    image: i\n    volumes: ['d:/d']\n"
+        "services:\n  app:\n    image: i\n    volumes: [{type: volume, source: d, target: /d}]\n"
         f"    deploy:\n      labels:{lines}\nvolumes:\n  d:\n"
     )
     found = backup_labels(Recipe.read(committed(tmp_path), ()))

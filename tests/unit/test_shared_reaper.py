@@ -249,11 +249,23 @@ def test_a_kept_run_is_spared_on_every_host(
 
 def test_a_kept_run_goes_when_its_time_is_over(configs: FakeConfigs, tmp_path: Path) -> None:
     """A note that cannot be read keeps nothing for ever."""
-    engine = left_by("over", "torn")
-    for run, until in (("over", str(time.time() - 1)), ("torn", "soon")):
+    engine = left_by("over", "torn", "long")
+    for run, until in (("over", str(time.time() - 1)), ("torn", "soon"), ("long", "99999999999")):
         note = {**labels(run), KEPT_LABEL: until}
-        engine.things.append(Thing(kind="config", name=f"note-{run}", labels=note))
-    assert call(engine, configs, tmp_path) == ["over", "torn"]
+        engine.things.append(Thing(kind="config", name=reaper.note_of(run), labels=note))
+    assert call(engine, configs, tmp_path) == ["long", "over", "torn"]
+    assert engine.things == []
+
+
+@pytest.mark.parametrize(("kind", "name"), [("service", ""), ("config", "mine"), ("volume", "")])
+def test_a_label_of_a_recipe_keeps_nothing(
+    configs: FakeConfigs, tmp_path: Path, kind: str, name: str
+) -> None:
+    """Only the harness's own note counts: a recipe can write any label on what it deploys."""
+    engine = left_by("mine")
+    note = {**labels("mine"), KEPT_LABEL: str(time.time() + 3600)}
+    engine.things.append(Thing(kind=kind, name=name or reaper.note_of("mine"), labels=note))
+    assert call(engine, configs, tmp_path) == ["mine"]
     assert engine.things == []
 
 
