@@ -22,6 +22,7 @@ from harness.model import Stage
 from harness.reaper import Shared, stack_lock
 from harness.swarm_lock import OWNER, RUN
 from harness.testbed import TestBed
+from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, reaches, run_of, running
 from tests.integration.support import INSTALL_ASSERTIONS, ROOT, begun
@@ -187,9 +188,15 @@ def test_a_run_whose_lock_is_stolen_stops_before_its_next_op(
     with running(tmp_path, *words) as process:
         reaches(tmp_path, INSTALL_ASSERTIONS, process)
         run = run_of(tmp_path)
-        (seen,) = (one for one in swarm_lock.every_lock(configs) if one.run == run)
-        stolen = {**seen.config.labels, OWNER: "a thief", RUN: "theirs"}
-        assert configs.update(seen.config, stolen)
+
+        def stolen() -> swarm_lock.Seen | None:
+            """Steal the lock; None if its holder has renewed it in the same moment."""
+            (seen,) = (one for one in swarm_lock.every_lock(configs) if one.run == run)
+            labels = {**seen.config.labels, OWNER: "a thief", RUN: "theirs"}
+            return seen if configs.update(seen.config, labels) else None
+
+        seen = wait_for(stolen, what="a theft", deadline=Deadline.after(30))
+        assert seen is not None
         assert process.wait(timeout=120) == 3, printed.read_text()
         text = printed.read_text()
         assert "is not ours any more: it was taken over by theirs on" in text
