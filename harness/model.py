@@ -64,6 +64,7 @@ class WarningCode(StrEnum):
     FILES_VANISHED = "files-vanished"  # while a backup read them
     # what is deployed
     OPTION_IGNORED = "option-ignored"  # by `docker stack deploy`
+    NOT_REPLACED = "not-replaced"  # by a later compose file: docker joins lists, keeps values
     TEMPLATE_VARIABLE_MISSING = "template-variable-missing"
     ONLY_LABEL_CHANGED = "only-label-changed"
     NO_PAGE = "no-page"  # no page was asked for

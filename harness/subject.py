@@ -29,6 +29,7 @@ from harness.recipes.catalogue import Entry
 from harness.recipes.completeness import ASK_SECONDS, require_releases, warnings_of_tags
 from harness.recipes.compose import Compose
 from harness.recipes.discovery import Discovery
+from harness.recipes.ignored import not_replaced
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.repo import Repo
 from harness.recipes.shipped import LaidOut, Shipped
@@ -184,6 +185,7 @@ def study(
         warnings=[
             *advise(_labels(compose), _container_labels(compose)),
             *router_warnings(compose),
+            *not_replaced(compose.kept),
             *warnings,
         ],
     )

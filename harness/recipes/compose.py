@@ -20,7 +20,7 @@ from harness.recipes.compose_fields import Mount, Port
 from harness.recipes.container_env import resolved
 from harness.recipes.files import Files
 from harness.recipes.interpolation import Interpolator
-from harness.recipes.merging import merged
+from harness.recipes.merging import kept, merged
 from harness.recipes.normal import normal
 
 MOST_FILES = 50
@@ -106,6 +106,7 @@ class Compose:
         unset: variables that had neither a value nor a default, and so became nothing.
         version: the file format that the first file declares, or empty.
         options: every option of each service, those that docker ignores included.
+        kept: by service, what a later file seems to replace and docker keeps, a sentence each.
     """
 
     source: Files
@@ -118,6 +119,7 @@ class Compose:
     unset: frozenset[str] = frozenset()
     version: str = ""
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def mounted(self, stack: str) -> tuple[str, ...]:
         """Return the volumes that services mount, by the names under which the engine knows them.
@@ -187,6 +189,7 @@ def load(source: Files, compose_file: str, env: Mapping[str, str]) -> Compose:
         unset=frozenset(reading.unset),
         version=reading.versions[0],
         options={name: frozenset(options) for name, options in reading.options.items()},
+        kept={name: tuple(kept) for name, kept in reading.kept.items() if kept},
     )
     _refuse_undeclared(compose)
     return compose
@@ -203,6 +206,7 @@ class _Reading:
         default_factory=lambda: {section: {} for section in RESOURCES}
     )
     options: dict[str, set[str]] = field(default_factory=dict)
+    kept: dict[str, list[str]] = field(default_factory=dict)
     unset: set[str] = field(default_factory=set)
     versions: list[str] = field(default_factory=list)
 
@@ -227,7 +231,12 @@ class _Reading:
             self.options.setdefault(key, set()).update(fields.mapping(raw, where))
             service = resolved(normal(raw, where), self.source, self.env, where)
             first = self.services.get(key)
-            self.services[key] = service if first is None else merged(first, service)
+            if first is None:
+                self.services[key] = service
+                continue
+            self.services[key] = both = merged(first, service)
+            lost = (f"in {name}, {one}" for one in kept(first, service, both))
+            self.kept.setdefault(key, []).extend(lost)
         for section, known in RESOURCES.items():
             for key, raw in _section(content, section, name).items():
                 resource = _resource(key, raw, f"{name}: {section}.{key}", known)

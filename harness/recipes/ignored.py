@@ -1,4 +1,4 @@
-"""Options of a compose file that `docker stack deploy` ignores, so they are not handed to it.
+"""What of compose files has no effect: options that docker ignores, values that it keeps.
 
 Docker names others on standard error as it deploys, without the services.
 """
@@ -38,6 +38,18 @@ def _named(said: str) -> frozenset[str]:
     lines = (line for line in said.splitlines() if line.startswith(SAID))
     return frozenset(
         option.strip() for line in lines for option in line.removeprefix(SAID).split(",")
+    )
+
+
+def not_replaced(kept: Mapping[str, tuple[str, ...]]) -> tuple[RunWarning, ...]:
+    """Return a warning for each service of which a compose file seems to replace something."""
+    return tuple(
+        RunWarning(
+            code=WarningCode.NOT_REPLACED,
+            text=f"service {service}: {'; '.join(sentences)}",
+            next="docker merges compose files so: say it in one file only, or give another value",
+        )
+        for service, sentences in kept.items()
     )
 
 

@@ -9,7 +9,7 @@ by tests/integration/test_rendering.py. Services have the one form that `normal`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Service = Mapping[str, Any]
@@ -53,6 +53,36 @@ def merged(base: Service, later: Service) -> dict[str, Any]:
         else:
             found[key] = rules[key](mine, its) if key in rules else _value(key, mine, its)
     return found
+
+
+def kept(base: Service, later: Service, both: Service) -> Iterator[str]:
+    """Yield what a later definition seems to replace and does not, without values.
+
+    Args:
+        base: a service as the files before define it.
+        later: as one more file does.
+        both: both, merged.
+    """
+    if all((one.get("healthcheck") or {}).get("test") for one in (base, later)):
+        yield "the words of healthcheck.test are added to those of the test before"
+    for path, value in _leaves(later):
+        now = _at(both, path)
+        if now != value and not isinstance(now, dict | list):
+            yield f"{'.'.join(path)} replaces nothing: it is empty, and the value before is kept"
+
+
+def _leaves(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401  any YAML value
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, *path, key)
+    elif value is not None and not isinstance(value, list):
+        yield path, value
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401  as above
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _value(key: str, mine: Any, its: Any) -> Any:  # noqa: ANN401  any YAML value

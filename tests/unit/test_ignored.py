@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.model import WarningCode
 from harness.recipes.compose import load
-from harness.recipes.ignored import ignored, warnings
+from harness.recipes.ignored import ignored, not_replaced, warnings
 from tests.unit.committed import committed
 
 FIRST = """
@@ -52,3 +54,51 @@ def test_a_warning_names_the_service_and_what_to_use_instead() -> None:
     assert warning.code is WarningCode.OPTION_IGNORED
     assert warning.text == "docker stack deploy ignores ipc, restart of service app"
     assert warning.next == "remove it; restart: use deploy.restart_policy"
+
+
+BASE = """
+services:
+  app:
+    image: nginx:1
+    environment: {MODE: public, SIZE: "1"}
+    healthcheck: {test: [CMD, "true"], interval: 5s, retries: 3}
+    stop_grace_period: 2s
+    init: true
+    cap_add: [NET_ADMIN]
+    deploy: {replicas: 2, labels: {a: "1"}, placement: {constraints: [node.role == manager]}}
+  db: {image: "postgres:15"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ("healthcheck: {test: [CMD, curl, localhost]}", "healthcheck.test are added to"),
+        ("healthcheck: {test: exit 0}", "healthcheck.test are added to"),
+        ("healthcheck: {test: [NONE]}", "healthcheck.test are added to"),
+        ('environment: {MODE: ""}', "environment.MODE replaces nothing"),
+        ("environment: [MODE=]", "environment.MODE replaces nothing"),
+        ("init: false", "init replaces nothing"),
+        ("stop_grace_period: 0s", "stop_grace_period replaces nothing"),
+        ("healthcheck: {interval: 0s}", "healthcheck.interval replaces nothing"),
+        ("healthcheck: {interval: 1s, retries: 0}", ""),
+        ("environment: {MODE: private, NEW: ''}", ""),
+        ("deploy: {replicas: 0, labels: {a: ''}}", ""),
+        ("deploy: {placement: {constraints: [node.labels.x == 1]}}", ""),
+        ("cap_add: [SYS_TIME]", ""),
+        ("image: nginx:2", ""),
+        ("command: ''", ""),
+        ("{}", ""),
+    ],
+)
+def test_what_a_later_file_does_not_replace_is_a_warning(
+    tmp_path: Path, later: str, said: str
+) -> None:
+    """Docker joins the words of health checks, and keeps a value that is to become empty."""
+    (tmp_path / "a.yml").write_text(BASE)
+    (tmp_path / "b.yml").write_text(f"services:\n  app:\n    {later}\n  db: {{init: true}}\n")
+    compose = load(committed(tmp_path), "a.yml:b.yml", {})
+    assert not load(committed(tmp_path), "a.yml", {}).kept
+    found = not_replaced(compose.kept)
+    assert [one.code for one in found] == ([WarningCode.NOT_REPLACED] if said else [])
+    assert all(one.text.startswith("service app: in b.yml, ") and said in one.text for one in found)

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from harness import proc
 from harness.embedded import samples
-from harness.errors import UnknownNameError, UsageError
+from harness.errors import InvalidRecipeError, UnknownNameError, UsageError
 from harness.model import Origin, Outcome, Stage
-from harness.recipes import approval
+from harness.recipes import approval, yamlfile
 from tests.truth import __main__ as command
 from tests.truth import cases, runner, table
 from tests.truth.cases import Case, Expected
@@ -281,3 +281,34 @@ def test_no_reason_fits_just_any_failure(cause: str) -> None:
     """One that does could not tell a wrong reason from the right one."""
     fitting = [case.name for case in ALL if case.reason and re.search(case.reason, cause)]
     assert fitting == []
+
+
+def given_twice(folder: Path) -> bool:
+    """Whether two compose files of a recipe give one service a health check's test."""
+    files: dict[str, Path] = {}
+    for commit in samples.read_history(folder):
+        for one in commit.folders:
+            files |= {path.name: path for path in one.iterdir() if path.is_file()}
+        env = files["dot-env.sample"].read_text() if "dot-env.sample" in files else ""
+        named = re.search(r'^COMPOSE_FILE="?([^"\n]+)', env, re.MULTILINE)
+        found: list[str] = []
+        for name in (named[1] if named else "compose.yml").split(":"):
+            try:
+                read: Any = yamlfile.parse(name, files[name].read_bytes())
+            except (InvalidRecipeError, KeyError):
+                continue  # such is this recipe
+            services = read.get("services") if isinstance(read, dict) else None
+            found += [
+                service
+                for service, raw in (services or {}).items()
+                if isinstance(raw, dict) and "test" in (raw.get("healthcheck") or {})
+            ]
+        if len(found) != len(set(found)):
+            return True
+    return False
+
+
+def test_a_health_check_means_what_it_says() -> None:
+    """Docker adds the words of a second one to the first: a row might be right by luck."""
+    twice = [case.name for case in ALL if given_twice(case.folder)]
+    assert twice == ["check-in-two-files"]
