@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.backups import witness
@@ -60,7 +60,7 @@ class BackupOperations:
 
     def __post_init__(self) -> None:
         """Prepare what looks outside the volumes."""
-        self._outside = Outside(nodes=self.context.nodes, factor=self.context.factor)
+        self._outside = Outside(nodes=self.context.nodes)
 
     @property
     def _watch(self) -> VolumeWatch:
@@ -68,7 +68,6 @@ class BackupOperations:
             nodes=self.context.nodes,
             vault=self.context.tools.vault,
             stack=self.context.target.stack,
-            factor=self.context.factor,
         )
 
     def before_upgrade(self, look: StackSnapshot) -> dict[str, Any]:
@@ -308,7 +307,10 @@ class BackupOperations:
         )
 
     def _spec(self, look: StackSnapshot) -> BackupSpec:
-        return BackupSpec.of(look.services, self.context.target.stack)
+        """Return what the labels ask for, without volumes that no container has mounted yet."""
+        spec = BackupSpec.of(look.services, self.context.target.stack)
+        missing = self._watch.missing(look) if spec.parts else ()
+        return replace(spec, parts=tuple(p for p in spec.parts if p.volume not in missing))
 
     def require_in_place(self, look: StackSnapshot) -> None:
         """Refuse to go on when a volume stayed behind on a node that its service has left.

@@ -35,6 +35,7 @@ from harness.operations import Operations
 from harness.plan.planner import NEEDS, Plan, PlannedStage
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import EndedBy, StageFacts
+from harness.waiting import stretched
 
 ASSERT_SECONDS = 900.0
 READ_SECONDS = 120.0  # for the imports of all test files, which deploy and ask nothing
@@ -121,7 +122,7 @@ class Execution:
             results=str(self.directory / "assertions.reading.jsonl"),
             log=str(self.directory / "logs" / "assertions.reading.log"),
         )
-        read = self._workers.read(reading, timeout=READ_SECONDS * self.factor)
+        read = self._workers.read(reading, timeout=stretched(READ_SECONDS))
         facts = StageFacts(stage=stages[0].stage, assertions=read.results)
         if any(result.outcome is Outcome.ERROR for result in read.results):
             return facts

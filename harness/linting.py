@@ -32,6 +32,7 @@ from harness.recipes.repo import Repo, clone
 from harness.report.terminal import lint_lines, plain
 from harness.settings import Settings
 from harness.subject import asked_ref
+from harness.waiting import stretched
 
 OWN = "cc-ci"
 CLONE_SECONDS = 300.0
@@ -131,7 +132,7 @@ def _speak(
     if find(environ, settings.cache):
         try:
             path.parent.mkdir(parents=True)
-            pristine = clone(str(repo.path), path, timeout=CLONE_SECONDS * settings.timeout_factor)
+            pristine = clone(str(repo.path), path, timeout=stretched(CLONE_SECONDS))
             pristine.checkout(pristine.resolve(commit))
             said = _by_abra(path, settings, environ)
             return replace(said, rules=(*said.rules, ours))
@@ -148,7 +149,7 @@ def _by_abra(path: Path, settings: Settings, environ: Mapping[str, str]) -> _Sai
         path.name,
         directory=path.parent.parent,
         environ=environ,
-        timeout=ABRA_SECONDS * settings.timeout_factor,
+        timeout=stretched(ABRA_SECONDS),
     )
     return _Said(program=str(abra), rules=table.parse(done.stdout))
 
@@ -191,6 +192,6 @@ def _one(entry: Entry, settings: Settings, environ: Mapping[str, str]) -> LintRe
                     say=lambda _: None,
                 )
             )
-        seconds = CLONE_SECONDS * settings.timeout_factor
+        seconds = stretched(CLONE_SECONDS)
         repo = clone(source, Path(directory) / "recipe", timeout=seconds)
         return lint(entry, repo, settings, environ, work=Path(directory))

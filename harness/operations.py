@@ -40,6 +40,7 @@ from harness.recipes import ignored
 from harness.recipes.releases import Release
 from harness.seeding import SeedContext
 from harness.verdict import warnings
+from harness.waiting import stretched
 
 REMOVE_SECONDS = 120.0
 CONTAINER_SECONDS = 60.0
@@ -234,7 +235,7 @@ class Operations:
         context.step(Doing(step=Step.BASE_REMOVED, stage=Stage.INSTALL, about=base.tag))
         context.ledger.begin(Op.UNDEPLOY, commit=base.commit)
         context.platform.start_over()
-        timeout = REMOVE_SECONDS * context.factor
+        timeout = stretched(REMOVE_SECONDS)
         swept = sweep_stack(
             context.client, context.target.stack, timeout=timeout, nodes=context.nodes
         )

@@ -36,6 +36,7 @@ from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
 from harness.seeding import SeedHooks
 from harness.settings import Settings
+from harness.waiting import stretched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +158,7 @@ def study(
     compose, candidates = revisions.compose(commit), repo.candidates(commit)
     older, version = candidates.older, settings.version or about.UPGRADE_BASE
     asked = asked_stages(settings, entry)
-    warnings = list(_unsure(repo, commit, candidates, settings, asked) if not version else ())
+    warnings = list(_unsure(repo, commit, candidates, asked) if not version else ())
     if about.NO_WITNESS or about.MAX_LOSS or about.KNOWN_LEAKS:
         _check_meta(about, (compose, revisions.newest_of(older)), target.stack)
     declared = declared_version(compose, target.stack)
@@ -211,11 +212,11 @@ def _loosely(base: Compose, stack: str) -> Version:
 
 
 def _unsure(
-    repo: Repo, commit: str, candidates: Candidates, settings: Settings, asked: Sequence[Stage]
+    repo: Repo, commit: str, candidates: Candidates, asked: Sequence[Stage]
 ) -> Iterator[RunWarning]:
     """Make sure that a head without an older release has none, where an upgrade was asked for."""
     if Stage.UPGRADE in asked:
-        timeout = ASK_SECONDS * settings.timeout_factor
+        timeout = stretched(ASK_SECONDS)
         if open_question := require_releases(repo, commit, candidates, timeout=timeout):
             yield open_question
 

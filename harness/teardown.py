@@ -22,6 +22,7 @@ from harness.model import Outcome, TeardownResult
 from harness.platforms.base import Target
 from harness.settings import Settings
 from harness.testbed import TestBed
+from harness.waiting import stretched
 
 REMOVE_SECONDS = 120.0
 KEEP_SECONDS = 24 * 3600.0
@@ -58,7 +59,7 @@ class Teardown:
         """Remove everything of the run, and look until it is gone."""
         began = time.monotonic()
         ledger = Ledger(self.directory / "ledger.jsonl")
-        timeout = REMOVE_SECONDS * self.settings.timeout_factor
+        timeout = stretched(REMOVE_SECONDS)
         try:
             with suppress(OSError):  # a full disk keeps no run from being removed
                 ledger.begin(Op.UNDEPLOY)

@@ -70,8 +70,12 @@ class Stretch:
 
 
 def stretched(seconds: float) -> float:
-    """Return a time-out, as long as this host needs it."""
-    return seconds * Stretch.current()
+    """Return a time-out of what the machine itself does, as long as this host needs it.
+
+    A factor below 1 says that an app need not be waited for so long. It does not make the engine,
+    git or restic any faster: on a busy host, a tenth of their time would be an error of its own.
+    """
+    return seconds * max(1.0, Stretch.current())
 
 
 class Interruptible:

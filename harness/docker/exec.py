@@ -236,7 +236,7 @@ class ExecTarget:
             wait_for(
                 lambda: self.serves(container),
                 what="the container's end",
-                deadline=Deadline.after(max(DEATH_SECONDS, stretched(DEATH_SECONDS)), self.clock),
+                deadline=Deadline.after(stretched(DEATH_SECONDS), self.clock),
                 ready=lambda serves: not serves,
             )
         except WaitTimeoutError:

@@ -54,6 +54,7 @@ from harness.testbed import TestBed
 from harness.tools import ToolContainers
 from harness.verdict.decide import BAD, decide
 from harness.verdict.facts import EndedBy, RunFacts
+from harness.waiting import stretched
 
 CLONE_SECONDS = 300.0
 LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox
@@ -219,7 +220,7 @@ class Run:
                 )
             )
         self._step(Doing(step=Step.CLONE, about=source))
-        repo = clone(source, work / "recipe", timeout=CLONE_SECONDS * self.settings.timeout_factor)
+        repo = clone(source, work / "recipe", timeout=stretched(CLONE_SECONDS))
         self._step(Doing(step=Step.LINT))
         self._lint = linting.lint(
             self.entry, repo, self.settings, self.environ, work=work, change=self._change

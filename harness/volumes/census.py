@@ -17,6 +17,7 @@ from harness.backups.witness import NAME
 from harness.docker.exec import ExecTarget
 from harness.errors import ExecTimeoutError, TestBedError
 from harness.model import RunWarning, Stage, WarningCode
+from harness.waiting import stretched
 
 MANY = 20  # files in a folder, whose loss is not a coincidence
 FEW = 5  # fewer say nothing
@@ -137,7 +138,6 @@ def take(
     stack: str,
     wanted: Collection[str] = (),
     fresh: float = 0.0,
-    factor: float = 1.0,
 ) -> Census:
     """Count what volumes hold.
 
@@ -147,7 +147,6 @@ def take(
         stack: the stack's name, with which their names begin.
         wanted: keys of an earlier census, which are counted however little they hold.
         fresh: seconds since 1970; older files in anonymous volumes came with an image.
-        factor: multiplies the time-out.
 
     Raises:
         TestBedError: they cannot be counted.
@@ -156,7 +155,7 @@ def take(
     try:
         done = vault.exec(
             ["sh", "-ec", SCRIPT, "ccci", *(word.replace("\\", "\\\\") for word in words)],
-            timeout=SECONDS * factor,
+            timeout=stretched(SECONDS),
             stdin="".join(f"{key}\0" for key in wanted).encode(errors="surrogateescape"),
         )
     except ExecTimeoutError:

@@ -107,11 +107,9 @@ class Outside:
 
     Args:
         nodes: the engines of the Swarm's nodes.
-        factor: multiplies every time-out.
     """
 
     nodes: Nodes
-    factor: float = 1.0
     _told: set[tuple[str, ...]] = field(default_factory=set)
     _writable: set[tuple[str, str]] = field(default_factory=set)  # services and places
 
@@ -220,7 +218,7 @@ class Outside:
         """
         try:
             done = self._target(one).exec(
-                ["find", place, "-type", "f"], timeout=SECONDS * self.factor, check=False
+                ["find", place, "-type", "f"], timeout=stretched(SECONDS), check=False
             )
         except HarnessError:
             return "files that cannot be counted"
@@ -250,7 +248,7 @@ class Outside:
             return True
         try:
             done = self._target(one).exec(
-                ["test", "-w", place], timeout=SECONDS * self.factor, check=False
+                ["test", "-w", place], timeout=stretched(SECONDS), check=False
             )
         except HarnessError:
             return True

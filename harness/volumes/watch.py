@@ -42,13 +42,11 @@ class VolumeWatch:
         nodes: the engines of the Swarm's nodes.
         vault: gives a container that has volumes of a node mounted, for the length of a block.
         stack: the stack's name.
-        factor: multiplies every time-out.
     """
 
     nodes: Nodes
     vault: Callable[..., AbstractContextManager[Repository]]
     stack: str
-    factor: float = 1.0
 
     def visit(
         self,
@@ -73,8 +71,8 @@ class VolumeWatch:
         """
         where = {**located(look), **(places or {})}
         options = {volume: self._options(volume, node) for volume, node in where.items()}
-        where = {v: n for v, n in where.items() if v in {*read, *write} or options[v] is not None}
-        visit = Visit()
+        where = {volume: node for volume, node in where.items() if options[volume] is not None}
+        visit = Visit(found=dict.fromkeys(set(read) - where.keys()))
         for node in dict.fromkeys(where.values()):
             here = tuple(sorted(volume for volume, place in where.items() if place == node))
             with self.vault(here, node="" if node == self.nodes.own else node) as repository:
@@ -110,11 +108,20 @@ class VolumeWatch:
                 stack=self.stack,
                 wanted=wanted,
                 fresh=fresh,
-                factor=self.factor,
             ),
             found={volume: witnesses.read(volume) for volume in here if volume in read},
             written=witnesses.write([volume for volume in here if volume in write]),
         )
+
+    def missing(self, look: StackSnapshot) -> frozenset[str]:
+        """Return the volumes that services of the stack mount, and that no container has mounted.
+
+        Docker makes a volume when its first container starts, and fills it with what the image has
+        at that place if it is empty. A file of ours in it, or an `initdb` that finds one, would be
+        the end of an app that starts only later, such as one that is scaled to nothing.
+        """
+        where = located(look).items()
+        return frozenset(volume for volume, node in where if self._options(volume, node) is None)
 
     def _options(self, volume: str, node: str) -> Mapping[str, str] | None:
         """Return the options of a volume's driver; None if the node has no such volume.

@@ -102,6 +102,7 @@ class Bench:
     # what is deployed, and how it answers
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
     volumes: Mapping[str, str] = field(default_factory=lambda: {"data": "/data"})
+    unmade: set[str] = field(default_factory=set)  # volumes that no container has mounted yet
     services: tuple[str, ...] = ("app",)
     doors: tuple[Door, ...] = (Door(service="app", why="its health check"),)
     answers: list[int] = field(default_factory=list)  # before it answers 200
@@ -201,9 +202,14 @@ class Bench:
                 raise NotFound(identity)
             return {"State": {"StartedAt": STARTED}}
 
+        def inspect_volume(name: str) -> dict[str, Any]:
+            if short(name) in self.unmade:
+                raise NotFound(name)
+            return {"Name": name}
+
         return SimpleNamespace(
             inspect_container=inspect, base_url="http://elsewhere",
-            inspect_volume=lambda name: {"Name": name},
+            inspect_volume=inspect_volume,
             diff=lambda _: [{"Path": path, "Kind": 1} for path in self.changed] or None,
             api_version="1.41", head=lambda *_, **__: SimpleNamespace(headers=A_FILE),
         )  # fmt: skip

@@ -88,6 +88,36 @@ def test_labels_of_the_head_that_make_no_sense_fail_the_backup(bench: Bench) -> 
     assert bench.events == ["settle", "seed backup"]
 
 
+def test_a_volume_that_no_container_has_mounted_is_left_alone(bench: Bench) -> None:
+    """It is docker's to make and to fill, when a service that is scaled to nothing comes up."""
+    bench.volumes = {"data": "/data", "later": "/later"}
+    bench.unmade = {"later"}
+    made = bench.until(Stage.INSTALL)
+    made.perform(Stage.UPGRADE)
+    assert {event for event in bench.events if event.startswith(("vault", "witness"))} == {
+        "vault data", "witness data",
+    }  # fmt: skip
+    assert list(bench.witnesses) == [f"{STACK}_data"]
+    facts = made.facts(Stage.UPGRADE).seen["upgrade"]
+    assert list(facts["witnesses"]) == list(facts["backed_up_before"]) == [f"{STACK}_data"]
+    assert facts["witness_problems"] == facts["mounts_lost"] == []
+    bench.unmade = set()  # its service is up
+    made.perform(Stage.BACKUP)
+    assert list(made.facts(Stage.BACKUP).seen["backup"]["witnesses"]) == [
+        f"{STACK}_data", f"{STACK}_later",
+    ]  # fmt: skip
+
+
+def test_a_volume_that_is_gone_after_the_upgrade_is_not_made_anew(bench: Bench) -> None:
+    """Looking for its witness would create it, and find it empty."""
+    made = bench.until(Stage.INSTALL)
+    bench.then["deploy a chaos"] = lambda: bench.unmade.add("data")
+    made.perform(Stage.UPGRADE)
+    assert bench.events.count("vault data") == 1
+    (problem,) = made.facts(Stage.UPGRADE).seen["upgrade"]["witness_problems"]
+    assert "the witness file is gone from the volume" in problem
+
+
 def test_a_base_that_backs_nothing_up_has_nothing_to_lose(bench: Bench) -> None:
     """Its volumes are counted, and nothing is written into them."""
     bench.labels = {}
