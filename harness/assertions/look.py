@@ -238,7 +238,9 @@ class Look:
 
 
 def _signs(read: _Reader, at: SplitResult) -> Iterator[tuple[Sign, str]]:
-    where = f"{at.path}?{at.query}".rstrip("?")
+    # What follows a login is where it leads then, and not where a visitor is.
+    query = "" if _LOGIN.search(at.path) else at.query
+    where = f"{at.path}?{query}".rstrip("?")
     title, heading = read.named("title"), read.named("h1")
     if read.password:
         yield Sign.FORM, where

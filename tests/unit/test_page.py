@@ -299,7 +299,7 @@ HIDDEN = f"<script>say('{PYTHON}'); x = 'Error establishing a database connectio
         (to("/onboarding.html"), "sets the app up"),
         ((200, page_of("Bread setup", LONG)), "sets the app up ('Bread setup')"),
         (to("/login"), "a login (/login)"),
-        (to("/users/sign_in?next=/"), "a login"),
+        (to("/users/sign_in?next=/"), "a login (/users/sign_in)"),
         (to("/wp-login.php"), "a login"),
         ((200, page_of("Log in", FORM)), "a login ('Log in')"),
         ((200, PHP), "the error of a program (Fatal error: Uncaught RuntimeException"),
@@ -371,6 +371,7 @@ def test_a_marker_goes_before_what_a_page_looks_like() -> None:
     ("before", "after", "good"),
     [
         ("/setup", "/login", True),  # an account was made
+        ("/login", "/login?next=/setup", True),
         ("/login", "/setup", False),
         ("/login", "/", True),
         ("/install", "/install", True),
