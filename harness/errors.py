@@ -27,6 +27,7 @@ The tree::
     │   └── ExecTimeoutError       1  it did not end in time
     ├── LookOnlyError         3    an assertion tried to change the deployment
     ├── ProcessError          3    a program on this host failed or took too long
+    │   └── ProcessNotStartedError  3  it is not there, or may not be executed
     ├── InternalError         3    the harness itself is wrong
     ├── WaitTimeoutError      3    a condition did not come true in time
     └── AbortedError          130  the run was told to stop
@@ -234,6 +235,10 @@ class ProcessError(HarnessError):
         super().__init__(what, cause=cause, hint=hint, detail=stderr[-4000:])
         self.code = code
         self.stderr = stderr
+
+
+class ProcessNotStartedError(ProcessError):
+    """A program on this host is not there, or may not be executed."""
 
 
 class InternalError(HarnessError):

@@ -13,7 +13,7 @@ from pathlib import Path
 import docker
 
 from harness import proc
-from harness.errors import ProcessError, RecipeError, TestBedError
+from harness.errors import ProcessError, ProcessNotStartedError, RecipeError, TestBedError
 from harness.platforms.base import Target
 
 SECONDS = 600.0
@@ -100,7 +100,7 @@ def _failed(code: int, said: str, script: Path) -> RecipeError:
 
 
 def _explained(error: ProcessError, script: Path) -> TestBedError:
-    if "could not be started" in error.what:
+    if isinstance(error, ProcessNotStartedError):
         return TestBedError(error.what, hint=f"look at {script}")
     return TestBedError(
         f"the install steps {script} did not come to an end: {error.what}",

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import ProcessError
+from harness.errors import ProcessError, ProcessNotStartedError
 from harness.with_parent import with_parent
 
 MASK = "****"
@@ -87,12 +87,15 @@ def run(
         dies_too: let the kernel kill it when this process is killed.
 
     Raises:
-        ProcessError: it could not be started, ran out of time, or (with `check`) failed.
+        ProcessNotStartedError: it could not be started.
+        ProcessError: it ran out of time, or (with `check`) failed.
     """
     shown = scrub(" ".join(argv), secrets)
     path = (os.environ if env is None else env).get("PATH")
     if dies_too and shutil.which(argv[0], path=path) is None:
-        raise ProcessError(f"`{shown}` could not be started: there is no {argv[0]}", code=None)
+        raise ProcessNotStartedError(
+            f"`{shown}` could not be started: there is no {argv[0]}", code=None
+        )
     try:
         process = subprocess.Popen(  # noqa: S603  argv list, no shell
             with_parent(argv) if dies_too else list(argv),
@@ -104,7 +107,7 @@ def run(
             start_new_session=True,
         )
     except OSError as error:
-        raise ProcessError(
+        raise ProcessNotStartedError(
             f"`{shown}` could not be started: {error.strerror}", code=None
         ) from error
     try:
@@ -155,7 +158,8 @@ def run_on_terminal(
         secrets: values that are masked in messages and in what it said.
 
     Raises:
-        ProcessError: it could not be started, or ran out of time; `stderr` is what it said.
+        ProcessNotStartedError: it could not be started.
+        ProcessError: it ran out of time; `stderr` is what it said.
     """
     shown = scrub(" ".join(argv), secrets)
     ours, its = pty.openpty()
@@ -172,7 +176,7 @@ def run_on_terminal(
         )
     except OSError as error:
         os.close(ours)
-        raise ProcessError(
+        raise ProcessNotStartedError(
             f"`{shown}` could not be started: {error.strerror}", code=None
         ) from error
     finally:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc
-from harness.errors import AbraError, ProcessError
+from harness.errors import AbraError, ProcessError, ProcessNotStartedError
 from harness.waiting import stretched
 
 OLDEST, TOO_NEW = (0, 9, 0), (1, 0, 0)  # this one and later, but none from that one on
@@ -176,7 +176,7 @@ def _call(
 
 def _did_not_end(shown: str, error: ProcessError, timeout: float) -> AbraError:
     last = (error.stderr.strip().splitlines() or [""])[-1].strip()
-    if "could not be started" in error.what:
+    if isinstance(error, ProcessNotStartedError):
         return AbraError(
             error.what,
             cause="the file is no program for this machine, or may not be executed",

@@ -10,7 +10,7 @@ import pytest
 
 from harness import proc
 from harness.embedded import processes
-from harness.errors import ProcessError
+from harness.errors import ProcessError, ProcessNotStartedError
 from harness.proc import without_passwords
 from harness.waiting import Deadline, wait_for
 from harness.with_parent import with_parent
@@ -27,7 +27,7 @@ def test_a_code_other_than_0_raises_with_the_words_of_the_program() -> None:
 
 def test_a_program_that_is_not_there_is_a_process_error() -> None:
     """No traceback for a missing program."""
-    with pytest.raises(ProcessError, match="could not be started"):
+    with pytest.raises(ProcessNotStartedError, match="could not be started"):
         proc.run(["/no/such/program"], timeout=10)
 
 

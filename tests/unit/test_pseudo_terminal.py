@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness import proc
-from harness.errors import ProcessError
+from harness.errors import ProcessError, ProcessNotStartedError
 from harness.waiting import Deadline, wait_for
 
 
@@ -55,6 +55,6 @@ def test_a_child_that_keeps_the_terminal_open_is_not_waited_for() -> None:
 def test_a_program_that_is_not_there_is_a_process_error() -> None:
     """No traceback, and no terminal left open."""
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with pytest.raises(ProcessError, match="could not be started"):
+    with pytest.raises(ProcessNotStartedError, match="could not be started"):
         proc.run_on_terminal(["/no/such/program"], timeout=10)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
