@@ -9,7 +9,8 @@ import pytest
 
 from harness import proc
 from harness.docker.sweep import RUN_LABEL, find
-from tests.integration.conftest import Harness
+from harness.model import LEFT_OUT, Stage
+from tests.integration.conftest import Harness, Usual
 from tests.integration.support import ROOT, RUN_SECONDS, command, environment
 
 OPTED_OUT = "generic-left-out"
@@ -58,13 +59,20 @@ def test_a_full_disk_below_runs_leaves_no_pass(harness: Harness, tmp_path: Path)
 def test_one_overlay_that_asserts_nothing_is_not_a_pass_to_merge_on(
     harness: Harness, tmp_path: Path
 ) -> None:
-    """With the generic assertions left out: warned of, listed, and failed by --strict."""
+    """With the generic assertions left out, visibly: warned of, listed, and failed by --strict."""
     folder = tmp_path / "overlays" / "custom-html"
     folder.mkdir(parents=True)
     (folder / "test_install.py").write_text("def test_it():\n    assert True\n")
-    words = ("custom-html", "--stages", "install,upgrade", "--overlays", str(folder.parent))
-    call = harness(*words, CCCI_SKIP_GENERIC="1")
+    words = ("custom-html", "--overlays", str(folder.parent), "--stages")
+    call = harness(*words, "install,upgrade", CCCI_SKIP_GENERIC="1")
     assert call.code == 0, call.text
+    origins = {a["origin"] for stage in call.results["stages"] for a in stage["assertions"]}
+    assert origins == {"overlay"}
+    left_out = [line for line in call.results["plan"] if line.startswith(LEFT_OUT)]
+    assert left_out == [
+        f"{LEFT_OUT} generic assertions of {', '.join(s for s in Stage if s is not Stage.CUSTOM)}"
+    ]
+    assert left_out[0] in call.text.partition("teardown  ")[2]  # after the last table, too
     assert "not on this alone" in call.text
     assert "you may merge" not in call.text.lower()
     missing = [one["stage"] for one in call.results["verdict"]["not_shown"]]
@@ -75,19 +83,19 @@ def test_one_overlay_that_asserts_nothing_is_not_a_pass_to_merge_on(
         text = (call.directory / name).read_text()
         assert OPTED_OUT in text
         assert "you may merge" not in text.lower()
-    strict = harness(*words, "--strict", CCCI_SKIP_GENERIC="1")
+    strict = harness(*words, "install", "--strict", CCCI_SKIP_GENERIC="1")
     assert strict.code == 1, strict.text
     assert OPTED_OUT in strict.results["verdict"]["cause"]
     (folder / "recipe_meta.py").write_text(f"ACCEPT_WARNINGS = {{'{OPTED_OUT}': 'a trial'}}\n")
-    accepted = harness(*words, "--strict", CCCI_SKIP_GENERIC="1")
+    accepted = harness(*words, "install", "--strict", CCCI_SKIP_GENERIC="1")
     assert accepted.code == 0, accepted.text
     assert accepted.results["warnings"][0]["accepted"] == "a trial"
     assert "not on this alone" in accepted.text
 
 
-def test_the_digests_of_what_was_deployed_are_in_the_results(harness: Harness) -> None:
+def test_the_digests_of_what_was_deployed_are_in_the_results(usual: Usual) -> None:
     """Of each service, of the base and of the head."""
-    call = harness("custom-html", "--stages", "install,upgrade")
+    call = usual("custom-html")
     assert call.code == 0, call.text
     found = {(one["service"], one["release"]): one["digest"] for one in call.results["images"]}
     assert set(found) == {("app", "base"), ("app", "head")}

@@ -6,7 +6,6 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.model import LEFT_OUT, Stage
 from tests.integration.conftest import Harness, Usual
 from tests.integration.support import RecipeRepo, recipe_files
 from tests.unit.test_junit import against_schema
@@ -82,22 +81,9 @@ def test_a_path_with_a_ref_works_in_place_of_a_name(harness: Harness, tmp_path: 
     repo.git("checkout", "--quiet", "-b", "change")
     head = repo.commit(recipe_files("1.2.0+1", **{"interval: 1s": "interval: 2s"}))
     repo.git("checkout", "--quiet", "main")
-    call = harness(f"{repo.path}#change")
+    call = harness(f"{repo.path}#change", STAGES="install,upgrade,custom")
     assert call.code == 0, call.text
     assert call.results["head"]["commit"] == head
     assert call.results["base"]["ref"] == "1.1.0+1"
     assert call.outcomes["upgrade"] == "passed"
     assert call.outcomes["custom"] == "skipped"
-
-
-def test_generic_assertions_can_be_left_out(harness: Harness) -> None:
-    """Visibly, and nothing else changes: the overlay still asserts."""
-    call = harness("custom-html", "--stages", "install,backup", CCCI_SKIP_GENERIC="1")
-    assert call.code == 0, call.text
-    origins = {a["origin"] for stage in call.results["stages"] for a in stage["assertions"]}
-    assert origins == {"overlay"}
-    left_out = [line for line in call.results["plan"] if line.startswith(LEFT_OUT)]
-    assert left_out == [
-        f"{LEFT_OUT} generic assertions of {', '.join(s for s in Stage if s is not Stage.CUSTOM)}"
-    ]
-    assert left_out[0] in call.text.partition("teardown  ")[2]  # after the last table, too

@@ -57,10 +57,6 @@ class Way:
         by_driver = self.platform == "swarm" and case.name in OF_A_BACKUP
         return EVERYTHING or by_platform or by_driver
 
-    def shows(self, sample: str) -> bool:
-        """Whether the sample's run this way is made here; `test_abra_platform.py` has abra's."""
-        return EVERYTHING or (self.platform == "swarm" and sample == "radicale")
-
     def params(self, *values: object) -> Any:  # noqa: ANN401  pytest names no such type
         """Return parameters; runs that share the engine's only backup bot take turns."""
         marks = [pytest.mark.timeout(900)]  # a run may wait for the bot
@@ -105,9 +101,10 @@ def judged(call: Call) -> Sequence[tuple[str, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("way", "sample"), [way.params(one) for way in WAYS for one in SAMPLES if way.shows(one)]
+@pytest.mark.skipif(
+    not EVERYTHING, reason="`test_abra_platform.py` and `test_backup_bot.py` have such runs"
 )
+@pytest.mark.parametrize(("way", "sample"), [way.params(one) for way in WAYS for one in SAMPLES])
 def test_a_sample_is_judged_alike(
     sample: str,
     way: Way,
