@@ -95,17 +95,23 @@ def found(name: str, tree: ast.Module) -> Iterator[tuple[str, int]]:
                 yield f"{name}: {one[0]}", getattr(inner, "lineno", 0)
 
 
+def last_name(node: ast.AST) -> str:
+    """Return a name, or what an attribute is called, or nothing."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
 def constants(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> Iterator[tuple[str, ast.AST]]:
     """Yield a use of a constant of seconds, or a number that is given as a time-out."""
-    named = isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).endswith("SECONDS")
-    named = named and "NANO" not in ast.unparse(node)
+    named = last_name(node).endswith("SECONDS") and "NANO" not in ast.unparse(node)
     inner = isinstance(parents.get(node), ast.Attribute)
     if named and not inner and isinstance(getattr(node, "ctx", None), ast.Load):
         yield ast.unparse(node), node
     if not isinstance(node, ast.Call):
         return
     given = [one.value for one in node.keywords if one.arg in KEYWORDS]
-    if ast.unparse(node.func).endswith((".after", ".client", "._connect")):
+    if isinstance(node.func, ast.Attribute) and node.func.attr in ("after", "client", "_connect"):
         given += node.args[:1]
     for value in given:
         for number in ast.walk(value):

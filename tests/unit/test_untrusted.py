@@ -38,7 +38,7 @@ TEXTS = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=12).
 STYLES = re.compile(r"\x1b\[[0-9;]*m")  # rich's own, on a terminal
 # What GitHub's runner and Azure's agent look for; act's patterns are narrower.
 COMMANDS = re.compile(r"^\s*::|##[\w.-]*\[|\[\[ATTACHMENT\|", re.MULTILINE)
-COMMON = settings(deadline=None, max_examples=80)
+COMMON = settings(deadline=None, max_examples=50)
 
 
 def safe(text: str, *, own: str = "") -> None:

@@ -198,32 +198,32 @@ RANKED = (
 WORDS = (FAILED, ABORTED, ERROR, FAILED, FAILED, FAILED, ERROR)
 
 
-@pytest.mark.parametrize("mask", range(1 << len(RANKED)))
-def test_the_first_of_several_things_decides(mask: int) -> None:
+def test_the_first_of_several_things_decides() -> None:
     """All 128 combinations: the word of the first; a leak and a full disk are always told."""
-    present = [index for index in range(len(RANKED)) if mask >> index & 1]
-    got = decide(run(strict=True, **dict(RANKED[index] for index in present)))
-    first = present[0] if present else None
-    assert got.outcome is (PASSED if first is None else WORDS[first])
-    assert (got.exit_code == 0) == (got.outcome is PASSED)
-    assert ("a secret was published" in got.cause) == (4 in present)
-    assert ("the results could not be written" in got.cause) == (6 in present)
+    for mask in range(1 << len(RANKED)):
+        present = [index for index in range(len(RANKED)) if mask >> index & 1]
+        got = decide(run(strict=True, **dict(RANKED[index] for index in present)))
+        first = present[0] if present else None
+        assert got.outcome is (PASSED if first is None else WORDS[first]), present
+        assert (got.exit_code == 0) == (got.outcome is PASSED), present
+        assert ("a secret was published" in got.cause) == (4 in present), present
+        assert ("the results could not be written" in got.cause) == (6 in present), present
 
 
-@pytest.mark.parametrize("words", list(itertools.product(Outcome, repeat=3)))
-def test_the_first_bad_stage_decides_and_only_a_pass_ends_with_0(words: tuple[Outcome]) -> None:
+def test_the_first_bad_stage_decides_and_only_a_pass_ends_with_0() -> None:
     """All combinations of three stages: no word but *passed* has the exit code 0."""
     names = (Stage.INSTALL, Stage.UPGRADE, Stage.BACKUP)
-    stages = tuple(stage(name, word) for name, word in zip(names, words, strict=True))
-    got = decide(run(stages=stages, asked=frozenset(names)))
-    bad = [(word, name) for name, word in zip(names, words, strict=True) if word in BAD]
-    if bad:
-        assert (got.outcome, got.stage) == bad[0]
-    elif ABORTED in words:
-        assert got.outcome is ABORTED
-    else:
-        assert got.outcome is (PASSED if PASSED in words else SKIPPED)
-    assert (got.exit_code == 0) == (got.outcome is PASSED)
+    for words in itertools.product(Outcome, repeat=3):
+        stages = tuple(stage(name, word) for name, word in zip(names, words, strict=True))
+        got = decide(run(stages=stages, asked=frozenset(names)))
+        bad = [(word, name) for name, word in zip(names, words, strict=True) if word in BAD]
+        if bad:
+            assert (got.outcome, got.stage) == bad[0], words
+        elif ABORTED in words:
+            assert got.outcome is ABORTED, words
+        else:
+            assert got.outcome is (PASSED if PASSED in words else SKIPPED), words
+        assert (got.exit_code == 0) == (got.outcome is PASSED), words
 
 
 def test_growth_says_more_than_a_leak_and_both_are_told() -> None:
