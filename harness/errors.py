@@ -12,6 +12,7 @@ The tree::
     │   ├── InvalidRecipeError     its files cannot be deployed at all
     │   ├── ConvergenceError       it was deployed and did not settle
     │   └── BackupError            a hook, a backup or a restore of it went wrong
+    ├── RefusedError          8    it asks for something of the host that is not allowed: *refused*
     ├── TestBedError          3    the machine is wrong: the verdict is *error*
     │   ├── EngineError            no usable engine, or it went away
     │   ├── ImageError             an image can be neither pulled nor built
@@ -51,6 +52,7 @@ EXIT_NOTHING_ASSERTED = 4
 EXIT_LOCKED = 5
 EXIT_SOURCE = 6
 EXIT_NOTHING_SELECTED = 7
+EXIT_REFUSED = 8
 EXIT_ABORTED = 130
 
 
@@ -150,6 +152,13 @@ class ConvergenceError(RecipeError):
 
 class BackupError(RecipeError):
     """A hook, a backup or a restore of the recipe went wrong."""
+
+
+class RefusedError(HarnessError):
+    """The recipe asks for something of the host that its owner has not allowed."""
+
+    exit_code = EXIT_REFUSED
+    outcome = Outcome.REFUSED
 
 
 class TestBedError(HarnessError):

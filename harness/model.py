@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"  # the recipe is wrong
     ERROR = "error"  # the test bed is wrong
+    REFUSED = "refused"  # the recipe asks for something of the host that is not allowed
     SKIPPED = "skipped"  # left out, with a reason
     ABORTED = "aborted"  # something it needed did not pass, or the run was told to stop
 
@@ -79,6 +80,7 @@ class WarningCode(StrEnum):
     LIGHTWEIGHT_TAG = "lightweight-tag"
     STALE_EXPECTED_SKIP = "stale-expected-skip"
     GENERIC_LEFT_OUT = "generic-left-out"
+    STALE_HOST_ACCESS = "stale-host-access"  # a line allows what the recipe does not ask for
     STALE_ACCEPTANCE = "stale-acceptance"  # the meta accepts a warning that did not come
 
 

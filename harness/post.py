@@ -30,6 +30,7 @@ STATES = {
     Outcome.PASSED: State.SUCCESS,
     Outcome.FAILED: State.FAILURE,
     Outcome.ERROR: State.ERROR,
+    Outcome.REFUSED: State.ERROR,
     Outcome.SKIPPED: State.ERROR,
     Outcome.ABORTED: State.ABORTED,
 }

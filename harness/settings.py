@@ -32,7 +32,7 @@ SKIP_GENERIC = "CCCI_SKIP_GENERIC"
 NODE = "CCCI_NODE_"  # and the name of a Swarm's node: how its engine is reached
 NODE_SCHEMES = ("ssh://", "unix://", "tcp://")
 # What decides whose code is run, or where a token is sent, is said for each run.
-NOT_IN_A_FILE = frozenset({"overlays", "forge", "forge_api", "token_file"})
+NOT_IN_A_FILE = frozenset({"trust", "overlays", "forge", "forge_api", "token_file"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,7 @@ class Settings:
     screenshots: str = "auto"
     lint: str = "report"
     strict: bool = False
+    trust: bool = False
     skip_generic: frozenset[Stage] = frozenset()
     nodes: Mapping[str, str] = field(default_factory=dict)  # by NAME: what CCCI_NODE_<NAME> says
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -22,6 +22,8 @@ from harness.platforms.environment import (
     doors,
     version_label,
 )
+from harness.policy.allowed import Policy
+from harness.policy.asked import asks_of
 from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
@@ -158,6 +160,7 @@ def study(
     compose, candidates = revisions.compose(commit), repo.candidates(commit)
     older, version = candidates.older, settings.version or about.UPGRADE_BASE
     asked = asked_stages(settings, entry)
+    policy = Policy.of(entry.name, about.HOST_ACCESS, trusted=settings.trust)
     warnings = list(_unsure(repo, commit, candidates, asked) if not version else ())
     if about.NO_WITNESS or about.MAX_LOSS or about.KNOWN_LEAKS:
         _check_meta(about, (compose, revisions.newest_of(older)), target.stack)
@@ -179,6 +182,7 @@ def study(
         notes=[
             *_notes(repo, about, local, change),
             *_older(declared, newest(older)),
+            *policy.notes(),
             said_of(doors(compose, target), about, (*compose.services,)),
         ],
         left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
@@ -191,8 +195,11 @@ def study(
         ],
     )
     tags = warnings_of_tags(repo, commit, candidates, plan.base or newest(older), asked)
-    plan = replace(plan, warnings=(*plan.warnings, *tags))
     base = revisions.readable(plan.base.commit) if plan.base else None
+    upgraded = revisions.upgraded(plan.base.commit, commit) if base and plan.base else None
+    asks = [ask for one in (compose, base, upgraded) if one for ask in asks_of(one, target.stack)]
+    policy.require(asks)
+    plan = replace(plan, warnings=(*plan.warnings, *tags, *policy.stale(asks)))
     if base and plan.base in candidates.others:
         plan = replace(plan, base=replace(plan.base, version=_loosely(base, target.stack)))
     return Subject(
@@ -236,6 +243,17 @@ class _Revisions:
             environment = AppEnvironment.of(files, self.target, self.about.EXTRA_ENV)
             self._read[commit] = environment.compose(files)
         return self._read[commit]
+
+    def upgraded(self, base: str, head: str) -> Compose | None:
+        """Return the head's compose files as an upgrade fills them in: from the base's settings."""
+        extra = self.about.EXTRA_ENV
+        try:
+            files = self.repo.files(head)
+            later = AppEnvironment.of(files, self.target, extra)
+            app = AppEnvironment.of(self.repo.files(base), self.target, extra)
+            return app.with_new_secrets(later).compose(files)
+        except RecipeError:
+            return None
 
     def readable(self, commit: str) -> Compose | None:
         """Return those of a base, or None where they cannot be read: no fault of the head's."""

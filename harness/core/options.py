@@ -196,6 +196,8 @@ OPTIONS = (
            "one of level error fails the run before anything is deployed"),
     Option(name="strict", env="CCCI_STRICT", parse=parse_yes, default=False,
            help="fail a run with a warning that the recipe's ACCEPT_WARNINGS does not accept"),
+    Option(name="trust", env="CCCI_TRUST", parse=parse_yes, default=False,
+           help="allow whatever a recipe asks of this machine, without HOST_ACCESS in its meta"),
 )  # fmt: skip
 
 

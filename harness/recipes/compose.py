@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import InvalidRecipeError
+from harness.errors import InvalidRecipeError, RefusedError
 from harness.recipes import compose_fields as fields
 from harness.recipes import yamlfile
 from harness.recipes.compose_fields import Mount, Port
@@ -246,7 +246,7 @@ class _Reading:
     def _content(self, name: str) -> dict[str, object]:
         """Return a file's sections, filled in."""
         if outside := self.source.look(name).outside:
-            raise InvalidRecipeError(
+            raise RefusedError(
                 f"COMPOSE_FILE names '{name}', which leads out of the recipe, to {outside}",
                 hint="name files of the recipe only",
             )

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from harness.errors import InvalidRecipeError, TestBedError
+from harness.errors import InvalidRecipeError, RefusedError, TestBedError
 
 LARGEST_BYTES = 2_000_000  # of a file that is read as text
 GIT_FOLDER = ".git"
@@ -77,11 +77,12 @@ class Files:
         """Return a file's bytes; None when the recipe has no such file.
 
         Raises:
-            InvalidRecipeError: the path leads out of the recipe, or the file is too large.
+            RefusedError: the path leads out of the recipe.
+            InvalidRecipeError: the file is too large.
         """
         file = self.look(path)
         if file.outside:
-            raise InvalidRecipeError(
+            raise RefusedError(
                 f"{path} of the recipe leads out of the recipe, to {file.outside}",
                 hint="put the file itself into the recipe",
             )

@@ -53,6 +53,8 @@ class RecipeMeta:
             (0 to 1) of their files that an upgrade or a restore may lose; 1 turns the check off.
         KNOWN_LEAKS: secrets, by the compose file's name, that the app shows on purpose, each with
             the reason: they are masked and listed, and do not fail the run.
+        HOST_ACCESS: what the recipe may ask of the host, such as `bind:/var/run/docker.sock` or
+            `port:25`, each with the reason; whatever else it asks for is refused.
         ACCEPT_WARNINGS: warnings of a run, by code, that the recipe accepts, each with the reason:
             they are shown as accepted, and `--strict` does not fail on them.
         EXPECTED_SKIPS: stages that cannot run for this recipe, each with the reason. None means
@@ -76,6 +78,7 @@ class RecipeMeta:
     NO_WITNESS: Mapping[str, str] = field(default_factory=dict)
     MAX_LOSS: Mapping[str, float] = field(default_factory=dict)
     KNOWN_LEAKS: Mapping[str, str] = field(default_factory=dict)
+    HOST_ACCESS: Mapping[str, str] = field(default_factory=dict)
     ACCEPT_WARNINGS: Mapping[str, str] = field(default_factory=dict)
     EXPECTED_SKIPS: Mapping[str, str] | None = None
     REQUIREMENTS: Mapping[str, Any] = field(default_factory=dict)
@@ -245,6 +248,9 @@ _KINDS = {
         fits=lambda value: isinstance(value, Mapping) and all(map(_is_share, value.items())),
     ),
     "KNOWN_LEAKS": _Kind(expected="a dict of secrets to reasons", fits=_is_reasons),
+    "HOST_ACCESS": _Kind(
+        expected="a dict of what the recipe may ask of the host to reasons", fits=_is_reasons
+    ),
     "ACCEPT_WARNINGS": _Kind(
         expected="a dict of warning codes to reasons", fits=_is_warnings, wrong=_why_no_warnings
     ),

@@ -10,6 +10,7 @@ from harness.report.results import RunResult
 ANSWERS = {
     Outcome.FAILED: "do not merge: the recipe is wrong",
     Outcome.ERROR: "no answer: the test bed is wrong, so nothing is known of the recipe",
+    Outcome.REFUSED: "no answer: the recipe asks for something of the host that is not allowed",
     Outcome.SKIPPED: "no answer: too little was asserted to prove anything",
     Outcome.ABORTED: "no answer: the run was stopped before its end",
 }

@@ -23,6 +23,7 @@ JUNIT_FILE = "junit.xml"
 ELEMENTS = {
     Outcome.FAILED: "failure",
     Outcome.ERROR: "error",
+    Outcome.REFUSED: "skipped",
     Outcome.SKIPPED: "skipped",
     Outcome.ABORTED: "skipped",
 }

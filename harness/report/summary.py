@@ -29,6 +29,7 @@ MARKS = {
     Outcome.PASSED: "✅",
     Outcome.FAILED: "❌",
     Outcome.ERROR: "⚠️",
+    Outcome.REFUSED: "⛔",
     Outcome.SKIPPED: "⏭️",
     Outcome.ABORTED: "⏹️",
 }
@@ -145,7 +146,10 @@ def main(argv: Sequence[str]) -> int:
     return EXIT_ERROR if missing else EXIT_PASSED
 
 
-_WORST = (Outcome.FAILED, Outcome.ERROR, Outcome.ABORTED, Outcome.SKIPPED, Outcome.PASSED)
+_WORST = (
+    *(Outcome.FAILED, Outcome.ERROR, Outcome.REFUSED, Outcome.ABORTED, Outcome.SKIPPED),
+    Outcome.PASSED,
+)
 
 
 def _row(stage: StageResult, warnings: Sequence[RunWarning]) -> str:

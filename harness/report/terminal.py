@@ -28,6 +28,7 @@ STYLES = {
     Outcome.PASSED: "bold green",
     Outcome.FAILED: "bold red",
     Outcome.ERROR: "bold magenta",
+    Outcome.REFUSED: "bold yellow",
     Outcome.SKIPPED: "yellow",
     Outcome.ABORTED: "yellow",
 }

@@ -13,6 +13,7 @@ COLOURS = {
     Outcome.PASSED: "#1a7f37",
     Outcome.FAILED: "#b42318",
     Outcome.ERROR: "#8a5a00",
+    Outcome.REFUSED: "#8a5a00",
     Outcome.SKIPPED: "#57606a",
     Outcome.ABORTED: "#57606a",
 }

@@ -27,6 +27,7 @@ SIGNS = {
     Outcome.PASSED: "✓",
     Outcome.FAILED: "✗",
     Outcome.ERROR: "!",
+    Outcome.REFUSED: "⊘",
     Outcome.SKIPPED: "-",
     Outcome.ABORTED: "■",
 }

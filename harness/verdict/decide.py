@@ -16,6 +16,7 @@ from harness.errors import (
     EXIT_LOCKED,
     EXIT_NOTHING_ASSERTED,
     EXIT_PASSED,
+    EXIT_REFUSED,
     LockTimeoutError,
     TestCodeError,
 )
@@ -35,9 +36,10 @@ EXIT_CODES = {
     Outcome.FAILED: EXIT_FAILED,
     Outcome.ERROR: EXIT_ERROR,
     Outcome.SKIPPED: EXIT_NOTHING_ASSERTED,
+    Outcome.REFUSED: EXIT_REFUSED,
     Outcome.ABORTED: EXIT_ABORTED,
 }
-BAD = (Outcome.FAILED, Outcome.ERROR)
+BAD = (Outcome.FAILED, Outcome.ERROR, Outcome.REFUSED)
 TEARDOWN = "teardown"  # the stage of a verdict that the teardown decided
 
 

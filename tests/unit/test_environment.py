@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvalidRecipeError
+from harness.errors import InvalidRecipeError, RefusedError
 from harness.platforms.base import Target
 from harness.platforms.environment import (
     AppEnvironment,
@@ -171,7 +171,7 @@ def test_a_link_that_leads_out_of_the_recipe_is_refused(
         if fine:
             AppEnvironment.of(committed(recipe), TARGET).at(committed(recipe))
             continue
-        with pytest.raises(InvalidRecipeError, match=f"{name} of the recipe leads out"):
+        with pytest.raises(RefusedError, match=f"{name} of the recipe leads out"):
             AppEnvironment.of(committed(recipe), TARGET).at(committed(recipe))
 
 

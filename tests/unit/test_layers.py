@@ -35,6 +35,7 @@ ALLOWED = {
     "pull_request": LEAVES | {"recipes", "forge"},
     "post": LEAVES | {"forge", "report"},
     "plan": LEAVES | {"recipes", "plan"},
+    "policy": LEAVES | {"recipes", "policy"},
     "platforms": LEAVES | {"recipes", "docker", "abra", "platforms"},
     "backups": LEAVES | {"docker", "embedded", "backups"},
     "volumes": LEAVES | {"docker", "backups", "volumes"},

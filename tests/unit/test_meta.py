@@ -47,6 +47,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "MAX_GROWTH = {'memory': 1.5, 'healthy': 3}\n"
         "KNOWN_LEAKS = {'admin_password': 'shown once'}\n"
         "MAX_LOSS = {'content/drafts': 1, 'content': 0.5}\n"
+        "HOST_ACCESS = {'port:25': 'mail'}\n"
         "ACCEPT_WARNINGS = {'no-page': 'an API only'}\n"
     )
     assert loaded.changed() == {
@@ -66,6 +67,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "MAX_GROWTH": {"memory": 1.5, "healthy": 3},
         "MAX_LOSS": {"content/drafts": 1, "content": 0.5},
         "KNOWN_LEAKS": {"admin_password": "shown once"},
+        "HOST_ACCESS": {"port:25": "mail"},
         "ACCEPT_WARNINGS": {"no-page": "an API only"},
     }
     assert set(loaded.changed()) == {one.name for one in fields(RecipeMeta)}

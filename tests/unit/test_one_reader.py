@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import InvalidRecipeError
+from harness.errors import HarnessError
 from harness.platforms import stackfile
 from harness.platforms.base import Target
 from harness.platforms.environment import AppEnvironment
@@ -149,7 +149,7 @@ def no_path_outside_is_opened(text: str, without: set[str], sample: list[str]) -
         WATCHING.append(True)
         try:
             stack = render("\n".join(lines), sample, directory)
-        except InvalidRecipeError:
+        except HarnessError:
             stack = ""
         finally:
             WATCHING.clear()

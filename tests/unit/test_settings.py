@@ -185,7 +185,7 @@ def test_every_other_option_may_be_set_in_a_file(tmp_path: Path) -> None:
         except UsageError as error:
             if "there is no setting" in error.what:
                 refused.add(option.name)
-    assert refused == {"overlays", "forge", "forge_api", "token_file"}
+    assert refused == {"trust", "overlays", "forge", "forge_api", "token_file"}
 
 
 def test_generic_assertions_are_left_out_as_asked(tmp_path: Path) -> None:

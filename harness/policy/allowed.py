@@ -1,0 +1,103 @@
+"""What the owner of the machine allows a recipe, line by line, each with a reason; else nothing.
+
+The lines are HOST_ACCESS in `tests/<recipe>/recipe_meta.py`, beside the harness; nothing in the
+recipe's own repository counts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.errors import RefusedError, UsageError
+from harness.model import RunWarning, WarningCode
+from harness.policy.asked import KINDS, Ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What one recipe is allowed.
+
+    Attributes:
+        recipe: its name.
+        lines: the items that are allowed, each with the reason.
+        trusted: whether everything is, on a machine of the user's own.
+    """
+
+    recipe: str
+    lines: Mapping[str, str] = field(default_factory=dict)
+    trusted: bool = False
+
+    @classmethod
+    def of(cls, recipe: str, lines: Mapping[str, str], *, trusted: bool) -> Policy:
+        """Return the policy of a recipe's meta.
+
+        Raises:
+            UsageError: a line allows nothing that there is.
+        """
+        for item in lines:
+            if wrong := problem(item):
+                raise UsageError(f"HOST_ACCESS in recipe_meta.py: {wrong}")
+        return cls(recipe=recipe, lines=lines, trusted=trusted)
+
+    def require(self, asks: Iterable[Ask]) -> None:
+        """Let a recipe be deployed that asks for nothing but what is allowed.
+
+        Raises:
+            RefusedError: it asks for more; every such thing is named, with the line for it.
+        """
+        missing = [ask for ask in asks if not self._allows(ask)]
+        if missing:
+            raise self._refused(tuple(dict.fromkeys(missing)))
+
+    def stale(self, asks: Iterable[Ask]) -> Iterator[RunWarning]:
+        """Yield a warning for each line that allows what the recipe does not ask for."""
+        used = {ask.item for ask in asks}
+        for item in self.lines:
+            if item not in used:
+                yield RunWarning(
+                    code=WarningCode.STALE_HOST_ACCESS,
+                    text=f"HOST_ACCESS allows {item}, for which the recipe does not ask",
+                    next="remove it from recipe_meta.py",
+                )
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the plan says of it."""
+        if self.trusted:
+            return ("--trust: whatever the recipe asks of this machine is allowed",)
+        return tuple(f"host access: {item}: {reason}" for item, reason in self.lines.items())
+
+    def _allows(self, ask: Ask) -> bool:
+        return not ask.never and (self.trusted or ask.item in self.lines)
+
+    def _refused(self, missing: Sequence[Ask]) -> RefusedError:
+        them = "1 thing" if len(missing) == 1 else f"{len(missing)} things"
+        named = ", ".join(f"{ask.item} ({ask.who})" for ask in missing)
+        lines = [f'    "{ask.item}": "why {ask.who} needs it",' for ask in missing if not ask.never]
+        detail = ["HOST_ACCESS = {", *lines, "}"] if lines else []
+        detail += [
+            f"{ask.item} ({ask.who}): no line allows it: {ask.never}"
+            for ask in missing
+            if ask.never
+        ]
+        for ask in missing:
+            if near := difflib.get_close_matches(ask.item, self.lines, n=1, cutoff=0.8):
+                detail.append(f"{ask.item} is not {near[0]}, which a line allows")
+        return RefusedError(
+            f"{self.recipe} asks for {them} of this machine that its owner does not allow: {named}",
+            cause="a recipe may touch nothing of the host by default",
+            hint="read the compose file, and allow what is right by the lines below, with reasons,"
+            f" in tests/{self.recipe}/recipe_meta.py; --trust allows all on a machine of your own",
+            detail="\n".join(detail),
+        )
+
+
+def problem(item: object) -> str:
+    """Return what is wrong with an item of HOST_ACCESS, or empty."""
+    kind, colon, value = str(item).partition(":")
+    if colon and kind in KINDS and value:
+        return ""
+    near = difflib.get_close_matches(kind, KINDS, n=1)
+    meant = f"did you mean '{near[0]}:{value}'?" if near else f"kinds are {', '.join(KINDS)}"
+    return f"'{item}' is not something that a recipe can ask for: {meant}"

@@ -1,0 +1,3 @@
+"""What the recipe may ask of the host."""
+
+HOST_ACCESS = {"log-driver:loki": "a driver that no node has"}

@@ -1,0 +1,3 @@
+"""What the recipe may ask of the host."""
+
+HOST_ACCESS = {"port:18474": "a port of the node"}

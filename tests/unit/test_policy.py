@@ -1,0 +1,126 @@
+"""What a recipe may ask of the host: nothing, unless a line with a reason allows it."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import EXIT_REFUSED, RefusedError, UsageError
+from harness.policy.allowed import Policy
+from harness.policy.asked import asks_of
+from harness.recipes.compose import load
+from tests.unit.committed import committed
+
+STACK = "made-1_test"
+
+
+def asks(directory: Path, app: str = "", rest: str = "") -> list[str]:
+    """Return the items that a service with these keys asks for."""
+    text = f"version: '3.8'\nservices: {{app: {{image: nginx:1, {app}}}}}\n{rest}\n"
+    (directory / "compose.yml").write_text(text)
+    return [ask.item for ask in asks_of(load(committed(directory), "", {}), STACK)]
+
+
+@pytest.mark.parametrize(
+    ("app", "rest", "items"),
+    [
+        ("volumes: ['/srv//x/../y/:/y']", "", ["bind:/srv/y"]),
+        ("volumes: ['/var/run/docker.sock:/s:ro', '/var/run/docker.sock:/t']", "",
+         ["bind:/var/run/docker.sock"]),
+        ("volumes: ['./own:/x']", "", ["bind:./own"]),
+        ("volumes: [{type: npipe, source: x, target: /x}]", "", ["mount:npipe"]),
+        ("ports: ['25:25', '53:53/udp', 80]", "", ["port:25", "port:53/udp", "port:any"]),
+        ("cap_add: [CHOWN, net_admin, CAP_SYS_ADMIN, ALL]", "",
+         ["cap:NET_ADMIN", "cap:SYS_ADMIN", "cap:ALL"]),
+        ("sysctls: {net.core.somaxconn: 5}", "", ["sysctl:net.core.somaxconn"]),
+        ("logging: {driver: syslog}", "", ["log-driver:syslog"]),
+        ("logging: {driver: json-file}", "", []),
+        ("oom_score_adj: -5", "", ["oom-score-adj:-5"]),
+        ("credential_spec: {file: x}", "", ["credential-spec:file=x"]),
+        ("labels: {ccci.run: x}", "", ["label:ccci.run"]),
+        ("deploy: {labels: [ccci.kept-until=9]}", "", ["label:ccci.kept-until"]),
+        ("", "volumes: {v: {labels: {ccci.run: x}}}", ["label:ccci.run"]),
+        ("", "volumes: {v: {external: true, name: theirs}}", ["volume:theirs"]),
+        ("", "volumes: {v: {name: '{{.Node.ID}}'}}", ["volume:{{.Node.ID}}"]),
+        ("", f"volumes: {{v: {{name: '{STACK}_{{{{.Task.Slot}}}}'}}}}", []),
+        ("", "volumes: {v: {driver: nfs}}", ["volume-driver:nfs"]),
+        ("", "volumes: {v: {driver_opts: {type: none, o: bind, device: /srv/victim}}}",
+         ["bind:/srv/victim"]),
+        ("", "volumes: {v: {driver_opts: {type: tmpfs, o: bind, device: /etc}}}", ["bind:/etc"]),
+        ("", "volumes: {v: {driver_opts: {type: tmpfs, device: tmpfs, o: 'size=16m,uid=33'}}}", []),
+        ("", "volumes: {v: {driver_opts: {type: nfs, o: addr=h, device: ':/x'}}}",
+         ["driver-opts:device=:/x,o=addr=h,type=nfs"]),
+        ("", "volumes: {v: {driver_opts: {type: overlay, o: 'lowerdir=/', device: overlay}}}",
+         ["driver-opts:device=overlay,o=lowerdir=/,type=overlay"]),
+        ("networks: [proxy]", "networks: {proxy: {external: true}}", []),
+        ("", "networks: {n: {external: true, name: other_default}}", ["network:other_default"]),
+        ("", "networks: {n: {external: true, name: host}}", ["network:host"]),
+        ("", "networks: {n: {name: host}}", ["network:host"]),
+        ("", "networks: {n: {driver: macvlan, driver_opts: {parent: eth0}}}",
+         ["network-driver:macvlan", "network-opts:parent=eth0"]),
+        ("", "networks: {n: {driver_opts: {encrypted: ''}}}", []),
+        ("", "configs: {c: {external: true}}", ["config:c"]),
+        ("", "configs: {c: {file: /etc/shadow}}", ["file:/etc/shadow"]),
+        ("", "configs: {c: {file: ./.git/config}}", ["file:.git/config"]),
+        ("", "secrets: {s: {external: true, name: theirs}}", ["secret:theirs"]),
+        ("", f"secrets: {{s: {{external: true, name: {STACK}_s_v1}}}}", []),
+        ("", "secrets: {s: {driver: vault}}", ["secret-driver:vault"]),
+        ("privileged: true, pid: host, devices: ['/dev/sda:/x']", "", []),  # docker ignores them
+    ],
+)  # fmt: skip
+def test_whatever_reaches_past_the_runs_own_is_asked_for(
+    tmp_path: Path, app: str, rest: str, items: list[str]
+) -> None:
+    """In the one form that a line of HOST_ACCESS has."""
+    assert asks(tmp_path, app, rest) == items
+
+
+def test_an_image_of_the_harness_is_none_of_a_recipes_business(tmp_path: Path) -> None:
+    """The stand-ins and the tool container have these names."""
+    (tmp_path / "compose.yml").write_text("services: {a: {image: localhost/cc-ci/toolbox:1}}")
+    (ask,) = asks_of(load(committed(tmp_path), "", {}), STACK)
+    assert ask.never
+
+
+def test_all_that_is_not_allowed_is_told_at_once_with_the_lines_for_it(tmp_path: Path) -> None:
+    """Some can never be; an allowed one that is nearly the same is named."""
+    (tmp_path / "compose.yml").write_text(
+        "services: {a: {image: i, volumes: ['/var/run/docker.sock:/s'], ports: ['25:25'],"
+        " labels: [ccci.run=x], cap_add: [NET_ADMIN]}}"
+    )
+    found = asks_of(load(committed(tmp_path), "", {}), STACK)
+    lines = {"bind:/var/run/dokcer.sock": "a typo", "cap:NET_ADMIN": "a tunnel"}
+    policy = Policy.of("made", lines, trusted=False)
+    with pytest.raises(RefusedError, match="asks for 3 things") as caught:
+        policy.require(found)
+    said = str(caught.value)
+    assert caught.value.exit_code == EXIT_REFUSED == 8
+    assert '"bind:/var/run/docker.sock": "why service a needs it",' in said
+    assert '"port:25": "why service a needs it",' in said
+    assert "label:ccci.run (service a): no line allows it" in said
+    assert "is not bind:/var/run/dokcer.sock, which a line allows" in said
+    assert "tests/made/recipe_meta.py" in said
+    assert "cap:NET_ADMIN" not in said
+    assert [one.text for one in policy.stale(found)] == [
+        "HOST_ACCESS allows bind:/var/run/dokcer.sock, for which the recipe does not ask"
+    ]
+
+
+def test_a_trusted_recipe_may_ask_for_all_but_what_is_the_harness_own(tmp_path: Path) -> None:
+    """And the plan says so."""
+    policy = Policy.of("made", {}, trusted=True)
+    (tmp_path / "compose.yml").write_text("services: {a: {image: i, volumes: ['/:/host']}}")
+    policy.require(asks_of(load(committed(tmp_path), "", {}), STACK))
+    assert policy.notes() == ("--trust: whatever the recipe asks of this machine is allowed",)
+    (tmp_path / "compose.yml").write_text("services: {a: {image: i, labels: [ccci.run=x]}}")
+    with pytest.raises(RefusedError, match="1 thing"):
+        policy.require(asks_of(load(committed(tmp_path), "", {}), STACK))
+
+
+@pytest.mark.parametrize(
+    ("item", "said"), [("bnd:/x", "did you mean 'bind:/x'"), ("x", "kinds are"), ("bind:", "bind")]
+)
+def test_a_line_that_allows_nothing_is_refused(item: str, said: str) -> None:
+    """Else a typo would look like a permission."""
+    with pytest.raises(UsageError, match="HOST_ACCESS") as caught:
+        Policy.of("made", {item: "why"}, trusted=False)
+    assert said in caught.value.what
