@@ -188,7 +188,9 @@ class BackupOperations:
         if not spec.parts:
             raise BackupError(
                 "no volume is backed up",
-                cause="no service has the label backupbot.backup=true, or all volumes are left out",
+                cause=f"{', '.join(spec.foreign)}: it leads to data that the run did not make"
+                if spec.foreign
+                else "no service has the label backupbot.backup=true, or all volumes are left out",
                 hint="correct the labels, or set BACKUP_CAPABLE = False in recipe_meta.py",
             )
         require_containers(spec, look, "backup")

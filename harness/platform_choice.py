@@ -10,6 +10,7 @@ from harness.errors import AbraError
 from harness.platforms.abra import SERVER, AbraPlatform
 from harness.platforms.base import Images, Platform, Target
 from harness.platforms.swarm import SwarmPlatform
+from harness.policy.allowed import Policy
 from harness.settings import Settings
 from harness.testbed import TestBed
 
@@ -52,6 +53,7 @@ def platform_for(
     environ: Mapping[str, str],
     extra_env: Mapping[str, str],
     factor: float,
+    policy: Policy,
 ) -> Platform:
     """Return what deploys for one run.
 
@@ -64,6 +66,7 @@ def platform_for(
         environ: what abra may take from the user's environment.
         extra_env: what the recipe's meta sets besides `.env.sample`.
         factor: multiplies the time-outs.
+        policy: what the recipe may ask of the host.
     """
     images: Images = bed.images
     if abra is None:
@@ -77,6 +80,7 @@ def platform_for(
             extra_env=extra_env,
             deploy_flags=bed.deploy_flags,
             nodes=bed.nodes,
+            policy=policy,
         )
     return AbraPlatform(
         abra=abra,
@@ -90,4 +94,5 @@ def platform_for(
         extra_env=extra_env,
         nodes=bed.nodes,
         factor=factor,
+        policy=policy,
     )

@@ -23,7 +23,7 @@ from harness.platforms.environment import (
     version_label,
 )
 from harness.policy.allowed import Policy
-from harness.policy.asked import asks_of
+from harness.policy.asked import asks_of, left_alone
 from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
@@ -65,6 +65,7 @@ class Subject:
     meta: meta.RecipeMeta
     seeds: SeedHooks
     steps: tuple[Path, ...]  # scripts that belong to the install
+    policy: Policy  # what it may ask of the host
     images: tuple[str, ...]  # of the head
     base_images: tuple[str, ...] = ()  # of the base, which the head does not use
 
@@ -185,7 +186,11 @@ def study(
             *policy.notes(),
             said_of(doors(compose, target), about, (*compose.services,)),
         ],
-        left_out=[*_left_out(about, skip, local), *_left_out_of_backup(compose)],
+        left_out=[
+            *_left_out(about, skip, local),
+            *_left_out_of_backup(compose),
+            *left_alone(compose),
+        ],
         repo_local=local.why,
         warnings=[
             *advise(_labels(compose), _container_labels(compose)),
@@ -197,7 +202,12 @@ def study(
     tags = warnings_of_tags(repo, commit, candidates, plan.base or newest(older), asked)
     base = revisions.readable(plan.base.commit) if plan.base else None
     upgraded = revisions.upgraded(plan.base.commit, commit) if base and plan.base else None
-    asks = [ask for one in (compose, base, upgraded) if one for ask in asks_of(one, target.stack)]
+    asks = [
+        ask
+        for one in (compose, base, upgraded)
+        if one
+        for ask in asks_of(one, target.stack, target.domain)
+    ]
     policy.require(asks)
     plan = replace(plan, warnings=(*plan.warnings, *tags, *policy.stale(asks)))
     if base and plan.base in candidates.others:
@@ -208,6 +218,7 @@ def study(
         meta=about,
         seeds=seeds,
         steps=files.install_steps(),
+        policy=policy,
         images=tuple(sorted(compose.images())),
         base_images=tuple(sorted({*(base.images() if base else ())} - {*compose.images()})),
     )

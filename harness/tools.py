@@ -12,7 +12,7 @@ own, and a reader that is on no network.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from harness.backups.restic import (
     Repository,
     empty_repository,
 )
+from harness.core.driver_options import own_data
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
 from harness.errors import EngineError, TestBedError
@@ -119,8 +120,12 @@ class ToolContainers:
         Args:
             volumes: their full names.
             node: the id of the other node that they lie on; empty means the manager's.
+
+        Raises:
+            TestBedError: one leads to data that the run did not make.
         """
         client = self.nodes.client_of(node) if self.nodes and node else self.client
+        _require_own(client, volumes)
         if node and node not in self.readers:
             self.readers[node] = self._start_reader("reader", client)
         # A volume that no task has needed yet is made here, and must be found by the clean-up too.
@@ -236,6 +241,23 @@ class ToolContainers:
                 f"no container can join the network {self.network}: {error}",
                 hint="docker network inspect it; the engine's log says more",
             ) from error
+
+
+def _require_own(client: docker.DockerClient, volumes: Sequence[str]) -> None:
+    """Refuse to mount a volume that leads to the host: the harness writes no file there.
+
+    Raises:
+        TestBedError: one does.
+    """
+    for name in volumes:
+        with suppress(NotFound):
+            found = client.api.inspect_volume(name)
+            if found.get("Driver", "local") != "local" or not own_data(found.get("Options") or {}):
+                raise TestBedError(
+                    f"the volume {name} leads to data that the run did not make",
+                    cause="it was made with options of a driver, which it keeps",
+                    hint="leave it out of the backup: backupbot.backup.volumes.NAME: 'false'",
+                )
 
 
 class _NetworkForgottenError(Exception):

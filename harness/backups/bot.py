@@ -286,11 +286,18 @@ class BotDriver:
         return said.hooks()
 
     def _require_here(self, job: Job) -> None:
-        """Refuse volumes that the bot does not see.
+        """Refuse volumes that the bot does not see, and those that it must not write to.
 
         Raises:
-            TestBedError: some lie on another node.
+            TestBedError: some lie on another node, or lead to the host.
         """
+        if job.spec.foreign:
+            raise TestBedError(
+                f"the backup bot would restore {', '.join(job.spec.foreign)}, which leads to data "
+                "that the run did not make",
+                cause="a bot goes by the labels, and these do not leave that volume out",
+                hint="--backup-driver restic leaves it out",
+            )
         if elsewhere := [
             part.volume for n, ps in job.parts.items() if n != self.node for part in ps
         ]:

@@ -105,11 +105,14 @@ class BackupSpec:
     """What is backed up, what is left out on purpose, and the hooks around it.
 
     A volume that is mounted twice is there twice, once for each place, and is backed up once.
+    `foreign` are the volumes that the labels ask for and that lead to data which the run did not
+    make: the harness neither reads nor writes them, so they are among those left out.
     """
 
     parts: tuple[VolumePart, ...]
     excluded: tuple[str, ...]
     hooks: tuple[Hooks, ...]
+    foreign: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, services: tuple[ServiceState, ...], stack: str) -> BackupSpec:
@@ -126,7 +129,9 @@ class BackupSpec:
             sorted(short_name(volume, stack) for volume in mounted),
         )
         short = {volume: short_name(volume, stack) for volume in mounted}
-        excluded = {volume for volume, name in short.items() if name in labels.left_out}
+        left_out = {volume for volume, name in short.items() if name in labels.left_out}
+        foreign = {one.volume for service in services for one in service.volumes if one.foreign}
+        excluded = left_out | foreign
         named_paths = {v: labels.paths[name] for v, name in short.items() if name in labels.paths}
         paths = {**_by_old_label(services), **named_paths}
         return cls(
@@ -148,6 +153,7 @@ class BackupSpec:
                 for service in services
                 if (hooks := Hooks.of(service.name, service.labels)).commands
             ),
+            foreign=tuple(sorted(foreign - left_out)),
         )
 
     def by_volume(self) -> dict[str, list[str]]:

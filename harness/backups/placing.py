@@ -42,13 +42,14 @@ def places(
 
 
 def located(look: StackSnapshot) -> Mapping[str, str]:
-    """Return the node of every volume that the stack mounts; those on several nodes are left out.
+    """Return the node of every volume that the stack mounts and that holds data of its own.
 
-    Each node has another volume of such a name, so the volumes cannot be compared as one.
+    Those on several nodes are left out: each node has another volume of such a name, so they cannot
+    be compared as one.
     """
     found: dict[str, set[str]] = {}
     for service in look.services:
-        for mount in service.volumes:
+        for mount in (one for one in service.volumes if not one.foreign):
             found.setdefault(mount.volume, set()).update(_nodes_of(look, service.name))
     return {
         volume: next(iter(nodes), look.node_id)

@@ -17,6 +17,7 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
+from harness.core.driver_options import own_data
 from harness.docker.deaths import killed_from_outside
 from harness.docker.nodes import Nodes
 from harness.errors import EngineError
@@ -184,11 +185,15 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeMount:
-    """A named volume, by its full name, and where a service mounts it, or which folder of it."""
+    """A named volume, by its full name, and where a service mounts it, or which folder of it.
+
+    `foreign` is one that leads to data that the run did not make, such as a folder of the host.
+    """
 
     volume: str
     target: str
     subpath: str = ""
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,11 +246,18 @@ class ServiceState:
             VolumeMount(
                 volume=mount["Source"],
                 target=mount["Target"],
-                subpath=(mount.get("VolumeOptions") or {}).get("Subpath", ""),
+                subpath=options.get("Subpath", ""),
+                foreign=_is_foreign(options.get("DriverConfig") or {}),
             )
             for mount in mounts
+            for options in (mount.get("VolumeOptions") or {},)
             if mount["Type"] == "volume" and mount.get("Source")
         )
+
+
+def _is_foreign(driver: Mapping[str, Any]) -> bool:
+    local = driver.get("Name") in (None, "", "local")
+    return not local or not own_data(driver.get("Options") or {})
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:

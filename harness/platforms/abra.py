@@ -29,6 +29,8 @@ from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import ENV_SAMPLE, AppEnvironment, deployed
 from harness.platforms.override import app_labels, build, machine_for
 from harness.platforms.refusals import refuse
+from harness.policy.allowed import Policy
+from harness.policy.asked import asks_of
 from harness.recipes import envfile
 from harness.recipes.compose import Compose
 from harness.recipes.repo import Repo, clone
@@ -65,6 +67,7 @@ class AbraPlatform:
         images: makes sure that an image is there.
         extra_env: what the recipe's meta sets besides `.env.sample`.
         nodes: where there are other nodes, whose volumes must not be taken either.
+        policy: what the recipe may ask of the host.
         factor: multiplies the time-outs.
     """
 
@@ -78,6 +81,7 @@ class AbraPlatform:
     images: Images
     extra_env: Mapping[str, str] = field(default_factory=dict)
     nodes: Nodes | None = None
+    policy: Policy = field(default_factory=Policy)
     factor: float = 1.0
     name: str = "abra"
     _recipe: Repo | None = None
@@ -113,6 +117,7 @@ class AbraPlatform:
 
         Raises:
             InvalidRecipeError: the recipe cannot be deployed, or abra refuses it.
+            RefusedError: it asks for something of the host that is not allowed.
             ImageError: an image can be neither pulled nor built.
             AbraError: abra does not do what is known of it.
             EngineError: the engine did not answer.
@@ -125,6 +130,7 @@ class AbraPlatform:
         else:
             app = self._app.with_new_secrets(sample)
         compose = app.compose(revision.files)
+        self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
         refuse(self.client, compose, self.target, self.nodes)
         machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)
         notes += [*self._renamed(app), *self._secrets.create(compose, app.secrets)]

@@ -60,7 +60,9 @@ class AppSecrets:
         notes = []
         for resource in compose.secrets.values():
             name = resource.full_name(stack)
-            if not resource.external or name in self._values:
+            # Another stack's, which the policy has let it have, is there already.
+            own = resource.external and name.startswith(f"{stack}_")
+            if not own or name in self._values:
                 continue
             if name not in known:
                 raise InvalidRecipeError(

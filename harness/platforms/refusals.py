@@ -30,13 +30,12 @@ def refuse(
 
     Raises:
         InvalidRecipeError: docker would refuse it, or should.
-        TestBedError: it uses volumes from outside, or names that are taken.
+        TestBedError: it uses names that are taken.
     """
     _refuse_undeployable(compose, target.stack)
     _refuse_sizes(compose)
     _refuse_clashing_ports(compose, alone=nodes is None or not nodes.others)
     _refuse_clashing_subnets(compose)
-    _refuse_shared(compose)
     _refuse_taken(client, compose, target, nodes)
 
 
@@ -131,21 +130,6 @@ def _subnets(network: Resource) -> Iterator[ipaddress.IPv4Network | ipaddress.IP
         with suppress(ValueError):
             if isinstance(one, dict) and one.get("subnet"):
                 yield ipaddress.ip_network(str(one["subnet"]), strict=False)
-
-
-def _refuse_shared(compose: Compose) -> None:
-    """Refuse volumes that are not the run's own: a restore would write into somebody's data.
-
-    Raises:
-        TestBedError: the recipe uses an external volume.
-    """
-    external = [volume.key for volume in compose.volumes.values() if volume.external]
-    if external:
-        raise TestBedError(
-            f"the recipe uses volumes from outside of it: {', '.join(external)}",
-            cause="a test that backs up and restores must not touch data that it did not make",
-            hint="test it with a compose file that declares the volumes itself",
-        )
 
 
 def _refuse_taken(

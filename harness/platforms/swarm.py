@@ -24,6 +24,8 @@ from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import AppEnvironment, deployed
 from harness.platforms.override import build, machine_for
 from harness.platforms.refusals import refuse
+from harness.policy.allowed import Policy
+from harness.policy.asked import asks_of
 from harness.recipes.compose import Compose
 from harness.waiting import stretched
 
@@ -46,6 +48,7 @@ class SwarmPlatform:
         deploy_flags: more options for `docker stack deploy`.
         say: is told what is done.
         nodes: where there are other nodes, whose volumes must not be taken either.
+        policy: what the recipe may ask of the host.
     """
 
     client: docker.DockerClient
@@ -59,6 +62,7 @@ class SwarmPlatform:
     say: Callable[[str], None] = field(default=lambda _: None)
     name: str = "swarm"
     nodes: Nodes | None = None
+    policy: Policy = field(default_factory=Policy)
     _app: AppEnvironment | None = None
     _deploys: int = 0
     _secrets: AppSecrets = field(init=False)
@@ -72,6 +76,7 @@ class SwarmPlatform:
 
         Raises:
             InvalidRecipeError: the recipe cannot be deployed.
+            RefusedError: it asks for something of the host that is not allowed.
             ImageError: an image can be neither pulled nor built.
             EngineError: the engine did not answer.
         """
@@ -81,6 +86,7 @@ class SwarmPlatform:
             later = AppEnvironment.of(revision.files, self.target, self.extra_env)
             self._app = self._app.with_new_secrets(later)
         compose = self._app.compose(revision.files)
+        self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
         refuse(self.client, compose, self.target, self.nodes)
         _refuse_inherited(compose, self._environment())
         machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)

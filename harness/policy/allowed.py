@@ -7,12 +7,15 @@ recipe's own repository counts.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.errors import RefusedError, UsageError
 from harness.model import RunWarning, WarningCode
 from harness.policy.asked import KINDS, Ask
+
+NAMED = 10  # things in the first line of a refusal; the lines below it have all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,7 @@ class Policy:
         trusted: whether everything is, on a machine of the user's own.
     """
 
-    recipe: str
+    recipe: str = ""
     lines: Mapping[str, str] = field(default_factory=dict)
     trusted: bool = False
 
@@ -47,34 +50,41 @@ class Policy:
         Raises:
             RefusedError: it asks for more; every such thing is named, with the line for it.
         """
-        missing = [ask for ask in asks if not self._allows(ask)]
+        asks = tuple(asks)
+        missing = tuple(dict.fromkeys(ask for ask in asks if not self._allows(ask)))
         if missing:
-            raise self._refused(tuple(dict.fromkeys(missing)))
+            raise self._refused(missing, self._unused(asks))
 
     def stale(self, asks: Iterable[Ask]) -> Iterator[RunWarning]:
         """Yield a warning for each line that allows what the recipe does not ask for."""
-        used = {ask.item for ask in asks}
-        for item in self.lines:
-            if item not in used:
-                yield RunWarning(
-                    code=WarningCode.STALE_HOST_ACCESS,
-                    text=f"HOST_ACCESS allows {item}, for which the recipe does not ask",
-                    next="remove it from recipe_meta.py",
-                )
+        for item in self._unused(asks):
+            yield RunWarning(
+                code=WarningCode.STALE_HOST_ACCESS,
+                text=f"HOST_ACCESS allows {item}, for which the recipe does not ask",
+                next="remove it from recipe_meta.py",
+            )
 
     def notes(self) -> tuple[str, ...]:
         """Return what the plan says of it."""
-        if self.trusted:
-            return ("--trust: whatever the recipe asks of this machine is allowed",)
-        return tuple(f"host access: {item}: {reason}" for item, reason in self.lines.items())
+        said = "--trust: whatever the recipe asks of this machine is allowed"
+        return (said,) if self.trusted else ()
 
     def _allows(self, ask: Ask) -> bool:
         return not ask.never and (self.trusted or ask.item in self.lines)
 
-    def _refused(self, missing: Sequence[Ask]) -> RefusedError:
+    def _unused(self, asks: Iterable[Ask]) -> list[str]:
+        used = {ask.item for ask in asks}
+        return [item for item in self.lines if item not in used]
+
+    def _refused(self, missing: Sequence[Ask], unused: Sequence[str]) -> RefusedError:
         them = "1 thing" if len(missing) == 1 else f"{len(missing)} things"
-        named = ", ".join(f"{ask.item} ({ask.who})" for ask in missing)
-        lines = [f'    "{ask.item}": "why {ask.who} needs it",' for ask in missing if not ask.never]
+        named = ", ".join(f"{ask.item} ({ask.who})" for ask in missing[:NAMED])
+        named += f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        lines = [
+            f'    {json.dumps(ask.item, ensure_ascii=False)}: "why {ask.who} needs it",'
+            for ask in missing
+            if not ask.never
+        ]
         detail = ["HOST_ACCESS = {", *lines, "}"] if lines else []
         detail += [
             f"{ask.item} ({ask.who}): no line allows it: {ask.never}"
@@ -82,13 +92,15 @@ class Policy:
             if ask.never
         ]
         for ask in missing:
-            if near := difflib.get_close_matches(ask.item, self.lines, n=1, cutoff=0.8):
+            if near := difflib.get_close_matches(ask.item, unused, n=1, cutoff=0.8):
                 detail.append(f"{ask.item} is not {near[0]}, which a line allows")
         return RefusedError(
             f"{self.recipe} asks for {them} of this machine that its owner does not allow: {named}",
             cause="a recipe may touch nothing of the host by default",
-            hint="read the compose file, and allow what is right by the lines below, with reasons,"
-            f" in tests/{self.recipe}/recipe_meta.py; --trust allows all on a machine of your own",
+            hint="read the compose file, and add the lines below that are right, with reasons, to "
+            f"tests/{self.recipe}/recipe_meta.py; --trust allows them on a machine of your own"
+            if lines
+            else "remove it from the recipe",
             detail="\n".join(detail),
         )
 

@@ -191,6 +191,14 @@ def _why_no_warnings(value: object) -> str:
     return ""
 
 
+def _why_no_access(value: object) -> str:
+    """Return which item of HOST_ACCESS has no reason."""
+    for item, reason in value.items() if isinstance(value, Mapping) else ():
+        if not isinstance(reason, str) or not reason.strip():
+            return f"say why {item} is allowed: {{'{item}': 'the reason'}}"
+    return ""
+
+
 def _is_growth(pair: tuple[object, object]) -> bool:
     name, factor = pair
     known = name in list(Measure)
@@ -249,7 +257,9 @@ _KINDS = {
     ),
     "KNOWN_LEAKS": _Kind(expected="a dict of secrets to reasons", fits=_is_reasons),
     "HOST_ACCESS": _Kind(
-        expected="a dict of what the recipe may ask of the host to reasons", fits=_is_reasons
+        expected="a dict of what the recipe may ask of the host to reasons",
+        fits=_is_reasons,
+        wrong=_why_no_access,
     ),
     "ACCEPT_WARNINGS": _Kind(
         expected="a dict of warning codes to reasons", fits=_is_warnings, wrong=_why_no_warnings

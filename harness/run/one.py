@@ -262,6 +262,7 @@ class Run:
         self._platform = platform_for(
             self._abra, bed=bed, target=self.target, work=work, directory=self.directory,
             environ=self.environ, extra_env=subject.meta.EXTRA_ENV, factor=factor,
+            policy=subject.policy,
         )  # fmt: skip
         tools = ToolContainers(
             client=bed.client, image=bed.toolbox, stack=self.target.stack,

@@ -12,6 +12,7 @@ from harness.backups.labels import short_name
 from harness.backups.placing import located
 from harness.backups.restic import Repository
 from harness.backups.witness import Witnesses, problem
+from harness.core.driver_options import own_data
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import StackSnapshot
 from harness.volumes.census import Census, take
@@ -71,7 +72,12 @@ class VolumeWatch:
         """
         where = {**located(look), **(places or {})}
         options = {volume: self._options(volume, node) for volume, node in where.items()}
-        where = {volume: node for volume, node in where.items() if options[volume] is not None}
+        # Whatever its service says, a volume keeps the options that it was made with.
+        where = {
+            volume: node
+            for volume, node in where.items()
+            if (made_with := options[volume]) is not None and own_data(made_with)
+        }
         visit = Visit(found=dict.fromkeys(set(read) - where.keys()))
         for node in dict.fromkeys(where.values()):
             here = tuple(sorted(volume for volume, place in where.items() if place == node))

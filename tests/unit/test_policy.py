@@ -10,14 +10,15 @@ from harness.policy.asked import asks_of
 from harness.recipes.compose import load
 from tests.unit.committed import committed
 
-STACK = "made-1_test"
+GPU = "{discrete_resource_spec: {kind: gpu, value: 1}}"
+STACK, DOMAIN = "made-1_test", "made-1.test"
 
 
 def asks(directory: Path, app: str = "", rest: str = "") -> list[str]:
     """Return the items that a service with these keys asks for."""
     text = f"version: '3.8'\nservices: {{app: {{image: nginx:1, {app}}}}}\n{rest}\n"
     (directory / "compose.yml").write_text(text)
-    return [ask.item for ask in asks_of(load(committed(directory), "", {}), STACK)]
+    return [ask.item for ask in asks_of(load(committed(directory), "", {}), STACK, DOMAIN)]
 
 
 @pytest.mark.parametrize(
@@ -27,14 +28,26 @@ def asks(directory: Path, app: str = "", rest: str = "") -> list[str]:
         ("volumes: ['/var/run/docker.sock:/s:ro', '/var/run/docker.sock:/t']", "",
          ["bind:/var/run/docker.sock"]),
         ("volumes: ['./own:/x']", "", ["bind:./own"]),
-        ("volumes: [{type: npipe, source: x, target: /x}]", "", ["mount:npipe"]),
+        ("volumes: [{type: npipe, source: x, target: /x}]", "", ["mount:npipe=x"]),
         ("ports: ['25:25', '53:53/udp', 80]", "", ["port:25", "port:53/udp", "port:any"]),
+        ("ports: ['3000-3002:3000-3002/udp', {target: 1, published: 3003, protocol: udp}]", "",
+         ["port:3000-3003/udp"]),
         ("cap_add: [CHOWN, net_admin, CAP_SYS_ADMIN, ALL]", "",
          ["cap:NET_ADMIN", "cap:SYS_ADMIN", "cap:ALL"]),
         ("sysctls: {net.core.somaxconn: 5}", "", ["sysctl:net.core.somaxconn"]),
         ("logging: {driver: syslog}", "", ["log-driver:syslog"]),
-        ("logging: {driver: json-file}", "", []),
+        ("logging: {driver: json-file, options: {max-size: 1m, tag: x}}", "", []),
+        ("logging: {options: {syslog-address: 'unix:///run/x'}}", "",
+         ["log-opts:syslog-address=unix:///run/x"]),
         ("oom_score_adj: -5", "", ["oom-score-adj:-5"]),
+        ("oom_score_adj: 5, ulimits: {nofile: 9}, init: true, user: root", "", []),
+        (f"deploy: {{resources: {{reservations: {{generic_resources: [{GPU}]}}}}}}", "",
+         ["resource:gpu"]),
+        ("networks: {default: {driver_opts: {com.docker.network.endpoint.sysctls: x}}}", "",
+         ["network-opts:com.docker.network.endpoint.sysctls=x"]),
+        ("volumes: ['/srv/{{.Service.Name}}/../x:/y']", "", ["bind:/srv/{{.Service.Name}}/../x"]),
+        (f"volumes: ['/srv/{STACK}:/y', '/srv/{DOMAIN}:/z']", "",
+         ["bind:/srv/${STACK_NAME}", "bind:/srv/${DOMAIN}"]),
         ("credential_spec: {file: x}", "", ["credential-spec:file=x"]),
         ("labels: {ccci.run: x}", "", ["label:ccci.run"]),
         ("deploy: {labels: [ccci.kept-until=9]}", "", ["label:ccci.kept-until"]),
@@ -46,6 +59,10 @@ def asks(directory: Path, app: str = "", rest: str = "") -> list[str]:
         ("", "volumes: {v: {driver_opts: {type: none, o: bind, device: /srv/victim}}}",
          ["bind:/srv/victim"]),
         ("", "volumes: {v: {driver_opts: {type: tmpfs, o: bind, device: /etc}}}", ["bind:/etc"]),
+        ("", "volumes: {v: {driver_opts: {type: none, o: bind, device: /a/link/..}}}",
+         ["driver-opts:device=/a/link/..,o=bind,type=none"]),
+        ("", "volumes: {v: {driver_opts: {type: tmpfs, o: '{{if 1}}bind{{end}}', device: /}}}",
+         ["driver-opts:device=/,o={{if 1}}bind{{end}},type=tmpfs"]),
         ("", "volumes: {v: {driver_opts: {type: tmpfs, device: tmpfs, o: 'size=16m,uid=33'}}}", []),
         ("", "volumes: {v: {driver_opts: {type: nfs, o: addr=h, device: ':/x'}}}",
          ["driver-opts:device=:/x,o=addr=h,type=nfs"]),
@@ -58,13 +75,21 @@ def asks(directory: Path, app: str = "", rest: str = "") -> list[str]:
         ("", "networks: {n: {driver: macvlan, driver_opts: {parent: eth0}}}",
          ["network-driver:macvlan", "network-opts:parent=eth0"]),
         ("", "networks: {n: {driver_opts: {encrypted: ''}}}", []),
+        ("", "networks: {n: {ipam: {driver: default, config: [{subnet: 10.9.0.0/24}]}}}", []),
+        ("", "networks: {n: {ipam: {driver: dhcp}}}", ["ipam-driver:dhcp"]),
+        ("", "networks: {n: {driver_opts: {com.docker.network.driver.overlay.vxlanid_list: 7}}}",
+         ["network-opts:com.docker.network.driver.overlay.vxlanid_list=7"]),
         ("", "configs: {c: {external: true}}", ["config:c"]),
         ("", "configs: {c: {file: /etc/shadow}}", ["file:/etc/shadow"]),
         ("", "configs: {c: {file: ./.git/config}}", ["file:.git/config"]),
         ("", "secrets: {s: {external: true, name: theirs}}", ["secret:theirs"]),
         ("", f"secrets: {{s: {{external: true, name: {STACK}_s_v1}}}}", []),
         ("", "secrets: {s: {driver: vault}}", ["secret-driver:vault"]),
-        ("privileged: true, pid: host, devices: ['/dev/sda:/x']", "", []),  # docker ignores them
+        # Docker ignores these.
+        ("privileged: true, pid: host, devices: ['/dev/sda:/x'], ipc: host", "", []),
+        ("userns_mode: host, security_opt: [x], cgroup_parent: /x, network_mode: host", "", []),
+        # Docker refuses these.
+        ("cap_add: SYS_ADMIN, logging: x", "", []),
     ],
 )  # fmt: skip
 def test_whatever_reaches_past_the_runs_own_is_asked_for(
