@@ -5,9 +5,20 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EXIT_REFUSED, RefusedError, UsageError
+from harness.forge.base import State
+from harness.model import Outcome
 from harness.policy.allowed import Policy
-from harness.policy.asked import asks_of
+from harness.policy.asked import asks_of, left_alone
+from harness.post import STATES
 from harness.recipes.compose import load
+from harness.report import junit, summary
+from harness.report.answer import answer
+from harness.report.results import RunResult
+from harness.report.summary import MARKS
+from harness.site.badges import COLOURS, badge_svg
+from harness.site.page import SIGNS
+from harness.verdict.decide import decide
+from harness.verdict.facts import EndedBy, RunFacts
 from tests.unit.committed import committed
 
 GPU = "{discrete_resource_spec: {kind: gpu, value: 1}}"
@@ -149,3 +160,33 @@ def test_a_line_that_allows_nothing_is_refused(item: str, said: str) -> None:
     with pytest.raises(UsageError, match="HOST_ACCESS") as caught:
         Policy.of("made", {item: "why"}, trusted=False)
     assert said in caught.value.what
+
+
+def test_a_volume_that_leads_to_the_host_is_said_to_be_left_alone(tmp_path: Path) -> None:
+    """One in memory is the run's own."""
+    (tmp_path / "compose.yml").write_text(
+        "services: {a: {image: i}}\nvolumes: {own: {}, ram: {driver_opts: {type: tmpfs}},"
+        " host: {driver_opts: {o: bind, device: /srv}}, plugin: {driver: nfs}}"
+    )
+    said = left_alone(load(committed(tmp_path), "", {}))
+    assert [one.partition(",")[0] for one in said] == ["volume host", "volume plugin"]
+
+
+def test_every_report_says_refused() -> None:
+    """With the reason; to a forge it is an error, and JUnit has no better word than skipped."""
+    error = RefusedError("made asks for 1 thing", detail='HOST_ACCESS = {"port:25": "why"}')
+    verdict = decide(RunFacts(stopped=EndedBy.of(error)))
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.REFUSED, EXIT_REFUSED)
+    assert not verdict.may_merge
+    run = RunResult(
+        run="r", recipe="made", source="s", platform="swarm", started="2026-01-01T12:00:00+00:00",
+        seconds=1.0, repeat="again", verdict=verdict,
+    )  # fmt: skip
+    xml = junit.render(run)
+    assert 'skipped="1"' in xml
+    assert '<skipped message="refused: made asks for 1 thing' in xml
+    assert "refused" in summary.render(run)
+    assert answer(run) == "no answer: the recipe asks for something of the host that is not allowed"
+    assert "refused" in badge_svg("made", Outcome.REFUSED)
+    assert STATES[Outcome.REFUSED] is State.ERROR
+    assert set(STATES) == set(SIGNS) == set(MARKS) == set(COLOURS) == set(Outcome)
