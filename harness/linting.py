@@ -22,6 +22,7 @@ from harness.errors import (
     AbraError,
     HarnessError,
     InvalidRecipeError,
+    RefusedError,
     UsageError,
 )
 from harness.lint import checks, table
@@ -174,7 +175,7 @@ def command(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
                 console.print(plain(f"{entry.name}: {line}"), soft_wrap=True)
             if report:
                 require(report, entry.name)
-        except InvalidRecipeError as error:
+        except (InvalidRecipeError, RefusedError) as error:
             console.print(plain(f"{entry.name}: {error}"), soft_wrap=True)
             worst = worst or error.exit_code
     return worst

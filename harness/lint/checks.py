@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.backups.advice import advise
 from harness.backups.labels import VolumeLabels, short_name
-from harness.errors import BackupError, InvalidRecipeError
+from harness.errors import BackupError, InvalidRecipeError, RefusedError
 from harness.lint.rules import BACKUP, RULES, Rule
 from harness.model import Outcome, RuleResult
 from harness.platforms.environment import ABRA_SH, COMPOSE_FILE, ENV_SAMPLE
@@ -60,7 +60,7 @@ class Recipe:
             exports = envfile.abra_exports(source.text(ABRA_SH))
             env = {**(settings or {}), **given, **exports}
             read = compose.load(source, env.get("COMPOSE_FILE", ""), env)
-        except InvalidRecipeError as error:
+        except (InvalidRecipeError, RefusedError) as error:
             problem = error.what
         return cls(
             source=source,
@@ -102,7 +102,7 @@ def _result(rule: Rule, recipe: Recipe) -> RuleResult:
             outcome = Outcome.FAILED if reason else Outcome.PASSED
         except _NotApplicableError as error:
             outcome, reason = Outcome.SKIPPED, str(error)
-        except InvalidRecipeError as error:
+        except (InvalidRecipeError, RefusedError) as error:
             outcome, reason = Outcome.SKIPPED, f"not checked: {error.what}"
     return RuleResult(
         rule=rule.number, level=rule.level, about=rule.about, outcome=outcome, reason=reason

@@ -403,10 +403,10 @@ def test_another_node_has_a_repository_of_its_own(monkeypatch: pytest.MonkeyPatc
     create = SimpleNamespace(create=lambda name, **_: volumes.append(name))
     removed = SimpleNamespace(remove=lambda **_: None)
     containers = SimpleNamespace(get=lambda _: removed)
-    api = SimpleNamespace(send=None)
+    api = SimpleNamespace(send=None, inspect_volume=lambda _: {"Driver": "local", "Options": None})
     worker = SimpleNamespace(api=api, name="worker", volumes=create, containers=containers)
     nodes = swarm(worker)
-    manager: Any = SimpleNamespace(name="manager", containers=containers)
+    manager: Any = SimpleNamespace(name="manager", containers=containers, api=api)
     tools = ToolContainers(client=manager, image="i", stack="s", labels={}, nodes=nodes)
     for names, node in ((("a",), ""), (("b",), "n2"), (("b", "c"), "n2"), (("b",), "n2")):
         with tools.vault(names, node=node):
