@@ -175,7 +175,7 @@ class TeardownResult:
 class Adaptation:
     """Something the harness changed about what is deployed, because this machine needs it."""
 
-    kind: str  # "stand-in", "endpoint-mode", "published-port", "secret", "engine-socket"
+    kind: str  # "stand-in", "endpoint-mode", "published-port", "secret", "engine-socket", "limits"
     subject: str  # the image, service or secret
     detail: str
 

@@ -11,6 +11,7 @@ from harness.platforms.abra import SERVER, AbraPlatform
 from harness.platforms.base import Images, Platform, Target
 from harness.platforms.swarm import SwarmPlatform
 from harness.policy.allowed import Policy
+from harness.recipes.meta import RecipeMeta
 from harness.settings import Settings
 from harness.testbed import TestBed
 
@@ -51,7 +52,7 @@ def platform_for(
     work: Path,
     directory: Path,
     environ: Mapping[str, str],
-    extra_env: Mapping[str, str],
+    meta: RecipeMeta,
     factor: float,
     policy: Policy,
 ) -> Platform:
@@ -64,11 +65,12 @@ def platform_for(
         work: a directory of this run's own, which goes with it.
         directory: the run's directory, which stays.
         environ: what abra may take from the user's environment.
-        extra_env: what the recipe's meta sets besides `.env.sample`.
+        meta: the variables that the recipe needs besides `.env.sample`, and its limits.
         factor: multiplies the time-outs.
         policy: what the recipe may ask of the host.
     """
     images: Images = bed.images
+    limits = bed.limits(meta.LIMITS)
     if abra is None:
         return SwarmPlatform(
             client=bed.client,
@@ -77,7 +79,8 @@ def platform_for(
             work=work,
             dnsrr=bed.dnsrr,
             images=images,
-            extra_env=extra_env,
+            extra_env=meta.EXTRA_ENV,
+            limits=limits,
             deploy_flags=bed.deploy_flags,
             nodes=bed.nodes,
             policy=policy,
@@ -91,7 +94,8 @@ def platform_for(
         log=directory / "logs" / "abra.calls.log",
         dnsrr=bed.dnsrr,
         images=images,
-        extra_env=extra_env,
+        extra_env=meta.EXTRA_ENV,
+        limits=limits,
         nodes=bed.nodes,
         factor=factor,
         policy=policy,

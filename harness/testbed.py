@@ -19,6 +19,7 @@ from harness.embedded.endpoint import Engine
 from harness.embedded.node_endpoints import Finder
 from harness.embedded.node_images import spread
 from harness.embedded.provider import ImageProvider
+from harness.platforms.limits import Limits
 from harness.settings import Settings
 
 Made = TypeVar("Made")
@@ -53,6 +54,17 @@ class TestBed:
             ImageError: it cannot be built.
         """
         return self.toolbox_built.result()
+
+    def limits(self, raised: Mapping[str, float]) -> Limits:
+        """Return what each container of a recipe may take, so that the smallest node survives it.
+
+        Args:
+            raised: what the recipe's meta says in `LIMITS`.
+        """
+        nodes = self.client.nodes.list()
+        driver = self.client.info().get("LoggingDriver", "")
+        memory = min(one.attrs["Description"]["Resources"]["MemoryBytes"] for one in nodes)
+        return Limits.of(raised, memory=memory, log_driver=driver)
 
     def facts(self) -> Mapping[str, str]:
         """Return what a report says of the test bed."""

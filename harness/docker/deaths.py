@@ -18,6 +18,7 @@ from docker.errors import NotFound
 
 from harness.docker.events import Event, Happening
 from harness.docker.nodes import Nodes
+from harness.docker.own_limits import MEMORY, laid_over, of_recipe
 from harness.model import RunWarning, WarningCode
 
 if TYPE_CHECKING:
@@ -80,16 +81,16 @@ def out_of_memory(look: StackSnapshot, kills: Mapping[str, int]) -> Iterator[Run
         times = sum(kills.get(task.container_id, 0) for task in mine)
         if not times:
             continue
-        limit = ((service.template.get("Resources") or {}).get("Limits") or {}).get("MemoryBytes")
+        limit = of_recipe(service.template).get(MEMORY)
         often = "once" if times == 1 else f"{times} times"
-        of_whom = f"its limit is {limit // MEBIBYTE} MiB" if limit else "it has no memory limit"
+        of_whom = f"its limit is {limit // MEBIBYTE} MiB" if limit else "its recipe sets no limit"
         yield RunWarning(
             code=WarningCode.OUT_OF_MEMORY,
             text=f"the kernel killed a process of service {service.name} for memory {often}; "
             f"{of_whom}",
             next=f"raise deploy.resources.limits.memory of {service.name}, or make it need less"
             if limit
-            else "this machine ran out of memory: free -m; run fewer things at a time",
+            else "free -m; run fewer things at a time; or raise memory_gib in LIMITS",
         )
 
 
@@ -105,12 +106,13 @@ def _killed(events: tuple[Event, ...]) -> bool:
 
 
 def _limited(nodes: Nodes, task: TaskState) -> bool:
-    """Whether the container has a memory limit of its own; without one, the host had no memory."""
+    """Whether the recipe limits the container's memory; if not, this machine had too little."""
     try:
         inspected = nodes.client_of(task.node_id).api.inspect_container(task.container_id)
     except NotFound:
         return True  # doubt must not turn a bad recipe green
-    return bool(inspected["HostConfig"].get("Memory"))
+    ours = MEMORY in laid_over(inspected["Config"].get("Labels"))
+    return bool(inspected["HostConfig"].get("Memory")) and not ours
 
 
 def _out_of_memory() -> Iterator[str]:

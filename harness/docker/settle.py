@@ -16,6 +16,7 @@ from harness.docker.adapted import unresolved
 from harness.docker.crashes import Crashes
 from harness.docker.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
 from harness.docker.nodes import Nodes
+from harness.docker.own_limits import of_recipe
 from harness.docker.placement import unplaceable
 from harness.docker.readiness import Before, lost, unsettled
 from harness.docker.snapshot import (
@@ -216,8 +217,10 @@ class _Judge:
             if task.id in look.killed:
                 return TestBedError(
                     f"a container of {service.name} was killed from outside while the app came up",
-                    cause="the engine recorded a kill, or this machine ran out of memory",
-                    hint="dmesg shows what the kernel killed; free -m; run fewer things at a time",
+                    cause="the engine recorded a kill, or there was too little memory: in this "
+                    "machine, or below the limit that cc-ci sets for each container",
+                    hint="dmesg shows what the kernel killed; free -m; run fewer things at a time; "
+                    "or raise memory_gib in LIMITS in recipe_meta.py",
                 )
         for service in look.services:
             crashed = self.crashes.of(service.name)
@@ -293,9 +296,7 @@ def _fills_its_own_volume(service: ServiceState, task: TaskState) -> bool:
 
 def _meets_its_own_limit(service: ServiceState, task: TaskState) -> bool:
     """Whether its program did not start within limits that the recipe sets, not the machine."""
-    limits = (service.template.get("Resources") or {}).get("Limits") or {}
-    limited = limits.get("MemoryBytes") or limits.get("Pids")
-    limited = limited or service.template["ContainerSpec"].get("Ulimits")
+    limited = of_recipe(service.template) or service.template["ContainerSpec"].get("Ulimits")
     return bool(limited) and bool(WITHIN_LIMITS.search(task.error))
 
 

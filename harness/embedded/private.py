@@ -42,6 +42,11 @@ _KEPT_SETTINGS = frozenset(
         "registry-mirrors",
     }
 )
+# No container fills the disk with its log, whoever started it.
+_ROTATED_LOGS: Mapping[str, object] = {
+    "log-driver": "json-file",
+    "log-opts": {"max-size": "50m", "max-file": "2"},
+}
 _REMEDIES = (
     ("cgroup", "mount the control groups: apt-get install cgroupfs-mount && cgroupfs-mount"),
     ("iptables", "apt-get install iptables; in a container, run it with --privileged"),
@@ -201,9 +206,10 @@ def _daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def _kept_settings(host_config: Path) -> dict[str, object]:
     try:
         settings = json.loads(host_config.read_text())
-        return {key: value for key, value in settings.items() if key in _KEPT_SETTINGS}
+        kept = {key: value for key, value in settings.items() if key in _KEPT_SETTINGS}
     except (OSError, ValueError, AttributeError):
-        return {}
+        kept = {}
+    return {**kept, **_ROTATED_LOGS}
 
 
 def _await_answer(paths: Paths, pid: int, timeout: float) -> None:

@@ -27,6 +27,7 @@ from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import ENV_SAMPLE, AppEnvironment, deployed
+from harness.platforms.limits import Limits
 from harness.platforms.override import app_labels, build, machine_for
 from harness.platforms.refusals import refuse
 from harness.policy.allowed import Policy
@@ -66,6 +67,7 @@ class AbraPlatform:
         dnsrr: whether services need `endpoint_mode: dnsrr` on this machine.
         images: makes sure that an image is there.
         extra_env: what the recipe's meta sets besides `.env.sample`.
+        limits: what each container may take.
         nodes: where there are other nodes, whose volumes must not be taken either.
         policy: what the recipe may ask of the host.
         factor: multiplies the time-outs.
@@ -80,6 +82,7 @@ class AbraPlatform:
     dnsrr: bool
     images: Images
     extra_env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits | None = None
     nodes: Nodes | None = None
     policy: Policy = field(default_factory=Policy)
     factor: float = 1.0
@@ -132,7 +135,9 @@ class AbraPlatform:
         compose = app.compose(revision.files)
         self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
         refuse(self.client, compose, self.target, self.nodes)
-        machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)
+        machine, notes = machine_for(
+            compose, self.images, dnsrr=self.dnsrr, environ=self.environ, limits=self.limits
+        )
         notes += [*self._renamed(app), *self._secrets.create(compose, app.secrets)]
         override, adapted = build(compose, self.target, None, machine)
         (self.directory / OVERRIDE).write_text(stackfile.written(override))

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.docker import own_limits
 from harness.docker.adapted import DNSRR_LABEL
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.model import Adaptation
 from harness.platforms.base import Images, Revision, Target
+from harness.platforms.limits import Limits, knows_pids, lifted
 from harness.recipes.compose import Compose, Resource, Service
 
 DNSRR = "dnsrr"
@@ -26,16 +28,23 @@ class Machine:
     """What this machine forces on a deployment.
 
     `images` maps an image to the reference that is deployed in its place, where they differ.
-    `socket` is the engine's own where it is not at the usual place, or empty.
+    `socket` is the engine's own where it is not at the usual place, or empty. `limits` are what
+    each container may take of it.
     """
 
     dnsrr: bool
+    limits: Limits | None = None
     socket: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
 
 
 def machine_for(
-    compose: Compose, images: Images, *, dnsrr: bool, environ: Mapping[str, str]
+    compose: Compose,
+    images: Images,
+    *,
+    dnsrr: bool,
+    environ: Mapping[str, str],
+    limits: Limits | None = None,
 ) -> tuple[Machine, list[Adaptation]]:
     """Make sure that every image is there; return what this machine forces on them, and says so.
 
@@ -44,6 +53,7 @@ def machine_for(
         images: makes sure that an image is there.
         dnsrr: whether services need `endpoint_mode: dnsrr` on this machine.
         environ: the environment that leads the docker command to the engine.
+        limits: what each container may take.
 
     Raises:
         ImageError: one can be neither pulled nor built.
@@ -59,7 +69,7 @@ def machine_for(
     host = environ.get("DOCKER_HOST", "")
     own = host.removeprefix(UNIX) if host.startswith(UNIX) else ""
     socket = "" if own in USUAL_SOCKETS else own
-    return Machine(dnsrr=dnsrr, images=replaced, socket=socket), notes
+    return Machine(dnsrr=dnsrr, images=replaced, socket=socket, limits=limits), notes
 
 
 def own_labels(target: Target) -> dict[str, str]:
@@ -93,7 +103,7 @@ def build(
     own = own_labels(target)
     written = app_labels(target, revision) if revision else {}
     adaptations: list[Adaptation] = []
-    services = {}
+    services: dict[str, dict[str, Any]] = {}
     for name, service in compose.services.items():
         changed = _adapt(service, machine, adaptations)
         deploy = {"labels": {**own, **written}, **changed.pop("deploy", {})}
@@ -101,8 +111,12 @@ def build(
             deploy["labels"][DNSRR_LABEL] = DNSRR
         services[name] = {"labels": own, "deploy": deploy, **changed}
     override: dict[str, Any] = {"services": services}
-    if compose.version:
-        override["version"] = compose.version  # docker refuses to merge files of two versions
+    # Files of two formats cannot be merged: without a revision, docker does that after us.
+    version = (lifted(compose) if revision and machine.limits else "") or compose.version
+    if version:
+        override["version"] = version
+    if machine.limits:
+        adaptations.append(_limit(compose, machine.limits, override))
     if "default" not in compose.networks:
         override["networks"] = {"default": {"labels": own}}
     for section in ("networks", "volumes", "configs", "secrets"):
@@ -156,6 +170,23 @@ def _adapt(service: Service, machine: Machine, notes: list[Adaptation]) -> dict[
             )
         )
     return changed
+
+
+def _limit(compose: Compose, limits: Limits, override: dict[str, Any]) -> Adaptation:
+    """Lay the limits over every service of the override, and return how a report says so."""
+    for name, service in compose.services.items():
+        changes = override["services"][name]
+        laid = limits.over(service, pids=knows_pids(override.get("version", "")))
+        changes["deploy"] = {**changes["deploy"], **laid.deploy}
+        if laid.logging:
+            changes["logging"] = laid.logging
+        if laid.names:
+            changes["labels"] = {**changes["labels"], own_limits.LABEL: ",".join(laid.names)}
+    return Adaptation(
+        kind="limits",
+        subject="each container",
+        detail=f"{limits}, unless the recipe asks for less; LIMITS raises them",
+    )
 
 
 def _own_sockets(service: Service, machine: Machine) -> list[dict[str, Any]]:

@@ -31,7 +31,8 @@ def complete(
         override: what is laid over them.
         contents: the files that hold the bytes of configs and secrets, by section and key.
     """
-    document: dict[str, Any] = {"version": compose.version} if compose.version else {}
+    version = override.get("version", compose.version)
+    document: dict[str, Any] = {"version": version} if version else {}
     document["services"] = {
         name: laid_over(service.raw, override["services"][name])
         for name, service in compose.services.items()
@@ -42,7 +43,7 @@ def complete(
         document[section] = {
             **{key: dict(definition) for key, definition in laid.items()},
             **{
-                key: _external(one, compose.version)
+                key: _external(one, version)
                 for key, one in resources.items()
                 if one.external and key not in laid
             },

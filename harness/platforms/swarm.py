@@ -22,6 +22,7 @@ from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import AppEnvironment, deployed
+from harness.platforms.limits import Limits
 from harness.platforms.override import build, machine_for
 from harness.platforms.refusals import refuse
 from harness.policy.allowed import Policy
@@ -45,6 +46,7 @@ class SwarmPlatform:
         dnsrr: whether services need `endpoint_mode: dnsrr` on this machine.
         images: makes sure that an image is there.
         extra_env: what the recipe's meta sets besides `.env.sample`.
+        limits: what each container may take.
         deploy_flags: more options for `docker stack deploy`.
         say: is told what is done.
         nodes: where there are other nodes, whose volumes must not be taken either.
@@ -58,6 +60,7 @@ class SwarmPlatform:
     dnsrr: bool
     images: Images
     extra_env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits | None = None
     deploy_flags: tuple[str, ...] = ()
     say: Callable[[str], None] = field(default=lambda _: None)
     name: str = "swarm"
@@ -89,7 +92,9 @@ class SwarmPlatform:
         self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
         refuse(self.client, compose, self.target, self.nodes)
         _refuse_inherited(compose, self._environment())
-        machine, notes = machine_for(compose, self.images, dnsrr=self.dnsrr, environ=self.environ)
+        machine, notes = machine_for(
+            compose, self.images, dnsrr=self.dnsrr, environ=self.environ, limits=self.limits
+        )
         notes += self._secrets.create(compose, self._app.secrets)
         override, adapted = build(compose, self.target, revision, machine)
         self._deploys += 1

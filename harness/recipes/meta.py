@@ -17,6 +17,11 @@ from harness.errors import UsageError
 from harness.measured import Measure
 from harness.model import Stage, WarningCode
 
+LIMITS: Mapping[str, type | tuple[type, ...]] = {
+    "memory_gib": (int, float),
+    "pids": int,
+    "log_mib": int,
+}
 REQUIREMENTS: Mapping[str, type | tuple[type, ...]] = {
     "memory_gib": (int, float),
     "disk_gib": (int, float),
@@ -61,6 +66,8 @@ class RecipeMeta:
             that any stage may be skipped; a dict means that a skip which is not in it is no pass.
         REQUIREMENTS: what the machine must have: `memory_gib`, `disk_gib`, `processors` (numbers),
             `engine` (a version), `architecture` (as `docker info` says it), `ipvs` (True).
+        LIMITS: what each container may take, where the usual is too little: `memory_gib`, `pids`,
+            `log_mib` (numbers).
         MAX_GROWTH: the factor by which `memory`, `image`, `volume` or `healthy` (the time until the
             app is healthy) may be above that of the last green run; past it, the run has failed.
     """
@@ -82,6 +89,7 @@ class RecipeMeta:
     ACCEPT_WARNINGS: Mapping[str, str] = field(default_factory=dict)
     EXPECTED_SKIPS: Mapping[str, str] | None = None
     REQUIREMENTS: Mapping[str, Any] = field(default_factory=dict)
+    LIMITS: Mapping[str, float] = field(default_factory=dict)
     MAX_GROWTH: Mapping[str, float] = field(default_factory=dict)
 
     def changed(self) -> dict[str, object]:
@@ -222,6 +230,12 @@ def _is_requirements(value: object) -> bool:
     )
 
 
+def _is_limit(pair: tuple[object, object]) -> bool:
+    name, most = pair
+    number = name in LIMITS and isinstance(most, LIMITS[name]) and not isinstance(most, bool)  # type: ignore[index]  # a key of it
+    return number and most > 0  # type: ignore[operator]  # a number
+
+
 _STAGE_NAMES = ", ".join(Stage)
 _TEXT = _Kind(expected="a text", fits=lambda value: isinstance(value, str))
 _NUMBER = _Kind(expected="a number above 0", fits=_is_number)
@@ -271,6 +285,10 @@ _KINDS = {
     "MAX_GROWTH": _Kind(
         expected=f"a dict of {', '.join(Measure)} to factors above 1",
         fits=lambda value: isinstance(value, Mapping) and all(map(_is_growth, value.items())),
+    ),
+    "LIMITS": _Kind(
+        expected=f"a dict of {', '.join(LIMITS)} to numbers above 0",
+        fits=lambda value: isinstance(value, Mapping) and all(map(_is_limit, value.items())),
     ),
     "REQUIREMENTS": _Kind(expected=f"a dict with {', '.join(REQUIREMENTS)}", fits=_is_requirements),
 }

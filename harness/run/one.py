@@ -261,8 +261,7 @@ class Run:
         ledger = Ledger(self.directory / "ledger.jsonl")
         self._platform = platform_for(
             self._abra, bed=bed, target=self.target, work=work, directory=self.directory,
-            environ=self.environ, extra_env=subject.meta.EXTRA_ENV, factor=factor,
-            policy=subject.policy,
+            environ=self.environ, meta=subject.meta, factor=factor, policy=subject.policy,
         )  # fmt: skip
         tools = ToolContainers(
             client=bed.client, image=bed.toolbox, stack=self.target.stack,

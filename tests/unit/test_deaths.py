@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from docker.errors import APIError, NotFound
 
-from harness.docker import deaths
+from harness.docker import deaths, own_limits
 from harness.docker.deaths import broken_since, killed_from_outside, out_of_memory
 from harness.docker.events import EventLog, Happening
 from harness.docker.nodes import Nodes
@@ -33,14 +33,20 @@ def health(status: str) -> dict[str, Any]:
     return {"Action": f"health_status: {status}"}
 
 
-def killed(*events: Mapping[str, Any], over: TaskState = GONE, limit: int | Exception = 0) -> bool:
-    """Whether a task counts as killed after these events, with that memory limit."""
+def killed(
+    *events: Mapping[str, Any], over: TaskState = GONE, limit: int | Exception = 0, ours: str = ""
+) -> bool:
+    """Whether a task counts as killed after these events, with that memory limit.
+
+    `ours` names the limits that the harness laid over it.
+    """
 
     def inspect(identity: str) -> dict[str, Any]:
         assert identity == over.container_id
         if isinstance(limit, Exception):
             raise limit
-        return {"HostConfig": {"Memory": limit}}
+        labels = {own_limits.LABEL: ours} if ours else None
+        return {"HostConfig": {"Memory": limit}, "Config": {"Labels": labels}}
 
     client: Any = SimpleNamespace(api=SimpleNamespace(inspect_container=inspect))
     nodes = Nodes(client=client, own=NODE)
@@ -87,6 +93,8 @@ def test_swarms_kill_of_an_unhealthy_container_is_the_apps_own_affair() -> None:
 def test_a_memory_limit_is_the_apps_own_affair() -> None:
     """It asked for more than it said that it needs; without a limit it was the host's memory."""
     assert not killed(OOM, limit=1 << 30)
+    assert not killed(OOM, limit=1 << 30, ours="pids")
+    assert killed(OOM, limit=1 << 30, ours="memory,pids"), "that one is the machine's"
     assert killed(OOM)
     assert not killed(OOM, limit=NotFound("gone")), "doubt must not turn a bad recipe green"
 
@@ -219,7 +227,8 @@ def test_a_child_that_the_kernel_killed_for_memory_is_told() -> None:
     )
     assert "limits.memory of app" in found.next
     (more,) = memory(0, {"c-app-1": 2, "c-app-2": 1, "c-app-3": 5, "another": 9})
-    assert more.text.endswith("for memory 3 times; it has no memory limit")
-    assert "this machine ran out of memory" in more.next
+    assert more.text.endswith("for memory 3 times; its recipe sets no limit")
+    assert "free -m" in more.next
+    assert "LIMITS" in more.next
     assert memory(64, {"c-app-3": 1}) == [], "that was the base's"
     assert memory(64, {}) == []

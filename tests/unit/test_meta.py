@@ -45,6 +45,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "NO_WITNESS = {'cache': 'it counts files'}\nEXPECTED_SKIPS = {'upgrade': 'one release'}\n"
         "REQUIREMENTS = {'memory_gib': 2.5, 'ipvs': True}\n"
         "MAX_GROWTH = {'memory': 1.5, 'healthy': 3}\n"
+        "LIMITS = {'memory_gib': 0.5, 'pids': 20}\n"
         "KNOWN_LEAKS = {'admin_password': 'shown once'}\n"
         "MAX_LOSS = {'content/drafts': 1, 'content': 0.5}\n"
         "HOST_ACCESS = {'port:25': 'mail'}\n"
@@ -65,6 +66,7 @@ def test_capital_names_are_fields_and_the_rest_is_the_files_own(load: Load) -> N
         "EXPECTED_SKIPS": {"upgrade": "one release"},
         "REQUIREMENTS": {"memory_gib": 2.5, "ipvs": True},
         "MAX_GROWTH": {"memory": 1.5, "healthy": 3},
+        "LIMITS": {"memory_gib": 0.5, "pids": 20},
         "MAX_LOSS": {"content/drafts": 1, "content": 0.5},
         "KNOWN_LEAKS": {"admin_password": "shown once"},
         "HOST_ACCESS": {"port:25": "mail"},
