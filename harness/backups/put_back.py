@@ -41,15 +41,16 @@ export LC_ALL=C
 from=$1 to=$2 mark=$3 since=$4 whole=$5
 shift 5
 touch -d "@$since" "$mark" || exit 1
-newer() { [ -n "$(find "$1" -maxdepth 0 "-newer$2m" "$mark" 2>/dev/null)" ]; }
+# Nothing is found where the app has just removed the file: that is a touch as well.
+older() { [ -n "$(find "$1" -maxdepth 0 ! "-newer$2m" "$mark" 2>/dev/null)" ]; }
 has_files() { [ -n "$(find "$1" ! -type d ! -type s ! -type p -print -quit 2>/dev/null)" ]; }
 untouched() {
     local live=$to/$1 saved=$from/$1
     if [[ -e $live || -L $live ]]; then
-        ! newer "$live" c || { [[ ! -L $live && ! $live -nt $saved && ! $live -ot $saved ]]; }
+        older "$live" c || { [[ ! -L $live && ! $live -nt $saved && ! $live -ot $saved ]]; }
     else
         until [[ -d ${live%/*} ]]; do live=${live%/*}; done
-        ! newer "${live%/*}" m
+        older "${live%/*}" m
     fi
 }
 for name; do

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.backups.put_back import PutBack
+from harness.backups.put_back import COMPARE, PutBack
 from harness.docker.exec import ExecTarget
 from harness.docker.sweep import RUN_LABEL, sweep
 from harness.errors import TestBedError
@@ -183,6 +183,24 @@ def test_what_the_app_has_changed_since_is_no_fault_of_the_restore(
     began = time.time()
     place.run(f"sleep 0.05; cd /to/v; {change}")
     assert place.put_back().not_put_back(since=began, whole=True) == ()
+
+
+def test_a_file_that_goes_while_it_is_looked_at_was_changed_by_the_app(place: Place) -> None:
+    """As a log does that is rotated: it is there at first, and gone when its time is read."""
+    began = time.time()
+    place.run("sleep 0.05; echo new > '/to/v/new'; echo old > /from/v/new")
+    rotated = 'find() { rm -f /to/v/new; command find "$@"; }\n'
+    argv = [
+        "bash",
+        "-c",
+        rotated + COMPARE,
+        "ccci-compare",
+        "/from",
+        "/to",
+        "/mark",
+        f"{began:.6f}",
+    ]
+    assert place.target.exec([*argv, "", "v"], timeout=60).stdout == b""
 
 
 def test_a_name_of_which_nothing_is_back_counts_in_any_case(place: Place) -> None:
