@@ -22,7 +22,7 @@ from harness.docker.own_limits import MEMORY, laid_over, of_recipe
 from harness.model import RunWarning, WarningCode
 
 if TYPE_CHECKING:
-    from harness.docker.snapshot import StackSnapshot, TaskState
+    from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 
 MEBIBYTE = 1024**2
 KILLED = 137  # 128 + SIGKILL: what the kernel's killer leaves; an app can end with it as well
@@ -59,6 +59,18 @@ def _judge(nodes: Nodes, task: TaskState) -> bool:
     if any(event.what is Happening.OOM for event in events):
         return not _limited(nodes, task)
     return task.exit_code == KILLED and task.container_id in set(_out_of_memory())
+
+
+def met_our_limit(nodes: Nodes, service: ServiceState, task: TaskState) -> bool:
+    """Whether a task was killed at the memory limit that the harness laid over its service.
+
+    Raises:
+        EngineError: the engine of the task's node does not answer.
+    """
+    if MEMORY not in laid_over(service.template["ContainerSpec"].get("Labels")):
+        return False
+    events = nodes.events.of(task.container_id, ended=task.ended) if task.container_id else ()
+    return any(event.what is Happening.OOM for event in events)
 
 
 def broken_since(before: StackSnapshot, now: StackSnapshot) -> tuple[TaskState, ...]:

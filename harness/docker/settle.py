@@ -8,12 +8,14 @@ end, not how far its tasks got, and not the machine's state at the end.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from harness.docker.adapted import unresolved
 from harness.docker.crashes import Crashes
+from harness.docker.deaths import met_our_limit
 from harness.docker.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
 from harness.docker.nodes import Nodes
 from harness.docker.own_limits import of_recipe
@@ -34,9 +36,11 @@ from harness.errors import (
     TestBedError,
     WaitTimeoutError,
 )
+from harness.measured import size
 from harness.waiting import Deadline, wait_for
 
 LOOKS = 3  # in a row: one good look may fall between a container's end and the next one's start
+AGAIN = 3  # tasks of one service that met the same limit: the next one will, too
 STUCK_SECONDS = 5.0  # after which an app that has not begun makes us look at the machine, each time
 OWN_PORT = "host-mode port already in use"  # by the very task that is to be replaced, perhaps
 # What the runtime says of a container whose first process has too little of what limits give it.
@@ -136,7 +140,7 @@ class _Judge:
                 return _with(fault, what, describe_tasks(look))
             return ConvergenceError(what, detail=describe_tasks(look))
         # On a full disk the Swarm's own records stand still: nothing more would be seen.
-        fault = self._no_room(look) or self._stuck(look)
+        fault = self._no_room(look) or self._too_little(look, AGAIN) or self._stuck(look)
         return _with(fault, what, describe_tasks(look)) if fault else None
 
     def _given_up(self, look: StackSnapshot) -> str:
@@ -196,6 +200,25 @@ class _Judge:
                 return NO_ROOM.error(f"{service.name}: {task.error}")
         return None
 
+    def _too_little(self, look: StackSnapshot, times: int) -> TestBedError | None:
+        """Return that a service needs more memory than it may have: it met our limit so often."""
+        met = Counter(
+            service.name
+            for service, task in self._fresh(look)
+            if task.id in look.killed and met_our_limit(self.nodes, service, task)
+        )
+        for service in look.services:
+            if met[service.name] >= times:
+                limit = service.template["Resources"]["Limits"]["MemoryBytes"]
+                return TestBedError(
+                    f"{service.name} needs more memory than a container may have here: "
+                    f"{size(limit)}",
+                    cause="the recipe sets no limit, so cc-ci does, to spare the machine",
+                    hint="LIMITS = {'memory_gib': ...} in recipe_meta.py raises it; or run it on "
+                    "a larger machine",
+                )
+        return None
+
     def _stuck(self, look: StackSnapshot) -> TestBedError | None:
         """Look at the machine now and then while the app has not begun; a healthy one may wait."""
         if not self.check.passed() or not self._not_begun(look):
@@ -213,14 +236,14 @@ class _Judge:
             )
             if (task.broken or task.live) and not mine and (fault := fault_in(task.error)):
                 return fault.error(f"{service.name}: {task.error}")
+        if little := self._too_little(look, 1):
+            return little
         for service, task in self._fresh(look):
             if task.id in look.killed:
                 return TestBedError(
                     f"a container of {service.name} was killed from outside while the app came up",
-                    cause="the engine recorded a kill, or there was too little memory: in this "
-                    "machine, or below the limit that cc-ci sets for each container",
-                    hint="dmesg shows what the kernel killed; free -m; run fewer things at a time; "
-                    "or raise memory_gib in LIMITS in recipe_meta.py",
+                    cause="the engine recorded a kill, or this machine ran out of memory",
+                    hint="dmesg shows what the kernel killed; free -m; run fewer things at a time",
                 )
         for service in look.services:
             crashed = self.crashes.of(service.name)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from harness.docker import own_limits
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
 from harness.docker.settle import BEFORE_START, LOOKS, describe_tasks, settle
@@ -61,6 +62,7 @@ class SettleBench:
         found: the stack's networks, as the engine lists them.
         said: what containers wrote to their logs, by their ids.
         configs: the texts of configs, by their ids.
+        events: what the engine has said of containers.
     """
 
     monkeypatch: pytest.MonkeyPatch
@@ -69,11 +71,14 @@ class SettleBench:
     found: list[dict[str, Any]] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
+    events: list[dict[str, str]] = field(default_factory=list)
 
     def settle(self, *given: StackSnapshot) -> list[StackSnapshot]:
         """Settle over these looks, and return those that were taken."""
         taken: list[StackSnapshot] = []
         nodes = Nodes(client=cast("Any", SimpleNamespace(api=self)), own="there")
+        for event in self.events:
+            nodes.events.add(event)
 
         def read(used: object, stack: str) -> StackSnapshot:
             assert (used, stack) == (nodes, "s")
@@ -234,6 +239,30 @@ def test_a_container_that_was_killed_is_not_one_that_crashed(bench: SettleBench)
     assert "killed from outside" in error.what
     assert "memory" in error.cause
     bench.error(ConvergenceError, look(crash))  # it ended itself with that code
+
+
+@pytest.mark.parametrize(("laid", "named"), [("memory,pids", True), ("pids", False)])
+def test_a_service_that_meets_our_memory_limit_again_and_again_is_named(
+    bench: SettleBench, *, laid: str, named: bool
+) -> None:
+    """Three of its tasks are enough; nothing is waited for until the time is up."""
+    template = {
+        "ContainerSpec": {"Labels": {own_limits.LABEL: laid}},
+        "Resources": {"Limits": {"MemoryBytes": 64 << 20}},
+    }
+    crash = {**CRASH, "exit_code": 137, "spec": template}
+    tasks = [task(number, **crash, container_id=f"c{number}") for number in (1, 2, 3)]
+    bench.events = [{"Action": "oom", "id": one.container_id} for one in tasks]
+    seen = [
+        replace(
+            look(*tasks[:count], services=(service(template=template),)),
+            killed=frozenset(one.id for one in tasks[:count]),
+        )
+        for count in (1, 2, 3)
+    ]
+    error = bench.error(TestBedError, *seen)
+    assert ("app needs more memory than a container may have here: 64.0 MiB" in error.what) == named
+    assert ("LIMITS" in error.hint) == named
 
 
 @pytest.mark.parametrize("state", [*BEFORE_START])

@@ -1,0 +1,3 @@
+"""A small limit, so that the test takes little itself."""
+
+LIMITS = {"pids": 60}

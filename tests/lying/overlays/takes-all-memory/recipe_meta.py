@@ -1,0 +1,3 @@
+"""A small limit, so that the test takes little itself."""
+
+LIMITS = {"memory_gib": 0.0625}
