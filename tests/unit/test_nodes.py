@@ -222,7 +222,10 @@ def test_a_node_that_does_not_answer_is_listed_and_holds_nothing_up(
 def inspected(identity: str) -> dict[str, Any]:
     """Return what an engine says of a running container."""
     state = {"Running": True, "Status": "running", "ExitCode": 0, "StartedAt": "2026-01-01T00:00Z"}
-    return {"Id": identity, "State": {**state, "OOMKilled": False}, "HostConfig": {"Memory": 0}}
+    return {
+        "Id": identity, "State": {**state, "OOMKilled": False}, "HostConfig": {"Memory": 0},
+        "Config": {},
+    }  # fmt: skip
 
 
 def having(*identities: str, tasks: tuple[TaskState, ...] = ()) -> Any:  # noqa: ANN401  as above
