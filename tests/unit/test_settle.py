@@ -263,6 +263,7 @@ def test_a_service_that_meets_our_memory_limit_again_and_again_is_named(
     error = bench.error(TestBedError, *seen)
     assert ("app needs more memory than a container may have here: 64.0 MiB" in error.what) == named
     assert ("LIMITS" in error.hint) == named
+    assert not named or "the app did not come up" in error.detail, "not after the whole time-out"
 
 
 @pytest.mark.parametrize("state", [*BEFORE_START])
