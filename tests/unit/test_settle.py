@@ -252,10 +252,11 @@ def test_a_service_that_meets_our_memory_limit_again_and_again_is_named(
     }
     crash = {**CRASH, "exit_code": 137, "spec": template}
     tasks = [task(number, **crash, container_id=f"c{number}") for number in (1, 2, 3)]
+    after = task(9, state="starting", spec=template)
     bench.events = [{"Action": "oom", "id": one.container_id} for one in tasks]
     seen = [
         replace(
-            look(*tasks[:count], services=(service(template=template),)),
+            look(*tasks[:count], after, services=(service(template=template),)),
             killed=frozenset(one.id for one in tasks[:count]),
         )
         for count in (1, 2, 3)
