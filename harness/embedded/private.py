@@ -28,7 +28,8 @@ Say = Callable[[str], None]
 START_SECONDS = 90.0
 DETAIL_LINES = 15
 _HOST_CONFIG = Path("/etc/docker/daemon.json")
-# What says how networks and registries are reached here; where things lie is ours to say.
+# What says how networks and registries are reached here, and as whom containers run; where things
+# lie is ours to say.
 _KEPT_SETTINGS = frozenset(
     {
         "bip",
@@ -40,6 +41,7 @@ _KEPT_SETTINGS = frozenset(
         "mtu",
         "proxies",
         "registry-mirrors",
+        "userns-remap",
     }
 )
 # No container fills the disk with its log, whoever started it.
@@ -48,6 +50,7 @@ _ROTATED_LOGS: Mapping[str, object] = {
     "log-opts": {"max-size": "50m", "max-file": "2"},
 }
 _REMEDIES = (
+    ("remapped root", "userns-remap needs an open path: set CCCI_CACHE=/var/cache/cc-ci"),
     ("cgroup", "mount the control groups: apt-get install cgroupfs-mount && cgroupfs-mount"),
     ("iptables", "apt-get install iptables; in a container, run it with --privileged"),
     ("apparmor", "apt-get install apparmor"),
@@ -165,7 +168,9 @@ def refuse_rivals(cache: Path) -> None:
 def _make_directories(paths: Paths) -> None:
     try:
         for directory in (paths.root, paths.runtime):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.mkdir(
+                mode=0o711, parents=True, exist_ok=True
+            )  # for containers of userns-remap
     except OSError as error:
         raise EngineError(
             f"{error.filename} cannot be made: {error.strerror}",

@@ -96,6 +96,7 @@ def test_whoever_waited_for_the_lock_looks_again(
 @pytest.mark.parametrize(
     ("last", "remedy"),
     [
+        ("/root/x/data/1.1 restricts access to the remapped root uid/gid", "CCCI_CACHE=/var/"),
         ("failed to start daemon: Devices cgroup isn't mounted", "cgroupfs-mount"),
         ("failed to start daemon: failed to create NAT chain: Iptables not found", "iptables"),
         ("failed to start daemon: operation not permitted", "--privileged"),
@@ -175,7 +176,7 @@ def test_the_machines_own_word_on_registries_is_kept(
     host = tmp_path / "daemon.json"
     monkeypatch.setattr(private, "_HOST_CONFIG", host)
     FakeStart(monkeypatch, "")
-    kept = {"registry-mirrors": ["http://m"], "mtu": 1400}
+    kept = {"registry-mirrors": ["http://m"], "mtu": 1400, "userns-remap": "default"}
     for text, expected in (
         (json.dumps({**kept, "data-root": "/x", "hosts": ["tcp://x"]}), kept),
         ("not json", {}),
