@@ -168,9 +168,7 @@ def refuse_rivals(cache: Path) -> None:
 def _make_directories(paths: Paths) -> None:
     try:
         for directory in (paths.root, paths.runtime):
-            directory.mkdir(
-                mode=0o711, parents=True, exist_ok=True
-            )  # for containers of userns-remap
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise EngineError(
             f"{error.filename} cannot be made: {error.strerror}",
@@ -182,7 +180,10 @@ def _make_directories(paths: Paths) -> None:
 def _launch(paths: Paths, environment: Mapping[str, str]) -> int:
     with suppress(FileNotFoundError):
         paths.log.replace(paths.log.with_name("log.1"))
-    paths.config.write_text(json.dumps(_kept_settings(_HOST_CONFIG), indent=2))
+    settings = _kept_settings(_HOST_CONFIG)
+    paths.config.write_text(json.dumps(settings, indent=2))
+    if "userns-remap" in settings:
+        paths.root.chmod(0o711)  # root in a container, who is nobody here, passes through it
     program = install.finder(environment)("dockerd")
     if program is None:
         raise EngineError(
