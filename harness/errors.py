@@ -25,10 +25,12 @@ The tree::
     │   ├── ContainerUnavailableError  3  no container came up in time
     │   ├── ExecNotStartedError    1  the command could not be started in the container
     │   ├── ExecFailedError        1  it ran and returned a code other than 0
+    │   ├── ExecOutputError        1  it wrote more than it may
     │   └── ExecTimeoutError       1  it did not end in time
     ├── LookOnlyError         3    an assertion tried to change the deployment
     ├── ProcessError          3    a program on this host failed or took too long
-    │   └── ProcessNotStartedError  3  it is not there, or may not be executed
+    │   ├── ProcessNotStartedError  3  it is not there, or may not be executed
+    │   └── PrintedTooMuchError 3  it printed more than it may
     ├── InternalError         3    the harness itself is wrong
     ├── WaitTimeoutError      3    a condition did not come true in time
     └── AbortedError          130  the run was told to stop
@@ -54,6 +56,9 @@ EXIT_SOURCE = 6
 EXIT_NOTHING_SELECTED = 7
 EXIT_REFUSED = 8
 EXIT_ABORTED = 130
+
+
+LONGEST_TEXT, LONGEST_DETAIL = 4_000, 20_000  # characters: a thought, and the end of a detail
 
 
 class HarnessError(Exception):
@@ -82,10 +87,12 @@ class HarnessError(Exception):
         for before, text in (
             ("", self.what), ("  likely cause: ", self.cause), ("  next: ", self.hint)
         ):  # fmt: skip
-            first, _, more = text.partition("\n")
+            first, _, more = text[:LONGEST_TEXT].partition("\n")
             lines += [before + visible(first)] if text else []
             lines += quoted(more, indent="  ")
-        return "\n".join([*lines, *quoted(self.detail, indent="  ")])
+        left_out = len(self.detail) - LONGEST_DETAIL
+        lines += [f"  ({left_out} characters before that are left out)"] if left_out > 0 else []
+        return "\n".join([*lines, *quoted(self.detail[-LONGEST_DETAIL:], indent="  ")])
 
     def __reduce__(self) -> tuple[type[HarnessError], tuple[str], dict[str, object]]:
         """Keep the keyword fields when the error crosses a process boundary."""
@@ -221,6 +228,13 @@ class ExecFailedError(ExecError):
     outcome = Outcome.FAILED
 
 
+class ExecOutputError(ExecError):
+    """The command wrote more than it may; `detail` holds the end of what was taken."""
+
+    exit_code = EXIT_FAILED
+    outcome = Outcome.FAILED
+
+
 class ExecTimeoutError(ExecError):
     """The command was started and did not end in time."""
 
@@ -248,6 +262,10 @@ class ProcessError(HarnessError):
 
 class ProcessNotStartedError(ProcessError):
     """A program on this host is not there, or may not be executed."""
+
+
+class PrintedTooMuchError(ProcessError):
+    """A program on this host printed more than it may, and was killed."""
 
 
 class InternalError(HarnessError):

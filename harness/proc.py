@@ -18,7 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import ProcessError, ProcessNotStartedError
+from harness.core.pipes import Pipes, TooMuchError
+from harness.errors import PrintedTooMuchError, ProcessError, ProcessNotStartedError
 from harness.with_parent import with_parent
 
 MASK = "****"
@@ -30,6 +31,7 @@ LOGIN = re.compile(
     re.IGNORECASE,
 )
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+MOST_PRINTED = 16 << 20  # bytes that a program may print
 MOST_ON_TERMINAL = 4_000_000  # bytes kept; a program that prints without end is stopped by the time
 
 
@@ -73,6 +75,8 @@ def run(
     check: bool = True,
     secrets: Sequence[str] = (),
     dies_too: bool = False,
+    binary: bool = False,
+    most: int = MOST_PRINTED,
 ) -> Completed:
     """Run a program to its end and return what it said.
 
@@ -85,9 +89,12 @@ def run(
         check: raise when the exit code is not 0.
         secrets: values that are masked in messages and in both returned streams.
         dies_too: let the kernel kill it when this process is killed.
+        binary: leave standard output as it came: only `raw` has it.
+        most: bytes that it may print, of both streams, before it is killed.
 
     Raises:
         ProcessNotStartedError: it could not be started.
+        PrintedTooMuchError: it printed more than it may.
         ProcessError: it ran out of time, or (with `check`) failed.
     """
     shown = scrub(" ".join(argv), secrets)
@@ -111,23 +118,14 @@ def run(
             f"`{shown}` could not be started: {error.strerror}", code=None
         ) from error
     try:
-        out, err = process.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        _kill_group(process)
-        _, err = process.communicate()
-        raise ProcessError(
-            f"`{shown}` was still running after {timeout:g} s and was killed",
-            code=None,
-            stderr=scrub(err.decode(errors="replace"), secrets),
-        ) from error
-    except BaseException:
-        _kill_group(process)
-        process.communicate()
+        out, err = _communicate(process, shown, stdin or b"", timeout=timeout, most=most)
+    except ProcessError as error:
+        error.stderr, error.detail = (scrub(said, secrets) for said in (error.stderr, error.detail))
         raise
     done = Completed(
         argv=tuple(argv),
         code=process.returncode,
-        stdout=scrub(out.decode(errors="replace"), secrets),
+        stdout="" if binary else scrub(out.decode(errors="replace"), secrets),
         stderr=scrub(err.decode(errors="replace"), secrets),
         raw=out,
     )
@@ -135,6 +133,33 @@ def run(
         said = done.stderr.strip() or done.stdout.strip()
         raise ProcessError(f"`{shown}` failed with code {done.code}", code=done.code, stderr=said)
     return done
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], shown: str, stdin: bytes, *, timeout: float, most: int
+) -> tuple[bytes, bytes]:
+    """Return both streams of a program that has ended; one that may not go on is killed."""
+    assert process.stdout is not None  # noqa: S101  both are pipes
+    assert process.stderr is not None  # noqa: S101  the same
+    pipes = Pipes((process.stdout, process.stderr), process.stdin, most)
+    until = time.monotonic() + timeout
+    try:
+        pipes.exchange(stdin, until=until)
+        process.wait(timeout=max(until - time.monotonic(), 0.0))
+    except BaseException as error:
+        _kill_group(process)
+        process.wait()
+        said = pipes.err.decode(errors="replace")
+        if isinstance(error, TooMuchError):
+            what = f"`{shown}` printed more than {most} bytes and was killed"
+            raise PrintedTooMuchError(what, code=None, stderr=said) from error
+        if isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
+            what = f"`{shown}` was still running after {timeout:g} s and was killed"
+            raise ProcessError(what, code=None, stderr=said) from error
+        raise
+    finally:
+        pipes.close()
+    return bytes(pipes.out), bytes(pipes.err)
 
 
 def run_on_terminal(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from harness import proc, scratch
 from harness.assertions.app import App
+from harness.core import plain_files
 from harness.docker.exec import ExecTarget
 from harness.docker.http import Prober, Request, Response
 from harness.errors import HarnessError, ProcessError
@@ -101,11 +102,8 @@ class Browser:
 
 def _read(picture: Path) -> bytes:
     """Return the picture's bytes; what is no plain file of a sound size is none."""
-    with suppress(OSError):
-        handle = os.open(picture, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as stream:
-            found = stream.read(MOST_BYTES + 1)
-        return found if len(found) <= MOST_BYTES else b""
+    with suppress(OSError, ValueError):
+        return plain_files.read(picture, most=MOST_BYTES)
     return b""
 
 

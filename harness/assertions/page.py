@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_HOPS = 10
 SHOWN = 500  # characters of a page in a message
+LOOKED_AT = 1 << 18  # characters of a page, where more than the marker is looked for
 UNAUTHORISED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 # The server works and wants another request than a visitor's: an API, a web socket, gRPC.
 OTHER_REQUESTS = frozenset({405, 406, 415, 426})
 EMPTY_BY_RULE = frozenset({204, 205})  # statuses of answers without a body
 IN_ADDRESSES = "%/:?#[]@!$&'()*+,;=~-._"  # what a browser leaves as it is in a Location header
-LOGIN_FORM = re.compile(r"<input[^>]+type\s*=\s*[\"']?password", re.IGNORECASE)
+LOGIN_FORM = re.compile(r"<input[^>]{1,500}?type\s*=\s*[\"']?password", re.IGNORECASE)
 
 
 class Asked(Protocol):
@@ -262,7 +263,7 @@ def _at_check(app: Asked, last: Response) -> Page | None:
 def _login(answer: Response) -> bool:
     """Whether an answer asks for a login: by HTTP, or by a form."""
     refused = answer.status in (UNAUTHORISED, FORBIDDEN)
-    asks = "www-authenticate" in answer.headers or LOGIN_FORM.search(answer.text)
+    asks = "www-authenticate" in answer.headers or LOGIN_FORM.search(answer.text[:LOOKED_AT])
     return refused and bool(asks)
 
 
@@ -275,7 +276,7 @@ def _refused(answer: Response) -> Seen | None:
 
 def _explained(problem: str, last: Response, facts: Facts) -> str:
     """Add the likely cause, what to type, and what was said, all on the one line that is shown."""
-    said = last.error or " ".join(last.text.split())[:SHOWN]
+    said = last.error or " ".join(last.text[:LOOKED_AT].split())[:SHOWN]
     parts = [problem, *_advice(last, facts), f"the answer: {said}" if said else ""]
     return "; ".join(part for part in parts if part)
 

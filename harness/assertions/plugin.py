@@ -109,7 +109,7 @@ class ResultsPlugin:
                 "origin": origin,
                 "outcome": outcome,
                 "seconds": seconds,
-                "message": message,
+                "message": message[:OUTPUT_LIMIT],
                 "output": output[-OUTPUT_LIMIT:],
                 "at": datetime.now(UTC).isoformat(),
                 "line": line,

@@ -169,11 +169,18 @@ class Bot:
         done = self._restic(["snapshots", "--json", "--no-lock"])
         return Snapshot.parse(done.text)
 
-    def sizes(self, snapshot: str) -> Sequence[int]:
-        """Return the size in bytes of every regular file below the volumes of a snapshot."""
-        done = self._restic(["ls", "--json", "--no-lock", "--recursive", snapshot, VOLUMES])
-        nodes = map(json.loads, done.text.splitlines())
-        return [int(node.get("size", 0)) for node in nodes if node.get("type") == "file"]
+    def sizes(self, snapshot: str, scratch: Path) -> Sequence[int]:
+        """Return the size in bytes of every regular file below the volumes of a snapshot.
+
+        The list of an app with many files is too long for memory, so it goes to a file there.
+        """
+        with tempfile.TemporaryDirectory(dir=scratch) as directory:
+            listed = Path(directory, "files.json")
+            words = ["ls", "--json", "--no-lock", "--recursive", snapshot, VOLUMES]
+            self._restic(words, to=listed)
+            with listed.open("rb") as lines:
+                nodes = map(json.loads, lines)
+                return [int(node.get("size", 0)) for node in nodes if node.get("type") == "file"]
 
     def dump(self, snapshot: str, to: Path) -> None:
         """Write the volumes of a snapshot to a file, as a tar."""
@@ -264,7 +271,7 @@ class BotDriver:
             if not said.vanished():
                 said.require("back up", lambda: _require_paths(job))
             snapshot = _made(bot, job.stack, before)
-            sizes = bot.sizes(snapshot)
+            sizes = bot.sizes(snapshot, self.scratch)
             with tempfile.NamedTemporaryFile(dir=self.scratch, suffix=".tar") as archive:
                 bot.dump(snapshot, Path(archive.name))
                 self.unpack(snapshot, Path(archive.name))

@@ -20,10 +20,12 @@ from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.put_back import PutBack
 from harness.backups.unread import INCOMPLETE, SHOWN_FILES, Unread
 from harness.docker.exec import ExecResult, ExecTarget
+from harness.docker.exec_stream import EXCERPT, MOST_OUTPUT
 from harness.errors import (
     BackupError,
     ExecFailedError,
     ExecNotStartedError,
+    ExecOutputError,
     ExecTimeoutError,
     TestBedError,
 )
@@ -309,7 +311,7 @@ def run_hook(target: ExecTarget, command: str, *, label: str, timeout: float) ->
     pass for a dump.
 
     Raises:
-        BackupError: it failed, or could not be started.
+        BackupError: it failed, could not be started, or printed more than it may.
     """
     script = (
         'if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$1"; fi; '
@@ -317,7 +319,16 @@ def run_hook(target: ExecTarget, command: str, *, label: str, timeout: float) ->
         'exec sh -c "$1"'
     )
     argv = ["sh", "-c", script, "ccci-hook", command]
-    done = target.exec(argv, timeout=timeout, check=False)
+    try:
+        done = target.exec(argv, timeout=timeout, check=False)
+    except ExecOutputError as error:
+        raise BackupError(
+            f"the {label} of service {target.name} wrote more than {MOST_OUTPUT} bytes, the limit "
+            "of what a hook may print",
+            cause="the recipe: its hook prints without end, or prints its dump",
+            hint="write to a file: backupbot.backup.volumes.NAME.path names what is kept",
+            detail=error.detail[-EXCERPT:],
+        ) from error
     if done.code != 0:
         raise BackupError(
             f"the {label} of service {target.name} failed: `{command}` in {target.name} "

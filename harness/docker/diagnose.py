@@ -5,7 +5,7 @@ Logs are taken from the containers of every node that answers, those of earlier 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.errors import EngineError
 
 LAST_LINES = 15
+LOG_LINES = 5000  # of each task
+LOG_BYTES = 1 << 20  # of each task: the end of its log
 INDENT = " " * 9
 
 
@@ -55,14 +57,32 @@ def _log(nodes: Nodes, snapshot: StackSnapshot, task: TaskState) -> str:
     if not snapshot.sees(task.node_id):
         return f"(its container is on node {task.node_id}, out of reach from here)\n"
     try:
-        raw: bytes = nodes.client_of(task.node_id).api.logs(
-            task.container_id, timestamps=True, tail=5000
+        # The SDK hands out the log of a container with a terminal byte by byte.
+        stream = not (task.spec.get("ContainerSpec") or {}).get("TTY")
+        said: bytes | Iterable[bytes] = nodes.client_of(task.node_id).api.logs(
+            task.container_id, timestamps=True, tail=LOG_LINES, stream=stream
         )
+        kept, left_out = _end([said] if isinstance(said, bytes) else said)
     except APIError as error:
         return f"(its log is gone: {error.explanation})\n"
     except EngineError as error:
         return f"(its log is out of reach: {error.what})\n"
-    return raw.decode(errors="replace")
+    what = f"({left_out} bytes before that are left out: a log is kept to {LOG_BYTES} bytes)\n"
+    return (what if left_out else "") + kept.decode(errors="replace")
+
+
+def _end(pieces: Iterable[bytes]) -> tuple[bytes, int]:
+    """Return the end of a stream, from the beginning of a line, and how much went before it."""
+    kept, total = bytearray(), 0
+    for piece in pieces:
+        kept += piece
+        total += len(piece)
+        if len(kept) > 2 * LOG_BYTES:
+            del kept[:-LOG_BYTES]
+    last = bytes(kept[-LOG_BYTES:])
+    if total > len(last):
+        last = last[last.find(b"\n") + 1 :]
+    return last, total - len(last)
 
 
 def failed_checks(nodes: Nodes, snapshot: StackSnapshot) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from harness.docker.exec_stream import Output, close, converse, output_into
+from harness.docker.exec_stream import MOST_OUTPUT, Output, close, converse, output_into
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ContainerState, read_container
 from harness.errors import (
@@ -27,6 +27,7 @@ from harness.errors import (
     EngineError,
     ExecFailedError,
     ExecNotStartedError,
+    ExecOutputError,
     ExecTimeoutError,
     HarnessError,
     WaitTimeoutError,
@@ -37,13 +38,14 @@ SUSPICIOUS_CODES = (126, 127, 137, 143)  # what an exec in a dying container can
 DEATH_SECONDS = 2.0  # within which a busy engine says that a container ended after its exec did
 NO_ROOM = "no space left on device"
 SHOWN = 200  # characters of a command that a message shows
+LEFT_ALONE = 141  # what a shell says of a program whose reader has left (SIGPIPE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecResult:
     """A command that ran to its end: raw streams, exit code, the container, how many tries.
 
-    `stdout` is empty when it was written to a file.
+    `stdout` is empty when it was written to a file. Of one that was `cut` off, it is the beginning.
     """
 
     argv: tuple[str, ...]
@@ -52,6 +54,7 @@ class ExecResult:
     code: int
     container: str
     attempts: int = 1
+    cut: bool = False
 
     @property
     def text(self) -> str:
@@ -66,6 +69,8 @@ class _Command:
     stdin: bytes | None
     user: str
     repeatable: bool
+    most: int
+    cut: bool
 
     def __str__(self) -> str:
         text = " ".join(self.argv)
@@ -121,6 +126,8 @@ class ExecTarget:
         repeatable: bool = False,
         attempts: int = 5,
         stdout_to: Path | None = None,
+        most: int = MOST_OUTPUT,
+        cut: bool = False,
     ) -> ExecResult:
         """Run a command in the container that serves now.
 
@@ -136,21 +143,25 @@ class ExecTarget:
                 after the first one.
             stdout_to: a file that standard output is written to as it comes, whatever its size.
                 The file is there, or replaced, only if nothing is raised; `stdout` is then empty.
+            most: bytes that it may write, beside what goes to that file.
+            cut: where it writes more, return what came until then. It may still run.
 
         Raises:
             ContainerUnavailableError: no container came up, or it was replaced under the command.
             ExecNotStartedError: the runtime could not start it.
             ExecFailedError: it ended with a code other than 0.
             ExecTimeoutError: it did not end in time.
+            ExecOutputError: it wrote more than it may.
             EngineError: the engine did not answer.
             TestBedError: standard output cannot be written to that file.
         """
         command = _Command(
-            argv=tuple(argv), timeout=timeout, stdin=stdin, user=user, repeatable=repeatable
-        )
-        with output_into(stdout_to) as output:
+            argv=tuple(argv), timeout=timeout, stdin=stdin, user=user, repeatable=repeatable,
+            most=most, cut=cut,
+        )  # fmt: skip
+        with output_into(stdout_to, most=most) as output:
             result = self._persist(command, output, attempts)
-            if check and result.code != 0:
+            if check and result.code != 0 and not result.cut:
                 raise ExecFailedError(
                     f"{command} in {self.name} ended with code {result.code}",
                     detail=output.excerpt(),
@@ -276,6 +287,8 @@ class _Try:
             HarnessError: anything else than an end of the command.
         """
         exec_id = self._converse()
+        if exec_id is None:
+            return self._result(LEFT_ALONE, attempt, cut=True)
         code, began = self._ending(exec_id)
         if code is None or code in SUSPICIOUS_CODES or not began:
             gone = not self.target.stays(self.container)
@@ -295,21 +308,20 @@ class _Try:
                 f"the engine does not know how {self.command} in {self.target.name} ended",
                 detail=self.output.engine,
             )
+        return self._result(code, attempt)
+
+    def _result(self, code: int, attempt: int, *, cut: bool = False) -> ExecResult:
         return ExecResult(
-            argv=self.command.argv,
-            stdout=self.output.stdout,
-            stderr=self.output.stderr,
-            code=code,
-            container=self.container.id,
-            attempts=attempt,
-        )
+            argv=self.command.argv, stdout=self.output.stdout, stderr=self.output.stderr,
+            code=code, container=self.container.id, attempts=attempt, cut=cut,
+        )  # fmt: skip
 
     @property
     def _api(self) -> docker.APIClient:
         return self.target.engine_of(self.container.id).api
 
-    def _converse(self) -> str:
-        """Start it, let it run until its streams end, and return the exec's id."""
+    def _converse(self) -> str | None:
+        """Start it, let it run until its streams end, and return the exec's id; None of one cut."""
         api, command = self._api, self.command
         try:
             exec_id: str = api.exec_create(
@@ -327,12 +339,14 @@ class _Try:
             raise self._not_started(str(error), "the engine refuses it") from error
         try:
             deadline = Deadline.after(command.timeout)
-            converse(attached, stdin=command.stdin, output=self.output, deadline=deadline)
+            whole = converse(attached, stdin=command.stdin, output=self.output, deadline=deadline)
         except TimeoutError as error:
             raise self._timed_out() from error
         finally:
             close(attached)
-        return exec_id
+        if not whole and not command.cut:
+            raise self._too_much()
+        return exec_id if whole else None
 
     def _ending(self, exec_id: str) -> tuple[int | None, bool]:
         """Return the exit code (None when nobody knows it any more) and whether it ever began.
@@ -359,6 +373,15 @@ class _Try:
             f"{self.command} in {self.target.name} did not end within {self.command.timeout:g} s",
             cause="it waits for something, or the host is slow",
             hint="allow more: timeout= of the call, or CCCI_TIMEOUT_FACTOR=2 for every one",
+            detail=self.output.excerpt(),
+        )
+
+    def _too_much(self) -> ExecOutputError:
+        return ExecOutputError(
+            f"{self.command} in {self.target.name} wrote more than a command may: "
+            f"{self.command.most} bytes",
+            cause="the recipe: what it prints, or the number of the files that it keeps",
+            hint="write to a file instead, or print less",
             detail=self.output.excerpt(),
         )
 

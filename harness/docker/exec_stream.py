@@ -28,6 +28,11 @@ HEADER = struct.Struct(">BxxxL")
 PIECE = 65536  # bytes that are moved at once
 STDERR_KEPT = 1 << 20  # bytes, of a command whose standard output goes to a file
 EXCERPT = 4000  # bytes of each stream that an error shows
+MOST_OUTPUT = 16 << 20  # bytes that a command may write, of both streams
+
+
+class _TooMuchError(Exception):
+    """A command has written more than it may."""
 
 
 class Output:
@@ -35,13 +40,17 @@ class Output:
 
     Args:
         file: where its standard output goes; None means memory. Then standard error is kept whole,
-            else only the last mebibyte of it, so that memory stays bounded.
+            else only the last mebibyte of it.
         path: what that file is to become, for messages.
+        most: bytes that it may write, beside what goes to a file.
     """
 
-    def __init__(self, file: IO[bytes] | None = None, path: Path | None = None) -> None:
+    def __init__(
+        self, file: IO[bytes] | None = None, path: Path | None = None, *, most: int = MOST_OUTPUT
+    ) -> None:
         self._file: IO[bytes] = io.BytesIO() if file is None else file
         self._path = path
+        self._most = self._left = most
         self._stderr = bytearray()
         self._engine = bytearray()
 
@@ -52,9 +61,18 @@ class Output:
             self._file.truncate()
         self._stderr.clear()
         self._engine.clear()
+        self._left = self._most
 
     def add(self, number: int, piece: memoryview) -> None:
-        """Take a piece of the stream of that number (Engine API, "Stream format")."""
+        """Take a piece of the stream of that number (Engine API, "Stream format").
+
+        Raises:
+            _TooMuchError: there is more of it than there may be; what may be was taken.
+        """
+        size, counts = len(piece), number != STDOUT or self._path is None
+        if counts:
+            piece = piece[: self._left]
+            self._left -= len(piece)
         if number == STDOUT:
             with writing(self._path):
                 self._file.write(piece)
@@ -64,6 +82,8 @@ class Output:
                 del self._stderr[:-STDERR_KEPT]
         else:
             self._engine += piece
+        if len(piece) < size:
+            raise _TooMuchError
 
     @property
     def stdout(self) -> bytes:
@@ -89,8 +109,10 @@ class Output:
 
 
 @contextmanager
-def output_into(path: Path | None) -> Iterator[Output]:
+def output_into(path: Path | None, *, most: int = MOST_OUTPUT) -> Iterator[Output]:
     """Yield where a command's output goes: to memory, or its standard output to that file.
+
+    Beside that file, it may be `most` bytes.
 
     It is written beside the file and takes its place only when the body ends well, so the file is
     never half of an output, nor that of a command which failed.
@@ -100,7 +122,7 @@ def output_into(path: Path | None) -> Iterator[Output]:
         TestBedError: it cannot be written there.
     """
     if path is None:
-        yield Output()
+        yield Output(most=most)
         return
     with writing(path):
         file = tempfile.NamedTemporaryFile(  # noqa: SIM115  closed below, before it is moved
@@ -108,7 +130,7 @@ def output_into(path: Path | None) -> Iterator[Output]:
         )
     part = Path(file.name)
     try:
-        yield Output(file.file, path)
+        yield Output(file.file, path, most=most)
         with writing(path):
             file.close()
             part.replace(path)
@@ -136,7 +158,7 @@ def converse(
     stdin: bytes | None,
     output: Output,
     deadline: Deadline,
-) -> None:
+) -> bool:
     """Send the input and take in both streams, at the same time, until the command's end.
 
     Args:
@@ -144,6 +166,9 @@ def converse(
         stdin: the bytes to send; None means that the command has no standard input.
         output: where the streams go.
         deadline: when to give up.
+
+    Returns:
+        Whether the output was taken in to its end: a command may write more than it may.
 
     Raises:
         TimeoutError: the deadline passed first.
@@ -153,20 +178,24 @@ def converse(
     stream: socket.socket = getattr(attached, "_sock", attached)  # over TLS it is one already
     stream.setblocking(False)
     frames, outgoing = _Frames(output), _Input(stream, stdin)
-    frames.feed(_early_bytes(attached))
-    while True:
-        if deadline.passed():
-            raise TimeoutError
-        progress, wanted = outgoing.push()
-        chunk, readable = _receive(stream)
-        if chunk:
-            frames.feed(chunk)
-        elif chunk is not None:
-            break
-        elif not progress:
-            _wait(stream, wanted | readable, deadline)
+    try:
+        frames.feed(_early_bytes(attached))
+        while True:
+            if deadline.passed():
+                raise TimeoutError
+            progress, wanted = outgoing.push()
+            chunk, readable = _receive(stream)
+            if chunk:
+                frames.feed(chunk)
+            elif chunk is not None:
+                break
+            elif not progress:
+                _wait(stream, wanted | readable, deadline)
+    except _TooMuchError:
+        return False
     if not frames.whole:
         raise ConnectionError("the engine cut the command's output in the middle")
+    return True
 
 
 def close(attached: Any) -> None:  # noqa: ANN401  as above

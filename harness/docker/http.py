@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import docker
 
@@ -35,7 +35,9 @@ CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")
 SCHEMES = {"https": ("--insecure",), "h2c": ("--http2-prior-knowledge",)}
 END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 AUTOMATIC = 32  # zlib: tell gzip and deflate apart by their first bytes
-MOST_UNPACKED = 4 * 2**20  # bytes
+MOST_BYTES = 4 << 20  # of an answer that are read; the rest is left
+MOST_UNPACKED = 4 << 20  # bytes
+STATUS = re.compile(r"\S+\s+(\d{3})\b")
 INFORMATIONAL = re.compile(rb"HTTP/\S+ 1(?!01)\d\d\b")  # 101 is an answer
 NO_ANSWER = {
     6: "the name could not be looked up",
@@ -89,7 +91,8 @@ def _quoted(value: str) -> str:
 class Response:
     """An HTTP answer; status 0 and `error` mean that there was none. Headers are lower case.
 
-    `sent` is False when the request certainly did not reach the app.
+    `sent` is False when the request certainly did not reach the app. One that was `cut` off had
+    more than `MOST_BYTES`.
     """
 
     url: str
@@ -99,6 +102,7 @@ class Response:
     container: str
     error: str = ""
     sent: bool = True
+    cut: bool = False
 
     @property
     def text(self) -> str:
@@ -165,6 +169,8 @@ class Prober:
                 [*CURL, *SCHEMES.get(scheme, ()), "-m", f"{self.timeout:g}", "-K", "-"],
                 timeout=self.timeout + 5,
                 check=False,
+                most=MOST_BYTES,
+                cut=True,
                 stdin=request.curl_config(
                     url, host, resolve=f"{place}:{address}" if secure else ""
                 ),
@@ -177,18 +183,14 @@ class Prober:
                 hint="run fewer things at a time, or set CCCI_TIMEOUT_FACTOR=2",
                 detail=error.detail,
             ) from error
-        if done.code == 0:
-            return _parse(done.stdout, url, container)
+        if done.code == 0 or done.cut:
+            return replace(_parse(done.stdout, url, container), cut=done.cut)
         why = NO_ANSWER.get(done.code, "curl failed")
         return Response(
-            url=url,
-            status=0,
-            headers={},
-            body=b"",
-            container=container,
+            url=url, status=0, headers={}, body=b"", container=container,
             error=f"{why} (curl {done.code}: {done.stderr.decode(errors='replace').strip()})",
             sent=done.code not in NEVER_SENT,
-        )
+        )  # fmt: skip
 
     def address(self, container: str) -> str:
         """Return the container's address on the shared network.
@@ -359,10 +361,14 @@ class _Question:
 
 
 def _parse(raw: bytes, url: str, container: str) -> Response:
-    head, body = _split(raw)
-    while INFORMATIONAL.match(head):  # "100 Continue" and the like stand before the real answer
-        head, body = _split(body)
+    start, end, rest = _head(raw, 0)
+    while INFORMATIONAL.match(raw, start):  # "100 Continue" and the like: before the real answer
+        start, end, rest = _head(raw, rest)
+    head, body = raw[start:end], raw[rest:]
     lines = head.decode("latin-1").replace("\r\n", "\n").split("\n")
+    if (status := STATUS.match(lines[0])) is None:
+        why = "the answer was over its limit before it had a status"
+        return Response(url=url, status=0, headers={}, body=b"", container=container, error=why)
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
@@ -371,15 +377,13 @@ def _parse(raw: bytes, url: str, container: str) -> Response:
         more = key == "set-cookie" and key in headers
         headers[key] = f"{headers[key]}\n{value}" if more else value
     body = _unpacked(body, headers.get("content-encoding", ""))
-    return Response(
-        url=url, status=int(lines[0].split()[1]), headers=headers, body=body, container=container
-    )
+    return Response(url=url, status=int(status[1]), headers=headers, body=body, container=container)
 
 
-def _split(raw: bytes) -> tuple[bytes, bytes]:
-    """Return the head and the rest; some servers end their lines with a line feed alone."""
-    head, *rest = END_OF_HEAD.split(raw, maxsplit=1)
-    return head, b"".join(rest)
+def _head(raw: bytes, start: int) -> tuple[int, int, int]:
+    """Return where a head begins and ends, and what follows; a line may end with a feed alone."""
+    found = END_OF_HEAD.search(raw, start)
+    return (start, found.start(), found.end()) if found else (start, len(raw), len(raw))
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:

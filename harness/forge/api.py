@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,8 @@ PAUSE = 2.0
 PAGES = 100  # of a list; more comments than these hold are not looked through
 REDIRECTS = 3
 DETAIL = 500  # characters of a forge's own words that a message shows
+MOST_BYTES = 16 << 20  # of an answer
+PIECE = 65536
 
 _TOO_MANY = 429
 _SERVER = 500
@@ -204,9 +207,9 @@ class Api:
         body: Mapping[str, object] | None,
     ) -> Reply:
         for _ in range(REDIRECTS + 1):
-            response = self._exchange(method, url, query, body)
+            response, content = self._exchange(method, url, query, body)
             if not response.is_redirect:
-                return self._read(method, response)
+                return self._read(method, response, content)
             url, query = self._next(method, url, response), None
         raise ForgeError(f"{_shown(method, url)}: it was sent on more than {REDIRECTS} times")
 
@@ -216,13 +219,14 @@ class Api:
         url: str,
         query: Mapping[str, str | int] | None,
         body: Mapping[str, object] | None,
-    ) -> requests.Response:
+    ) -> tuple[requests.Response, bytes]:
         what = _shown(method, url)
         try:
-            return self.session.request(
-                method, url, params=query or None, json=body, allow_redirects=False,
+            with self.session.request(
+                method, url, params=query or None, json=body, allow_redirects=False, stream=True,
                 timeout=(stretched(CONNECT_SECONDS), stretched(SILENCE_SECONDS)),
-            )  # fmt: skip
+            ) as response:  # fmt: skip
+                return response, _content(what, response)
         except requests.exceptions.SSLError as error:
             raise ForgeError(
                 f"{what}: the host's certificate is not trusted here",
@@ -259,14 +263,14 @@ class Api:
             )
         return target
 
-    def _read(self, method: str, response: requests.Response) -> Reply:
+    def _read(self, method: str, response: requests.Response, content: bytes) -> Reply:
         if response.status_code >= 400:  # noqa: PLR2004  all refusals
-            raise self._refusal(method, response)
+            raise self._refusal(method, response, content.decode(errors="replace")[:DETAIL])
         try:
-            content = response.json() if response.content else None
-        except requests.exceptions.JSONDecodeError:
+            found = json.loads(content) if content else None
+        except (ValueError, RecursionError):
             raise self._no_api(method, response.url) from None
-        return Reply(content=content, headers=response.headers)
+        return Reply(content=found, headers=response.headers)
 
     def _no_api(self, method: str, url: str) -> ForgeError:
         return ForgeError(
@@ -275,10 +279,10 @@ class Api:
             hint="say which with --forge and --forge-api",
         )
 
-    def _refusal(self, method: str, response: requests.Response) -> ForgeError:
+    def _refusal(self, method: str, response: requests.Response, said: str) -> ForgeError:
         code = response.status_code
         what = f"{_shown(method, response.url)}: the forge answered {code}"
-        said = proc.scrub(response.text[:DETAIL], [self.token.value] if self.token else [])
+        said = proc.scrub(said, [self.token.value] if self.token else [])
         limited = code == _TOO_MANY or (code == 403 and _is_limited(response))  # noqa: PLR2004
         if not limited and code < _SERVER:
             cause, hint = _CAUSES.get(code, ("", ""))
@@ -300,6 +304,24 @@ class _Final(Exception):  # noqa: N818  a way out of the retries, that nobody se
     def __init__(self, error: ForgeBusyError) -> None:
         super().__init__()
         self.error = error
+
+
+def _content(what: str, response: requests.Response) -> bytes:
+    """Return an answer's body.
+
+    Raises:
+        ForgeError: it is larger than an answer may be.
+    """
+    content = bytearray()
+    for piece in response.iter_content(PIECE):
+        content += piece
+        if len(content) > MOST_BYTES:
+            raise ForgeError(
+                f"{what}: the answer is larger than {MOST_BYTES} bytes, the limit of one",
+                cause="that is no answer of a forge's API",
+                hint="check the address, or say which forge it is with --forge and --forge-api",
+            )
+    return bytes(content)
 
 
 def _shown(method: str, url: str) -> str:

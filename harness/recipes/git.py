@@ -14,18 +14,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc
-from harness.errors import ProcessError, SourceError, TestBedError
+from harness.errors import (
+    InvalidRecipeError,
+    PrintedTooMuchError,
+    ProcessError,
+    SourceError,
+    TestBedError,
+)
 from harness.recipes.git_access import environment
 from harness.recipes.git_words import refuse_full_disk
 from harness.waiting import stretched
 
 LOCAL_SECONDS = 60.0  # for calls that touch this disk only
+LARGEST_FILE = 512 << 20  # bytes of a file that git may write, such as the pack of a clone
+MOST_LISTED = 16 << 20  # bytes that git may print, such as the list of all refs
+# ulimit counts blocks of 512 bytes (POSIX); a limit that is lower already stays. Without the signal
+# git says itself that a file is too large.
+_LIMITED = ("sh", "-c", 'trap "" XFSZ; ulimit -f "$0" 2>/dev/null; exec git "$@"')
+NOT_FOUND = 127  # what a shell says of a program that is not there
 
 _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.autocrlf=false",
     "submodule.recurse=false",
+    "core.bigFileThreshold=32m",  # a larger file is never in memory as a whole
     "gc.auto=0",
     "maintenance.auto=false",
     "advice.detachedHead=false",
@@ -51,31 +64,46 @@ class Git:
     trust: tuple[str, ...] = ()
 
     def run(
-        self, *arguments: str, cwd: Path | None = None, stdin: bytes | None = None
-    ) -> proc.Completed:
-        """Run git to its end, whatever its exit code."""
+        self, *arguments: str, cwd: Path | None = None, stdin: bytes | None = None,
+        binary: bool = False, most: int | None = None,
+    ) -> proc.Completed:  # fmt: skip
+        """Run git to its end, whatever its exit code; see `proc.run` for the rest.
+
+        Raises:
+            InvalidRecipeError: it printed more than it may.
+            SourceError: it did not end in time.
+            TestBedError: there is no git.
+        """
         settings = [word for setting in _CONFIG for word in ("-c", setting)]
+        most = MOST_LISTED if most is None else most
         try:
-            return proc.run(
-                ["git", *settings, *self.options, *arguments],
-                timeout=self.timeout,
-                cwd=cwd,
-                env=self.env,
-                stdin=stdin,
-                check=False,
-                secrets=self.secrets,
-            )
+            done = proc.run(
+                [*_LIMITED, str(LARGEST_FILE // 512), *settings, *self.options, *arguments],
+                timeout=self.timeout, cwd=cwd, env=self.env, stdin=stdin, check=False,
+                secrets=self.secrets, binary=binary, most=most,
+            )  # fmt: skip
+        except PrintedTooMuchError as error:
+            raise InvalidRecipeError(
+                f"the recipe's repository is too large: `git {arguments[0]}` printed more than "
+                f"{most} bytes, the limit of it",
+                cause="it has too many files, refs or objects for a recipe",
+                hint="keep what is no part of the recipe elsewhere",
+            ) from error
         except ProcessError as error:
-            if shutil.which("git", path=self.env.get("PATH")) is None:
-                raise TestBedError(
-                    "git is not installed here", hint="install it: apt-get install git"
-                ) from error
+            self._require_git()
             raise SourceError(
                 f"`git {arguments[0]}` did not end within {self.timeout:g} s",
                 cause="the network or the host it talks to is too slow, or waits for an answer",
                 hint="try that git command by hand",
                 detail=error.stderr,
             ) from error
+        if done.code == NOT_FOUND:
+            self._require_git()
+        return done
+
+    def _require_git(self) -> None:
+        if shutil.which("git", path=self.env.get("PATH")) is None:
+            raise TestBedError("git is not installed here", hint="install it: apt-get install git")
 
     def local(self, *arguments: str, cwd: Path) -> str:
         """Run a git command that fails only when something is wrong with this machine."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import DiskFullError, SourceError
+from harness.errors import DiskFullError, InvalidRecipeError, SourceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,9 @@ class _Problem:
     words: re.Pattern[str]
     cause: str
     hint: str
+
+
+_TOO_LARGE = re.compile(r"file too large", re.IGNORECASE)
 
 
 def _problem(words: str, *, cause: str, hint: str) -> _Problem:
@@ -86,9 +89,11 @@ def explain(what: str, stderr: str, *, local: Path | None = None) -> NoReturn:
 
     Raises:
         DiskFullError: there is no room left.
+        InvalidRecipeError: it is larger than a clone may be.
         SourceError: anything else.
     """
     refuse_full_disk(stderr)
+    _refuse_too_large(what, stderr)
     detail = "\n".join(stderr.strip().splitlines()[-5:])
     # For a directory that is there, git says that the repository does not exist.
     if local is not None and "dubious ownership" not in stderr and not _is_repository(local):
@@ -106,6 +111,21 @@ def explain(what: str, stderr: str, *, local: Path | None = None) -> NoReturn:
         if problem.words.search(said):
             raise SourceError(what, cause=problem.cause, hint=problem.hint, detail=detail)
     raise SourceError(what, hint="try that git command by hand", detail=detail)
+
+
+def _refuse_too_large(what: str, stderr: str) -> None:
+    """Raise when git was not allowed to write a file as large as it wanted to.
+
+    Raises:
+        InvalidRecipeError: that is so.
+    """
+    if _TOO_LARGE.search(stderr):
+        raise InvalidRecipeError(
+            f"{what}: the recipe's repository is larger than the limit of a clone",
+            cause="it holds what is no part of a recipe, such as data or programs",
+            hint="git filter-repo takes large files out of its history; docs/security.md has the "
+            "limits",
+        )
 
 
 def _is_repository(path: Path) -> bool:

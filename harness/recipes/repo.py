@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness import proc
-from harness.errors import HarnessError, SourceError
-from harness.recipes import local_source
+from harness.errors import HarnessError, InvalidRecipeError, SourceError
+from harness.recipes import checkout_size, local_source
 from harness.recipes.catalogue import is_remote
 from harness.recipes.files import Files
 from harness.recipes.git import Git
@@ -26,6 +26,7 @@ _REF_FORMAT = "%00".join(
     f"%({name})" for name in ("refname", "objecttype", "objectname", "*objecttype", "*objectname")
 )
 _BRANCHES, _TAGS = "refs/remotes/origin/", "refs/tags/"
+MOST_OBJECTS = 64 << 20  # bytes that are read out of git at once
 _COMMIT = re.compile(r"[0-9a-f]{4,64}")
 _CHANGE = re.compile(r"(?:#|!|pull/|merge-requests/)?(?P<number>[1-9]\d{0,5})(?:/head)?")
 _CHANGE_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")
@@ -144,7 +145,7 @@ class Repo:
         )  # fmt: skip
         try:
             done = asked.run("ls-remote", "--tags", "--", access.address, cwd=self.path)
-        except SourceError:
+        except (SourceError, InvalidRecipeError):
             return None
         if done.code != 0:
             return None
@@ -199,10 +200,13 @@ class Repo:
         """Make the working tree exactly that commit's: detached, nothing left of before.
 
         Raises:
+            InvalidRecipeError: it has more or larger files than a checkout may have.
             SourceError: the clone has no such commit.
         """
         if not _COMMIT.fullmatch(commit):
             raise SourceError(f"'{commit}' is not a commit of {self.source}")
+        listing = self._objects("ls-tree", "-r", "-z", "-l", commit, most=checkout_size.MOST_LISTED)
+        checkout_size.require_small(f"{commit[:12]} of {self.source}", listing)
         done = self._git.run("checkout", "--quiet", "--force", "--detach", commit, cwd=self.path)
         if done.code != 0:
             explain(f"{commit[:12]} of {self.source} cannot be checked out", done.stderr)
@@ -237,8 +241,10 @@ class Repo:
         asked = "".join(f"{one}\n" for one in ids)
         return self._objects("cat-file", "--batch", stdin=asked.encode())
 
-    def _objects(self, *arguments: str, stdin: bytes | None = None) -> bytes:
-        done = self._git.run(*arguments, cwd=self.path, stdin=stdin)
+    def _objects(
+        self, *arguments: str, stdin: bytes | None = None, most: int = MOST_OBJECTS
+    ) -> bytes:
+        done = self._git.run(*arguments, cwd=self.path, stdin=stdin, binary=True, most=most)
         if done.code != 0:
             explain(f"objects of {self.source} cannot be read", done.stderr)
         return done.raw
@@ -305,6 +311,7 @@ def clone(
         env: the environment to take proxies and keys from; this process's own when None.
 
     Raises:
+        InvalidRecipeError: it is larger than a clone may be.
         SourceError: it cannot be cloned; `cause` says why, `detail` has git's last words.
         DiskFullError: there is no room for it.
         TestBedError: there is no git here.

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from harness.core import plain_files
 from harness.measured import (
     Jump,
     Measure,
@@ -43,6 +44,7 @@ from harness.verdict.decide import TEARDOWN, Verdict
 
 SCHEMA = "cc-ci/results/1"
 RESULTS_FILE = "results.json"
+MOST_BYTES = 8 << 20  # of a results.json: its text takes twenty times that in memory
 LOGS = "logs"  # the folder that every run makes first
 
 
@@ -129,11 +131,12 @@ def read(directory: Path) -> RunResult | None:
     """Return the run that wrote into that directory, or None when it has not got so far.
 
     Raises:
-        ValueError: the file is of another schema, or a field of another type.
+        OSError: the file is a link, or cannot be read.
+        ValueError: it is of another schema, too large, or a field is of another type.
     """
     path = directory / RESULTS_FILE
     try:
-        run = _parsed(json.loads(path.read_text()))
+        run = _parsed(json.loads(plain_files.read(path, most=MOST_BYTES)))
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -119,9 +120,11 @@ def results_of_a_stranger(place: Path) -> str:
 
 @attempt(promised="a results.json that is not one is an unreadable run, never a pass")
 def results_of_another_kind(place: Path) -> str:
-    """A results.json has numbers, lists and nothing where texts belong."""
+    """A results.json has numbers where texts belong, is nested deeply, huge, a link, a pipe."""
     whole = json.loads(full("a").to_json())
     (place / "whole").mkdir()
+    (place / "whole" / results.RESULTS_FILE).write_text(json.dumps(whole))
+    assert summary.main([str(place / "whole")]) == 0
     for number, (key, value) in enumerate((
         ("verdict", []), ("stages", [{}]), ("recipe", {"a": 1}), ("seconds", "1e9"),
         ("warnings", [{"code": "no-such"}]), ("diagnosis", 5), ("plan", None),
@@ -131,6 +134,15 @@ def results_of_another_kind(place: Path) -> str:
         (directory / results.RESULTS_FILE).write_text(json.dumps({**whole, key: value}))
         code = summary.main([str(directory)])
         assert code != 0, f"{key}={value!r} was taken for a run"
-    (place / "0" / results.RESULTS_FILE).write_text("[" * 100_000)
-    assert summary.main([str(place / "0")]) != 0
+    strange = place / "strange" / results.RESULTS_FILE
+    strange.parent.mkdir()
+    for make in (
+        lambda: strange.write_text("[" * 100_000),
+        lambda: strange.write_text(" " * results.MOST_BYTES + json.dumps(whole)),
+        lambda: strange.symlink_to(place / "whole" / results.RESULTS_FILE),
+        lambda: os.mkfifo(strange),
+    ):
+        make()
+        assert summary.main([str(strange.parent)]) != 0
+        strange.unlink()
     return "each is listed as unreadable, exit code 3"

@@ -1,11 +1,12 @@
 """The program of the harness's own backup bot, over an engine and a restic that only write down."""
 
 import importlib.util
+import itertools
 import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 
 from harness import proc
 from harness.backups.labels import BackupSpec
+from harness.docker.exec_stream import MOST_OUTPUT
 from harness.docker.snapshot import ServiceState
 from harness.embedded.image_definitions import FOLDER, shipped
 
@@ -126,16 +128,27 @@ class ProgramBench:
     def client(self) -> Any:  # noqa: ANN401  stands in for a docker client
         """The engine: its services, and a container for each that runs hooks."""
 
-        def run(argv: list[str]) -> tuple[int, bytes]:
+        def run(container: str, argv: list[str]) -> dict[str, str]:
+            assert container == "c"
             self.hooks.append(argv[-1])
-            return self.codes.get(argv[-1], 0), f"said by {argv[-1]}".encode()
+            return {"Id": argv[-1]}
+
+        def said(identity: str, *, stream: bool) -> Iterator[bytes]:
+            assert stream
+            endless = itertools.repeat(b"y\n" * 4096)
+            yield from endless if identity == "yes" else (b"said ", f"by {identity}".encode())
 
         def found(filters: Mapping[str, str]) -> list[Any]:
             assert filters["status"] == "running"
-            return [] if "gone" in filters["label"] else [SimpleNamespace(exec_run=run)]
+            return [] if "gone" in filters["label"] else [SimpleNamespace(id="c")]
 
         return SimpleNamespace(
-            api=SimpleNamespace(services=lambda: self.services),
+            api=SimpleNamespace(
+                services=lambda: self.services,
+                exec_create=run,
+                exec_start=said,
+                exec_inspect=lambda identity: {"ExitCode": self.codes.get(identity, 0)},
+            ),
             containers=SimpleNamespace(list=found),
         )
 
@@ -236,6 +249,17 @@ def test_a_hook_that_fails_fails_the_backup(
     assert first["message"].endswith(f"ended with code {code}")
     assert first["output"] == "said by dump"
     assert any(line.startswith("backup") for line in bench.asked) is ("backup.post-hook" in labels)
+
+
+def test_a_hook_that_prints_without_end_fails(bench: ProgramBench) -> None:
+    """At the limit of the harness's own driver; the end of what it printed is told."""
+    bench.volume("data", "x")
+    bench.services = [service("app", {"backup.pre-hook": "yes"})]
+    assert bench.call("create", SERVICE="made.test", MACHINE_LOGS="true") == 1
+    first = json.loads(bench.printed[0])
+    assert first["message"].endswith(f"`yes` in app wrote more than {MOST_OUTPUT} bytes")
+    assert len(first["output"]) == bench.program.SHOWN
+    assert bench.program.MOST_OUTPUT == MOST_OUTPUT
 
 
 def test_a_hook_whose_service_has_no_container_fails(bench: ProgramBench) -> None:

@@ -73,7 +73,7 @@ class DriverBench:
         elif argv[2] == "ls":
             nodes = [{"type": "file", "size": size} for size in self.sizes]
             every = [{"struct_type": "snapshot"}, {"type": "dir"}, *nodes]
-            text = "\n".join(map(json.dumps, every))
+            options["stdout_to"].write_text("\n".join(map(json.dumps, every)))
         elif argv[2] == "dump":
             options["stdout_to"].write_text("tar")
         return ExecResult(argv=tuple(argv), stdout=text.encode(), stderr=b"", code=0, container="c")

@@ -1,6 +1,7 @@
 """What is kept of a stack before it goes: every log, and first of all what ails."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,14 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.docker.diagnose import LAST_LINES, ailing, collect_logs, diagnosis, failed_checks
+from harness.docker.diagnose import (
+    LAST_LINES,
+    LOG_BYTES,
+    ailing,
+    collect_logs,
+    diagnosis,
+    failed_checks,
+)
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
 
@@ -51,12 +59,14 @@ def look(*tasks: TaskState, services: tuple[str, ...] = ("app", "db")) -> StackS
 def engine(logs: dict[str, bytes]) -> Any:  # noqa: ANN401  stands in for a docker client
     """Return an engine with these containers' logs."""
 
-    def read(identity: str, *, timestamps: bool, tail: int) -> bytes:
+    def read(
+        identity: str, *, timestamps: bool, tail: int, stream: bool
+    ) -> bytes | Iterator[bytes]:
         assert timestamps
         assert tail >= 1000
         if identity not in logs:
             raise NotFound("404", explanation=f"No such container: {identity}")
-        return logs[identity]
+        return iter(logs[identity].splitlines(keepends=True)) if stream else logs[identity]
 
     return SimpleNamespace(api=SimpleNamespace(logs=read))
 
@@ -164,3 +174,22 @@ def test_lines_of_a_log_and_of_a_health_check_are_marked(tmp_path: Path) -> None
     assert shown == (
         "health   app.1: exit code 1", "         | one", "         | :\\:error::two\\rthree"
     )  # fmt: skip
+
+
+def test_a_log_is_kept_to_its_end(tmp_path: Path) -> None:
+    """An app may write gigabytes: the last mebibyte of each task tells why it went wrong."""
+    line = b"2026-01-01T00:00:00Z " + b"x" * 10_000 + b"\n"
+    logs = collect({"app-1": line * 500 + b"the end\n", "db-1": b"x\n"},
+                   look(task("app", 1), task("db", 1)), tmp_path)  # fmt: skip
+    first, left_out, *rest = logs["app"].split("\n")
+    assert first.startswith("--- task")
+    assert re.fullmatch(r"\(\d+ bytes before that are left out: .*\)", left_out)
+    assert all(one.encode() + b"\n" == line for one in rest[:-2])
+    assert rest[-2:] == ["the end", ""]
+    kept = sum(len(one) + 1 for one in rest) - 1
+    assert LOG_BYTES - len(line) < kept <= LOG_BYTES
+    assert int(left_out.split()[0][1:]) + kept == len(line) * 500 + 8
+    assert "left out" not in logs["db"]
+    shown = task("app", 1, spec={"ContainerSpec": {"TTY": True}})
+    again = collect({"app-1": line * 500 + b"the end\n"}, look(shown), tmp_path)
+    assert again["app"] == logs["app"]

@@ -19,8 +19,10 @@ from harness.errors import (
     EngineError,
     ExecFailedError,
     ExecNotStartedError,
+    ExecOutputError,
     ExecTimeoutError,
 )
+from harness.model import Outcome
 from tests.unit.fake_clock import FakeClock
 
 Make = Callable[..., tuple[ExecTarget, "FakeApi"]]
@@ -402,3 +404,19 @@ def test_a_file_is_not_there_when_the_command_failed(target: Make, tmp_path: Pat
             assert script.out[8:].decode() in caught.value.detail
     got = target(bad[0])[0].exec(["dump"], timeout=LONG, check=False, stdout_to=path)
     assert (got.code, path.read_bytes()) == (3, b"half a dump")
+
+
+def test_a_command_that_writes_too_much_has_failed(target: Make) -> None:
+    """The recipe's program prints without end: with the limit, the command and the end of it."""
+    app, _ = target(Script(out=frame(1, b"y" * 100)))
+    with pytest.raises(
+        ExecOutputError, match=r"`yes` in app wrote more than .*: 64 bytes"
+    ) as caught:
+        app.exec(["yes"], timeout=5, most=64)
+    assert caught.value.outcome is Outcome.FAILED
+    assert caught.value.detail == "y" * 64
+    app, _ = target(Script(out=frame(1, b"y" * 100)))
+    done = app.exec(["yes"], timeout=5, most=64, cut=True)
+    assert (done.stdout, done.cut) == (b"y" * 64, True)
+    app, _ = target(Script(out=frame(1, b"y" * 64)))
+    assert not app.exec(["yes"], timeout=5, most=64, cut=True).cut

@@ -6,7 +6,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -334,3 +334,43 @@ def test_a_file_that_cannot_be_written_is_the_machines_fault(tmp_path: Path) -> 
     full: Any = FullDisk()
     with pytest.raises(DiskFullError, match="No space left"):
         Output(full, tmp_path / "dump").add(1, memoryview(b"x"))
+
+
+def flood(number: int) -> Callable[[socket.socket], None]:
+    """Return what writes to one of the streams without end, as `yes` does."""
+
+    def write(end: socket.socket) -> None:
+        with suppress(OSError):  # the reader leaves
+            while True:
+                end.sendall(frame(number, b"y\n" * 4096))
+
+    return write
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_command_that_writes_without_end_is_left(number: int) -> None:
+    """What it may write is kept, and nothing beyond; the reader does not wait for the rest."""
+    output = Output(most=100_001)
+    with engine(flood(number)) as stream:
+        whole = converse(stream, stdin=None, output=output, deadline=Deadline.after(30))
+        close(SimpleNamespace(close=stream.close))
+    assert not whole
+    assert len(output.stdout) + len(output.stderr) == 100_001
+
+
+def test_what_a_command_may_write_is_taken_whole() -> None:
+    """The limit itself is allowed; a second try has all of it again."""
+    output = Output(most=10)
+    output.add(1, memoryview(b"12345"))
+    output.add(2, memoryview(b"12345"))
+    output.restart()
+    output.add(1, memoryview(b"1234567890"))
+    assert output.stdout == b"1234567890"
+
+
+def test_a_file_takes_any_output(tmp_path: Path) -> None:
+    """Only what is kept in memory is limited."""
+    with output_into(tmp_path / "dump", most=10) as output:
+        output.add(1, memoryview(bytes(1000)))
+        output.add(2, memoryview(b"1234567890"))
+    assert (tmp_path / "dump").stat().st_size == 1000

@@ -8,7 +8,7 @@ import requests
 
 from harness.errors import ForgeBusyError, ForgeError, UsageError
 from harness.forge import gitea, gitlab
-from harness.forge.api import ATTEMPTS, Api
+from harness.forge.api import ATTEMPTS, MOST_BYTES, Api
 from harness.forge.token import Token, load
 from tests.unit.fake_clock import FakeClock
 from tests.unit.fake_forge import FakeForge
@@ -224,3 +224,13 @@ def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
     """The option is named."""
     with pytest.raises(UsageError, match="--token-file"):
         load(tmp_path / "none", lambda _: None)
+
+
+def test_an_answer_has_a_limit(wire: FakeForge, api: Api) -> None:
+    """Whatever is at that address may send without end, or nest what it sends."""
+    wire.answer("[" + " " * MOST_BYTES + "]")
+    with pytest.raises(ForgeError, match=f"larger than {MOST_BYTES} bytes"):
+        api.get("/x")
+    wire.answer("[" * 100_000)
+    with pytest.raises(ForgeError, match="no answer of a forge's API"):
+        api.get("/x")

@@ -1,6 +1,7 @@
 """Asking an app for a page: what is handed to curl, what its answer means, when to ask again."""
 
 import gzip
+import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
+from harness.docker import http
 from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.errors import (
@@ -35,15 +37,19 @@ class FakeTool:
     timeout: float = 0.0
     error: HarnessError | None = None
 
-    def exec(self, argv: list[str], *, timeout: float, check: bool, stdin: bytes) -> ExecResult:
+    def exec(
+        self, argv: list[str], *, timeout: float, check: bool, stdin: bytes, most: int, cut: bool
+    ) -> ExecResult:
         """Take the request, and answer."""
         assert not check
+        assert cut
         self.argv, self.given, self.timeout = argv, stdin, timeout
         if self.error:
             raise self.error
         return ExecResult(
-            argv=tuple(argv), stdout=self.stdout, stderr=self.stderr, code=self.code, container="t"
-        )
+            argv=tuple(argv), stdout=self.stdout[:most], stderr=self.stderr, code=self.code,
+            container="t", cut=len(self.stdout) > most,
+        )  # fmt: skip
 
 
 def prober(tool: FakeTool, networks: dict[str, Any] | None = None) -> Prober:
@@ -269,9 +275,12 @@ class World:
         if what == "restarted":
             self.started += 1
 
-    def exec(self, argv: list[str], *, timeout: float, check: bool, stdin: bytes) -> ExecResult:
+    def exec(
+        self, argv: list[str], *, timeout: float, check: bool, stdin: bytes, **limits: int
+    ) -> ExecResult:
         """Answer as curl in the tool container does."""
         assert argv
+        assert limits == {"most": http.MOST_BYTES, "cut": True}
         assert timeout
         assert not check
         self.asked.append(stdin.decode().partition("://")[2].partition(":")[0])
@@ -448,3 +457,24 @@ def test_every_cookie_of_an_answer_is_kept() -> None:
     """Each has a line of its own."""
     answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-A: 1\r\nset-cookie: b=2\r\nX-A: 2\r\n\r\n"
     assert ask(FakeTool(stdout=answer)).headers == {"set-cookie": "a=1\nb=2", "x-a": "2"}
+
+
+def test_an_endless_page_is_read_as_far_as_its_limit() -> None:
+    """It answers, and what was read of it can be judged; curl may still be at it."""
+    answer = ask(FakeTool(code=141, stdout=OK + b"x" * 2 * http.MOST_BYTES))
+    assert (answer.status, answer.cut) == (200, True)
+    assert len(OK) + len(answer.body) == http.MOST_BYTES
+    assert not ask(FakeTool(stdout=OK + b"x")).cut
+
+
+@pytest.mark.parametrize(
+    "piece", [b"HTTP/1.1 100 \r\n\r\n", b"HTTP/1.1 103 E\r\nLink: a\r\n\r\n", b"X: a\r\n"]
+)
+def test_a_head_of_the_largest_size_is_read_at_once(piece: bytes) -> None:
+    """Whatever it is made of: the time that it takes grows with its length, and no faster."""
+    began = time.process_time()
+    raw = b"HTTP/1.1 200 OK\r\n" + piece if piece.startswith(b"X") else piece
+    answer = ask(FakeTool(stdout=raw + piece * (http.MOST_BYTES // len(piece) + 1)))
+    assert (answer.status, answer.cut) == (200 if piece.startswith(b"X") else 0, True)
+    assert bool(answer.error) == (answer.status == 0)
+    assert time.process_time() - began < 10

@@ -10,7 +10,7 @@ import pytest
 
 from harness import proc
 from harness.embedded import processes
-from harness.errors import ProcessError, ProcessNotStartedError
+from harness.errors import PrintedTooMuchError, ProcessError, ProcessNotStartedError
 from harness.proc import without_passwords
 from harness.waiting import Deadline, wait_for
 from harness.with_parent import with_parent
@@ -190,3 +190,38 @@ def _await_end(pid: int) -> None:
 def test_no_password_of_a_url_is_shown(text: str, shown: str) -> None:
     """A token may stand where the user's name does; over ssh that is only ever a name."""
     assert without_passwords(text) == shown
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_program_that_prints_without_end_is_killed(stream: int, tmp_path: Path) -> None:
+    """Its words were kept in memory, however many they were."""
+    note = tmp_path / "pid"
+    script = f"echo $$ > {note}; exec yes >&{stream}"
+    with pytest.raises(PrintedTooMuchError, match="printed more than 1000000 bytes") as caught:
+        proc.run(["sh", "-c", script], timeout=60, most=1_000_000)
+    assert caught.value.code is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
+
+
+def test_what_a_program_may_print_is_taken_whole() -> None:
+    """Both streams count, and the limit itself is allowed."""
+    done = proc.run(["sh", "-c", "printf 12345; printf 67890 >&2"], timeout=60, most=10)
+    assert (done.stdout, done.stderr) == ("12345", "67890")
+    raw = proc.run(["printf", r"\377"], timeout=60, binary=True)
+    assert (raw.stdout, raw.raw) == ("", b"\xff")
+
+
+def test_large_input_and_output_go_at_once() -> None:
+    """Whoever sends all of it first waits for ever for a program that writes as it reads."""
+    data = bytes(range(256)) * 8192
+    assert proc.run(["cat"], stdin=data, timeout=60, binary=True).raw == data
+    assert proc.run(["true"], stdin=data, timeout=60).code == 0
+
+
+def test_a_daemon_that_keeps_the_pipes_is_not_waited_for(tmp_path: Path) -> None:
+    """One in another group survives the kill, and holds the pipes open."""
+    note = tmp_path / "pid"
+    with pytest.raises(ProcessError, match="still running after"):
+        proc.run(["sh", "-c", f"setsid sh -c 'echo $$ > {note}; exec sleep 60' & wait"], timeout=1)
+    os.kill(int(note.read_text()), signal.SIGKILL)  # it is still there

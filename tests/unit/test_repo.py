@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness import proc
-from harness.errors import DiskFullError, ProcessError, SourceError, TestBedError
+from harness.errors import (
+    DiskFullError,
+    InvalidRecipeError,
+    ProcessError,
+    SourceError,
+    TestBedError,
+)
 from harness.recipes.git import import_history
 from harness.recipes.git_access import environment, passwords
 from harness.recipes.git_words import explain
@@ -503,3 +509,55 @@ def test_a_stream_that_is_none(tmp_path: Path) -> None:
     """A history that git cannot read is the test bed's fault: the samples are the project's own."""
     with pytest.raises(TestBedError, match="git could not build"):
         import_history(tmp_path / "x.git", b"nonsense\n", branch="main")
+
+
+def test_a_repository_that_is_too_large_is_the_recipes_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git is stopped at the limit, whatever it is about to write; half a clone is not left."""
+    monkeypatch.setattr("harness.recipes.git.LARGEST_FILE", 1 << 20)
+    source = tmp_path / "source"
+    make_origin(source)
+    (source / "data").write_bytes(os.urandom(3 << 20))
+    git(source, "add", "-A")
+    git(source, "commit", "-q", "-m", "data")
+    with pytest.raises(InvalidRecipeError, match="larger than the limit of a clone"):
+        clone(str(source), tmp_path / "clone", timeout=120)
+    assert not (tmp_path / "clone").exists()
+
+
+def test_a_repository_with_too_much_to_list_is_the_recipes_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million refs or files are no recipe's, and their list does not fit into memory."""
+    source = tmp_path / "source"
+    make_origin(source)
+    head = git(source, "rev-parse", "HEAD")
+    for number in range(50):
+        git(source, "update-ref", f"refs/heads/{number}-{'x' * 100}", head)
+    monkeypatch.setattr("harness.recipes.git.MOST_LISTED", 5000)
+    with pytest.raises(InvalidRecipeError, match="too large: `git for-each-ref` printed more"):
+        clone(str(source), tmp_path / "clone", timeout=120)
+
+
+def test_a_bomb_is_not_checked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few objects of git may be ten million files, and one of zeros any number of bytes."""
+    source = tmp_path / "source"
+    make_origin(source)
+    tree = git(source, "rev-parse", "HEAD^{tree}")
+    for _ in range(7):
+        lines = "".join(f"040000 tree {tree}\t{name}\n" for name in "abcdefghij")
+        made = proc.run(["git", "mktree"], timeout=60, cwd=source, env=WHO, stdin=lines.encode())
+        tree = made.stdout.strip()
+    bomb = git(source, "commit-tree", "-m", "bomb", tree)
+    git(source, "update-ref", "refs/heads/bomb", bomb)
+    monkeypatch.setattr("harness.recipes.checkout_size.MOST_BYTES", 1 << 20)
+    (source / "zeros").write_bytes(bytes((1 << 20) + 1))
+    git(source, "add", "-A")
+    git(source, "commit", "-q", "-m", "zeros")
+    repo = clone(str(source), tmp_path / "clone", timeout=120)
+    with pytest.raises(InvalidRecipeError, match="too large: `git ls-tree` printed more than"):
+        repo.checkout(repo.resolve("bomb"))
+    with pytest.raises(InvalidRecipeError, match=r"has \d files and \d+ bytes, .* 1048576"):
+        repo.checkout(repo.resolve("main"))
+    assert [path.name for path in repo.path.iterdir()] == [".git"]

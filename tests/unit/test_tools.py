@@ -18,6 +18,7 @@ from harness.errors import (
     EngineError,
     ExecFailedError,
     ExecNotStartedError,
+    ExecOutputError,
     ExecTimeoutError,
     HarnessError,
     TestBedError,
@@ -380,6 +381,17 @@ def test_a_hook_fails_if_any_part_of_its_pipe_does(tmp_path: Path, command: str,
         return
     with pytest.raises(BackupError, match=rf"backup.pre-hook of service app .* code {code}\b"):
         run_hook(vault.target, command, label="backup.pre-hook", timeout=30)
+
+
+def test_a_hook_that_prints_without_end_has_failed(tmp_path: Path) -> None:
+    """The recipe's hook is named, with the limit and the end of what it printed."""
+    said = ExecOutputError("`sh` in app wrote more", detail="x" * 9000 + "the end")
+    vault = FakeVault(tmp_path, broken=said)
+    vault.name = "app"
+    with pytest.raises(BackupError, match=r"backup.pre-hook of service app wrote more") as one:
+        run_hook(vault.target, "yes", label="backup.pre-hook", timeout=30)
+    assert one.value.detail.endswith("the end")
+    assert "the recipe" in one.value.cause
 
 
 def test_a_snapshot_is_unpacked_once(tmp_path: Path) -> None:

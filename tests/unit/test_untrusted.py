@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.core.untrusted import MARK, quoted, visible
-from harness.errors import RecipeError
+from harness.errors import LONGEST_TEXT, RecipeError
 from harness.forge import comment
 from harness.matrix.selection import Cell
 from harness.matrix.verify import judge
@@ -189,3 +189,13 @@ def test_nothing_gets_through_the_comparison_of_a_matrix(said: str) -> None:
     lines, _ = judge([Cell(name="c", recipes=("made",))], [run_of(said)], [said])
     for line in lines:
         safe(visible(line))
+
+
+def test_a_message_is_of_a_length_that_can_be_read() -> None:
+    """A hook may print megabytes: the end tells why it failed, and that there was more is said."""
+    text = str(RecipeError("it broke" + "x" * 9000, detail="a" * 20_000 + "b" * 20_000))
+    first, told, last = text.split("\n")
+    assert len(first) == LONGEST_TEXT
+    assert told == "  (20000 characters before that are left out)"
+    assert last == "  | " + "b" * 20_000
+    assert "left out" not in str(RecipeError("it broke", detail="b" * 20_000))

@@ -35,6 +35,8 @@ OLD_PATH = "backupbot.backup.path"
 VOLUME = "backupbot.backup.volumes."
 NAMESPACE = "com.docker.stack.namespace"
 LATEST = "latest"
+MOST_OUTPUT = 16 << 20  # bytes that a hook may write
+SHOWN = 4000  # bytes of it that are told
 INCOMPLETE = 3  # restic's exit code: there is a snapshot, and some files are not in it
 PUT_BACK = Path(__file__).resolve().with_name("put_back.sh")
 # A shell that fails with the first part of a pipe, where there is one.
@@ -291,15 +293,27 @@ class Bot:
         )
         if not found:
             raise BotError(f"the {label} of service {service.name} failed: it has no container")
-        code, output = found[0].exec_run(["sh", "-c", HOOK, "hook", command])
-        text = output.decode(errors="replace") if isinstance(output, bytes) else ""
+        code, text = self._exec(found[0].id, ["sh", "-c", HOOK, "hook", command])
         if code != 0:
+            ended = f"ended with code {code}" if code else f"wrote more than {MOST_OUTPUT} bytes"
             raise BotError(
                 f"the {label} of service {service.name} failed: `{command}` in {service.name} "
-                f"ended with code {code}",
+                f"{ended}",
                 output=text,
             )
         self.say(f"the {label} of {service.name}", service=service.name, label=label, output=text)
+
+    def _exec(self, container: str, argv: Sequence[str]) -> tuple[int | None, str]:
+        """Run a command in a container; return its code, None if it wrote too much, and output."""
+        api = self.client.api
+        identity = api.exec_create(container, list(argv))["Id"]
+        said = bytearray()
+        for piece in api.exec_start(identity, stream=True):
+            said += piece
+            if len(said) > MOST_OUTPUT:
+                return None, said[-SHOWN:].decode(errors="replace")
+        code: int = api.exec_inspect(identity)["ExitCode"]
+        return code, said.decode(errors="replace")
 
     def _make_repository(self) -> None:
         if _run("restic", "cat", "config").returncode != 0:
