@@ -32,6 +32,7 @@ from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.repo import Repo, clone
 from harness.report.terminal import lint_lines, plain
 from harness.settings import Settings
+from harness.signals import reading
 from harness.subject import asked_ref
 from harness.waiting import stretched
 
@@ -195,4 +196,5 @@ def _one(entry: Entry, settings: Settings, environ: Mapping[str, str]) -> LintRe
             )
         seconds = stretched(CLONE_SECONDS)
         repo = clone(source, Path(directory) / "recipe", timeout=seconds)
-        return lint(entry, repo, settings, environ, work=Path(directory))
+        with reading():
+            return lint(entry, repo, settings, environ, work=Path(directory))

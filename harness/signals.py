@@ -13,9 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
-from harness.errors import EXIT_ABORTED, AbortedError, RunTimeoutError
+from harness.errors import EXIT_ABORTED, AbortedError, InvalidRecipeError, RunTimeoutError
+from harness.waiting import stretched
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+READING_SECONDS = 20.0  # of the processor, for all files of a recipe; a usual one takes one
 SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
 
 
@@ -118,6 +120,35 @@ def stop_on_signals(
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Let the block, which reads a recipe's files, take so much of the processor and no more.
+
+    Sizes and counts have limits of their own; this one is for what is small and slow all the same.
+    Time in which others have the processor does not count, so no slow machine blames a recipe.
+
+    Raises:
+        InvalidRecipeError: it took more, wherever it is at.
+    """
+    seconds = max(READING_SECONDS, stretched(READING_SECONDS))
+
+    def over(_number: int, _frame: FrameType | None) -> None:
+        raise InvalidRecipeError(
+            f"reading the recipe took more than {seconds:g} s of the processor, the limit of it",
+            cause="its files are made so that they are slow to read, such as by nesting",
+            hint="write them more plainly; --timeout-factor multiplies every time-out",
+        )
+
+    before = signal.signal(signal.SIGPROF, over)
+    # Again and again: a reader may take one error for what is wrong with a single file.
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def follow(stream: int) -> None:

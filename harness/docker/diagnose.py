@@ -57,12 +57,14 @@ def _log(nodes: Nodes, snapshot: StackSnapshot, task: TaskState) -> str:
     if not snapshot.sees(task.node_id):
         return f"(its container is on node {task.node_id}, out of reach from here)\n"
     try:
+        api = nodes.client_of(task.node_id).api
         # The SDK hands out the log of a container with a terminal byte by byte.
-        stream = not (task.spec.get("ContainerSpec") or {}).get("TTY")
-        said: bytes | Iterable[bytes] = nodes.client_of(task.node_id).api.logs(
-            task.container_id, timestamps=True, tail=LOG_LINES, stream=stream
-        )
-        kept, left_out = _end([said] if isinstance(said, bytes) else said)
+        if (task.spec.get("ContainerSpec") or {}).get("TTY"):
+            kept, left_out = _end([api.logs(task.container_id, timestamps=True, tail=LOG_LINES)])
+        else:
+            kept, left_out = _end(
+                api.logs(task.container_id, timestamps=True, tail=LOG_LINES, stream=True)
+            )
     except APIError as error:
         return f"(its log is gone: {error.explanation})\n"
     except EngineError as error:

@@ -25,8 +25,9 @@ LONGEST_SECRET = 12  # characters
 STACK, DOMAIN = "stack", "app.example.com"  # a lint has no deployment: any name will do
 # The dots, a suffix and the leading `v` are those of real images: 1.27, v2.1.0, 15-alpine.
 VERSION_TAG = re.compile(r"v?\d+(\.\d+)*([-+._][\w.+-]*)?", re.IGNORECASE)
-METADATA = re.compile(r"<!--\s*metadata\s*-->(?P<lines>.*?)<!--\s*endmetadata\s*-->", re.DOTALL)
-FIELD = re.compile(r"^\s*\*\s+\*\*(?P<name>[^*:]+)\*\*:(?P<value>.*)$", re.MULTILINE)
+METADATA = re.compile(r"<!--[ \t]*metadata[ \t]*-->")
+END = re.compile(r"<!--[ \t]*endmetadata[ \t]*-->")
+FIELD = re.compile(r"^[ \t]*\*[ \t]+\*\*(?P<name>[^*:]+)\*\*:(?P<value>.*)$", re.MULTILINE)
 CATEGORY = "category"  # the one field that nothing can be said about when it is empty
 VERSION_VARIABLE = re.compile(r"\w+_VERSION")
 
@@ -147,11 +148,14 @@ def _version_like(recipe: Recipe) -> Iterator[str]:
 
 
 def _metadata(recipe: Recipe) -> Iterator[str]:
-    found = METADATA.search(recipe.source.text("README.md"))
-    if not found:
+    readme = recipe.source.text("README.md")
+    begin = METADATA.search(readme)
+    end = END.search(readme, begin.end()) if begin else None
+    if not begin or not end:
         yield "README.md has no metadata"
         return
-    values = {f["name"].strip().lower(): f["value"].strip() for f in FIELD.finditer(found["lines"])}
+    fields = FIELD.finditer(readme, begin.end(), end.start())
+    values = {field["name"].strip().lower(): field["value"].strip() for field in fields}
     if not values.get(CATEGORY):
         yield "the category is empty"
 

@@ -10,6 +10,8 @@ from typing import NoReturn
 from harness.errors import InvalidRecipeError
 from harness.recipes.files import Files
 
+LARGEST_BYTES = 256 << 10  # of the file
+MOST_CHARACTERS = 1 << 20  # of all values, with their variables filled in
 _ASSIGNMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*")
 _SINGLE = re.compile(r"'(?P<value>[^']*)'")
 _DOUBLE = re.compile(r'"(?P<value>(?:\\.|[^"\\])*)"', re.DOTALL)
@@ -63,9 +65,9 @@ def read(files: Files, name: str, *, base: Mapping[str, str] | None = None) -> t
     """Return the assignments of a file of a recipe, in its order.
 
     Raises:
-        InvalidRecipeError: there is none, it cannot be read, or a line of it cannot.
+        InvalidRecipeError: there is none, it is too large, or a line of it cannot be read.
     """
-    data = files.read(name)
+    data = files.read(name, largest=LARGEST_BYTES)
     try:
         text = (data if data is not None else b"").decode()
     except UnicodeDecodeError as error:
@@ -91,14 +93,11 @@ def parse(text: str, *, name: str, base: Mapping[str, str] | None = None) -> tup
         base: variables known before the first line; earlier lines go before them.
 
     Raises:
-        InvalidRecipeError: a line cannot be read; it is named and shown.
+        InvalidRecipeError: a line cannot be read; it is named and shown. Or the values come to more
+            than they may.
     """
     known = dict(base or {})
-    entries: list[EnvEntry] = []
-    for entry in _entries(text.replace("\r\n", "\n"), name, known):
-        known[entry.key] = entry.value
-        entries.append(entry)
-    return tuple(entries)
+    return tuple(_Reading(text.replace("\r\n", "\n"), name, known).entries())
 
 
 def as_dict(entries: Iterable[EnvEntry]) -> dict[str, str]:
@@ -110,7 +109,15 @@ def abra_exports(text: str) -> dict[str, str]:
     """Return what `abra.sh` exports: its `export NAME=value` lines outside functions, as text.
 
     Quotes are stripped, and nothing is expanded: the file is other people's code and is not run.
+
+    Raises:
+        InvalidRecipeError: it is larger than it may be.
     """
+    if len(text) > LARGEST_BYTES:
+        raise InvalidRecipeError(
+            f"abra.sh has {len(text)} characters, more than the limit of {LARGEST_BYTES}",
+            hint="make it smaller",
+        )
     exports: dict[str, str] = {}
     for line in _outside_functions(text):
         position = 0
@@ -122,63 +129,90 @@ def abra_exports(text: str) -> dict[str, str]:
     return exports
 
 
-def _entries(text: str, name: str, known: Mapping[str, str]) -> Iterator[EnvEntry]:
-    position = 0
-    while position < len(text):
-        end = text.find("\n", position)
-        end = len(text) if end < 0 else end
-        start = position + len(text[position:end]) - len(text[position:end].lstrip())
-        if start == end or text[start] == "#":
-            position = end + 1
-            continue
-        entry, position = _entry(text, start, name, known)
-        yield entry
+@dataclass(slots=True)
+class _Reading:
+    """An env file while it is read.
 
+    Args:
+        text: all of it.
+        name: of the file, for messages.
+        known: the variables known so far.
+    """
 
-def _entry(text: str, start: int, name: str, known: Mapping[str, str]) -> tuple[EnvEntry, int]:
-    assignment = _ASSIGNMENT.match(text, start)
-    if assignment is None:
-        _wrong(text, start, name, "it is not NAME=value")
-    at = assignment.end()
-    opening = text[at : at + 1]
-    pattern = {"'": _SINGLE, '"': _DOUBLE}.get(opening, _BARE)
-    match = pattern.match(text, at)
-    if match is None:
-        _wrong(text, start, name, f"the quote {opening} is never closed")
-    value = match["value"] if opening == "'" else _expanded(match["value"], known, opening == '"')
-    rest = _REST.match(text, match.end())
-    if rest is None or text[rest.end() : rest.end() + 1] not in ("", "\n"):
-        _wrong(text, start, name, "something follows the closing quote")
-    entry = EnvEntry(
-        key=assignment["key"],
-        value=value,
-        comment=(rest["comment"] or "").strip(),
-        line=text.count("\n", 0, start) + 1,
-    )
-    return entry, rest.end() + 1
+    text: str
+    name: str
+    known: dict[str, str]
+    _line: int = 1  # the number of that at which `_counted` is
+    _counted: int = 0
+    _characters: int = 0
 
+    def entries(self) -> Iterator[EnvEntry]:
+        """Yield the assignments."""
+        text, position = self.text, 0
+        while position < len(text):
+            end = text.find("\n", position)
+            end = len(text) if end < 0 else end
+            start = position + len(text[position:end]) - len(text[position:end].lstrip())
+            if start == end or text[start] == "#":
+                position = end + 1
+                continue
+            entry, position = self._entry(start)
+            self.known[entry.key] = entry.value
+            yield entry
 
-def _wrong(text: str, start: int, name: str, problem: str) -> NoReturn:
-    line = text[start:].partition("\n")[0]
-    number = text.count("\n", 0, start) + 1
-    raise InvalidRecipeError(
-        f"{name}, line {number}: {problem}",
-        hint="write NAME=value, NAME='value' or NAME=\"value\", with a comment after ' #'",
-        detail=line,
-    )
+    def _entry(self, start: int) -> tuple[EnvEntry, int]:
+        assignment = _ASSIGNMENT.match(self.text, start)
+        if assignment is None:
+            self._wrong(start, "it is not NAME=value")
+        at = assignment.end()
+        opening = self.text[at : at + 1]
+        pattern = {"'": _SINGLE, '"': _DOUBLE}.get(opening, _BARE)
+        match = pattern.match(self.text, at)
+        if match is None:
+            self._wrong(start, f"the quote {opening} is never closed")
+        value = match["value"] if opening == "'" else self._expanded(match["value"], opening == '"')
+        rest = _REST.match(self.text, match.end())
+        if rest is None or self.text[rest.end() : rest.end() + 1] not in ("", "\n"):
+            self._wrong(start, "something follows the closing quote")
+        comment = (rest["comment"] or "").strip()
+        key, line = assignment["key"], self._number(start)
+        return EnvEntry(key=key, value=value, comment=comment, line=line), rest.end() + 1
 
+    def _number(self, start: int) -> int:
+        """Return the line of a place; each is asked for after the one before it."""
+        self._line += self.text.count("\n", self._counted, start)
+        self._counted = start
+        return self._line
 
-def _expanded(text: str, known: Mapping[str, str], quoted: bool) -> str:  # noqa: FBT001  local
-    def fill(match: re.Match[str]) -> str:
-        escaped: str | None = match["escaped"]
-        if escaped is not None:
-            return _ESCAPES.get(escaped, escaped) if quoted else _kept_escape(escaped)
-        value = known.get(match["named"] or match["braced"])
-        if value is None or (not value and match["how"] == ":-"):
-            return match["default"] or ""
-        return value
+    def _wrong(self, start: int, problem: str) -> NoReturn:
+        raise InvalidRecipeError(
+            f"{self.name}, line {self._number(start)}: {problem}",
+            hint="write NAME=value, NAME='value' or NAME=\"value\", with a comment after ' #'",
+            detail=self.text[start:].partition("\n")[0],
+        )
 
-    return _VARIABLE.sub(fill, text)
+    def _expanded(self, text: str, quoted: bool) -> str:  # noqa: FBT001  local
+        def fill(match: re.Match[str]) -> str:
+            escaped: str | None = match["escaped"]
+            if escaped is not None:
+                return _ESCAPES.get(escaped, escaped) if quoted else _kept_escape(escaped)
+            value = self.known.get(match["named"] or match["braced"])
+            if value is None or (not value and match["how"] == ":-"):
+                value = match["default"] or ""
+            self._count(value)
+            return value
+
+        self._count(text)
+        return _VARIABLE.sub(fill, text)
+
+    def _count(self, text: str) -> None:
+        self._characters += len(text)
+        if self._characters > MOST_CHARACTERS:
+            raise InvalidRecipeError(
+                f"{self.name} comes to more than the limit of {MOST_CHARACTERS} characters",
+                cause="its variables multiply: a value is made of others many times over",
+                hint="write less",
+            )
 
 
 def _kept_escape(character: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from harness.errors import InvalidRecipeError, RefusedError, TestBedError
 
 LARGEST_BYTES = 2_000_000  # of a file that is read as text
+MOST_BYTES = 32 << 20  # of all files of a commit that are read
 GIT_FOLDER = ".git"
 _BLOB = re.compile(rb"(?P<id>[0-9a-f]{40,64}) blob (?P<size>\d+)\n")
 # What git says of a link: how long the next line is, which names where it leads.
@@ -66,7 +67,11 @@ class Files:
         return self._known[path]
 
     def fetch(self, paths: Iterable[str], *, largest: int = LARGEST_BYTES) -> None:
-        """Read several files at once, as far as they are there and not too large."""
+        """Read several files at once, as far as they are there and not too large.
+
+        Raises:
+            InvalidRecipeError: together with what was read before, they are too much.
+        """
         wanted = list(dict.fromkeys(paths))
         self._look_at(wanted)
         found = (self._known[path] for path in wanted)
@@ -78,7 +83,8 @@ class Files:
 
         Raises:
             RefusedError: the path leads out of the recipe.
-            InvalidRecipeError: the file is too large.
+            InvalidRecipeError: the file is too large, alone or together with those that were read
+                before.
         """
         file = self.look(path)
         if file.outside:
@@ -124,6 +130,14 @@ class Files:
     def _read(self, ids: Sequence[str]) -> None:
         if not ids:
             return
+        sizes = {one.object_id: one.size for one in self._known.values()}
+        total = sum(map(len, self._contents.values())) + sum(sizes[one] for one in ids)
+        if total > MOST_BYTES:
+            raise InvalidRecipeError(
+                f"the recipe's files come to {total} bytes, more than the limit of {MOST_BYTES}",
+                cause="compose files, configs and secrets are read, and no recipe has so much text",
+                hint="put large files into the image, or into a volume",
+            )
         said = self.objects(("cat-file", "--batch"), "".join(f"{one}\n" for one in ids).encode())
         position = 0
         for one in ids:

@@ -181,6 +181,8 @@ def _is_path(source: str) -> bool:
 
 def _ports(raw: object, where: str) -> list[dict[str, Any]]:
     items = sequence(raw, where)
+    if len(items) > MOST_PORTS:
+        raise InvalidRecipeError(f"{where} has {len(items)} ports, more than {MOST_PORTS}")
     if any(items.count(item) > 1 for item in items):
         raise InvalidRecipeError(f"{where} has the same item twice", hint="write it once")
     ports = [

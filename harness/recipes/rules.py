@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+LONGEST = 10_000  # characters of a rule: taking it apart takes time by its square
+MOST_VALUES = 100  # hosts, and paths, of a rule's part that are asked for
 _NAMES = (
     *("Host", "HostHeader", "HostRegexp", "Path", "PathPrefix", "PathRegexp", "Method"),
     *("Header", "Headers", "HeaderRegexp", "HeadersRegexp", "Query", "QueryRegexp", "ClientIP"),
@@ -27,6 +29,8 @@ def problem(rule: str) -> str:
     """Return why Traefik refuses a rule, or empty; without any rule it uses one of its own."""
     if not rule:
         return ""
+    if len(rule) > LONGEST:
+        return f"its rule has {len(rule)} characters, more than the {LONGEST} that are read here"
     for call in _CALL.finditer(rule):
         if wrong := _wrong(call["kind"], _values(call["values"])):
             return wrong
@@ -69,8 +73,8 @@ def alternatives(rule: str) -> list[tuple[str, str]]:
                 paths += values
         found += [
             (host.lower(), "" if path == "/" else path)
-            for host in hosts or [""]
-            for path in paths or [""]
+            for host in hosts[:MOST_VALUES] or [""]
+            for path in paths[:MOST_VALUES] or [""]
         ]
     return list(dict.fromkeys(found))
 

@@ -20,6 +20,7 @@ from harness.recipes.envfile import EnvEntry
 
 DEFAULT_LENGTH = 32
 MOST_CHARACTERS = 4096
+MOST_SECRETS = 200
 _ALNUM = string.ascii_letters + string.digits
 CHARSETS = {
     "default": _ALNUM,
@@ -60,13 +61,19 @@ def specs(entries: Iterable[EnvEntry], *, file: str) -> tuple[SecretSpec, ...]:
     """Return the secrets that the assignments of an env file ask for, each once, in their order.
 
     Raises:
-        InvalidRecipeError: a version is empty, or a modifier has a value that means nothing.
+        InvalidRecipeError: a version is empty, a modifier has a value that means nothing, or there
+            are too many.
     """
     found: dict[str, SecretSpec] = {}
     for entry in entries:
         if match := _KEY.fullmatch(entry.key):
             name = match["name"].lower()
             found[name] = _spec(name, entry, file)
+    if len(found) > MOST_SECRETS:
+        raise InvalidRecipeError(
+            f"{file} asks for {len(found)} secrets, more than the limit of {MOST_SECRETS}",
+            hint="ask for those that the recipe uses",
+        )
     return tuple(found.values())
 
 

@@ -18,6 +18,10 @@ from harness.errors import InvalidRecipeError
 from harness.recipes import plain
 from harness.recipes.files import Files
 
+LARGEST_BYTES = 512 << 10  # of a file; its nodes take two hundred times that in memory
+MOST_KEYS = 200_000  # of all mappings, with those that `<<` names
+MOST_PATIENCE = 128 << 10  # bytes of a file that the slow loader reads
+SHOWN = 100  # characters of a value in a message
 MERGE = "tag:yaml.org,2002:merge"
 _KNOWN = "tag:yaml.org,2002:"
 _ALREADY = re.compile("second occurrence|duplicate anchor")
@@ -37,6 +41,7 @@ class _AsDocker:
     def __init__(self, data: bytes) -> None:
         super().__init__(data)  # type: ignore[call-arg]  # that of the loader it is mixed into
         self._flat: dict[int, dict[yaml.Node, yaml.Node]] = {}
+        self._keys = 0
 
     def flatten(self, node: yaml.MappingNode) -> dict[yaml.Node, yaml.Node]:
         """Return the pairs of a mapping, with those that `<<` names where it has no such key.
@@ -67,6 +72,12 @@ class _AsDocker:
                     if isinstance(other, yaml.ScalarNode) and other.value not in names:
                         names.add(other.value)
                         merged.append((other, its))
+        self._keys += len(own) + len(merged)
+        if self._keys > MOST_KEYS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"with its merges it has more than the limit of {MOST_KEYS} keys",
+                node.start_mark,
+            )  # fmt: skip
         return dict([*own, *merged])
 
     def construct_object(self, node: yaml.Node, deep: bool = True) -> object:  # noqa: ARG002, FBT001, FBT002  PyYAML's
@@ -94,7 +105,7 @@ class _AsDocker:
             return plain.value(kind, node.value)
         except ValueError as error:
             raise yaml.constructor.ConstructorError(
-                None, None, f"'{node.value}' is not of the type !!{kind}", node.start_mark
+                None, None, f"'{node.value[:SHOWN]}' is not of the type !!{kind}", node.start_mark
             ) from error
 
     def _key(self, node: yaml.Node) -> Hashable:
@@ -131,7 +142,7 @@ def _refuse_twice(node: yaml.MappingNode) -> None:
         if isinstance(key, yaml.ScalarNode):
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' occurs twice", key.start_mark
+                    None, None, f"the key '{key.value[:SHOWN]}' occurs twice", key.start_mark
                 )
             seen.add(key.value)
 
@@ -152,7 +163,7 @@ def load(files: Files, name: str) -> object:
     Raises:
         InvalidRecipeError: it is not there, is too large, or is no YAML; the line is shown.
     """
-    data = files.read(name)
+    data = files.read(name, largest=LARGEST_BYTES)
     if data is None:
         raise InvalidRecipeError(
             f"there is no {name} in the recipe",
@@ -166,20 +177,34 @@ def parse(name: str, data: bytes) -> object:
     """Return what the bytes of a file hold; `name` is for messages.
 
     Raises:
-        InvalidRecipeError: they are no YAML; the line is shown.
+        InvalidRecipeError: they are no YAML; the line is shown. Or they are over a limit.
     """
     try:
-        return _first_document(_Loader, data)
+        return _parsed(_Loader, name, data)
     except yaml.MarkedYAMLError as error:
         if not _ALREADY.search(f"{error.problem} {error.context}"):
             raise _unreadable(name, data, error) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidRecipeError(f"{name} cannot be read as YAML: {error}") from error
+    if len(data) > MOST_PATIENCE:
+        raise InvalidRecipeError(
+            f"{name} gives the name of an anchor twice and has {len(data)} bytes, more than the "
+            f"limit of {MOST_PATIENCE} for such a file",
+            cause="the reader that allows it is slow",
+            hint="give each anchor a name of its own",
+        )
     try:
-        return _first_document(_PatientLoader, data)
+        return _parsed(_PatientLoader, name, data)
     except yaml.MarkedYAMLError as error:
         raise _unreadable(name, data, error) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+
+
+def _parsed(kind: type, name: str, data: bytes) -> object:
+    try:
+        return _first_document(kind, data)
+    except yaml.MarkedYAMLError:
+        raise
+    except RecursionError as error:
+        raise InvalidRecipeError(f"{name} is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidRecipeError(f"{name} cannot be read as YAML: {error}") from error
 
 

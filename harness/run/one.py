@@ -46,7 +46,7 @@ from harness.report.terminal import RUN_LINE, View, plain, show_result
 from harness.run.facts import Ended
 from harness.run.names import target_for
 from harness.settings import PROJECT, Settings
-from harness.signals import Stopper, stop_on_signals
+from harness.signals import Stopper, reading, stop_on_signals
 from harness.stack_locks import StackLocks
 from harness.subject import Places, Subject, asked_stages, study
 from harness.teardown import Teardown
@@ -221,17 +221,18 @@ class Run:
             )
         self._step(Doing(step=Step.CLONE, about=source))
         repo = clone(source, work / "recipe", timeout=stretched(CLONE_SECONDS))
-        self._step(Doing(step=Step.LINT))
-        self._lint = linting.lint(
-            self.entry, repo, self.settings, self.environ, work=work, change=self._change
-        )
-        if self._lint:
-            linting.require(self._lint, self.target.recipe)
-        tests = tests_directory()
-        places = Places(tests=tests, overlays=self.settings.overlays or tests, work=work)
-        return study(
-            self.entry, repo, self.settings, self.target, places=places, change=self._change
-        )
+        with reading():
+            self._step(Doing(step=Step.LINT))
+            self._lint = linting.lint(
+                self.entry, repo, self.settings, self.environ, work=work, change=self._change
+            )
+            if self._lint:
+                linting.require(self._lint, self.target.recipe)
+            tests = tests_directory()
+            places = Places(tests=tests, overlays=self.settings.overlays or tests, work=work)
+            return study(
+                self.entry, repo, self.settings, self.target, places=places, change=self._change
+            )
 
     def _execute(self, bed: TestBed, subject: Subject, work: Path, held: StackLocks) -> None:
         settings, engine = self.settings, bed.engine.environ({})

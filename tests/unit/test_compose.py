@@ -521,8 +521,10 @@ def test_merges_that_override_are_fine(load: Load) -> None:
 def test_a_file_that_is_far_too_large(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file beyond any recipe's size is not parsed at all."""
     monkeypatch.setattr(yamlfile, "parse", None)
-    with pytest.raises(InvalidRecipeError, match="more than the limit of 2000000"):
-        load("services: {app: {image: x}}" + " " * 2_000_000)
+    with pytest.raises(
+        InvalidRecipeError, match=f"more than the limit of {yamlfile.LARGEST_BYTES}"
+    ):
+        load("services: {app: {image: x}}" + " " * yamlfile.LARGEST_BYTES)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def engine(logs: dict[str, bytes]) -> Any:  # noqa: ANN401  stands in for a dock
     """Return an engine with these containers' logs."""
 
     def read(
-        identity: str, *, timestamps: bool, tail: int, stream: bool
+        identity: str, *, timestamps: bool, tail: int, stream: bool = False
     ) -> bytes | Iterator[bytes]:
         assert timestamps
         assert tail >= 1000

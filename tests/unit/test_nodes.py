@@ -236,8 +236,8 @@ def having(*identities: str, tasks: tuple[TaskState, ...] = ()) -> Any:  # noqa:
             raise NotFound(identity)
         return inspected(identity)
 
-    def logs(identity: str, **_: object) -> bytes:
-        return f"log of {identity}".encode()
+    def logs(identity: str, **_: object) -> list[bytes]:
+        return [f"log of {identity}".encode()]
 
     raw = [
         {

@@ -1,14 +1,17 @@
 """Ctrl-C and SIGTERM, sent for real: once to stop and clean up, twice to leave at once."""
 
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from harness.errors import AbortedError, RunTimeoutError
-from harness.signals import SIGNALS, Stopper, stop_on_signals
+from harness import signals
+from harness.errors import AbortedError, InvalidRecipeError, RunTimeoutError
+from harness.signals import SIGNALS, Stopper, reading, stop_on_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -203,3 +206,34 @@ def test_a_run_stops_when_whoever_started_it_is_gone() -> None:
         child.kill()
         child.communicate()
     assert (child.returncode, said) == (9, "the run was stopped by SIGHUP\n")
+
+
+def test_a_recipe_that_is_slow_to_read_is_the_recipes_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever it is at, also in the middle of one call of a library, and again if it is caught."""
+    monkeypatch.setattr(signals, "READING_SECONDS", 0.2)
+    slow = re.compile("(?:a|a)*b")
+    caught = []
+
+    def read() -> None:
+        with reading():
+            try:
+                slow.search("a" * 60)
+            except InvalidRecipeError as error:
+                caught.append(error)
+            slow.search("a" * 60)
+
+    with pytest.raises(InvalidRecipeError, match=r"took more than 0\.2 s of the processor"):
+        read()
+    assert len(caught) == 1
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+def test_time_in_which_others_have_the_processor_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slow machine is not the recipe's fault."""
+    monkeypatch.setattr(signals, "READING_SECONDS", 0.2)
+    with reading():
+        time.sleep(0.5)  # as a program does that waits for its turn

@@ -293,7 +293,7 @@ class Bot:
         )
         if not found:
             raise BotError(f"the {label} of service {service.name} failed: it has no container")
-        code, text = self._exec(found[0].id, ["sh", "-c", HOOK, "hook", command])
+        code, text = self._exec(str(found[0].id), ["sh", "-c", HOOK, "hook", command])
         if code != 0:
             ended = f"ended with code {code}" if code else f"wrote more than {MOST_OUTPUT} bytes"
             raise BotError(
