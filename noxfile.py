@@ -229,6 +229,12 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session(default=False, tags=DEVELOP)
+def hostile(session: nox.Session) -> None:
+    """Try what a stranger's change may try, and print what came of it: -- [NAME...]."""
+    _run(session, "-m", "tests.hostile", *session.posargs)
+
+
+@nox.session(default=False, tags=DEVELOP)
 def bench(session: nox.Session) -> None:
     """Compare a whole run with its bare operations: -- [PAIRS]; or many at once: -- scale."""
     scale = session.posargs == ["scale"]

@@ -39,7 +39,6 @@ from harness.platforms.base import Deployed, Revision
 from harness.recipes import ignored
 from harness.recipes.releases import Release
 from harness.seeding import SeedContext
-from harness.signals import reading
 from harness.verdict import warnings
 from harness.waiting import stretched
 
@@ -292,8 +291,7 @@ class Operations:
             tag=context.plan.base.tag if context.plan.base and not chaos else "",
         )
         context.ledger.begin(op, commit=commit, chaos=chaos)
-        with reading():
-            deployed: Deployed = context.platform.deploy(revision)
+        deployed: Deployed = context.platform.deploy(revision)
         self.adaptations.update(dict.fromkeys(deployed.adaptations))
         self._revision, self._deployed = revision, deployed
         if commit == context.plan.head.commit:

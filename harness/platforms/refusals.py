@@ -15,6 +15,7 @@ from harness.docker.sweep import RUN_LABEL
 from harness.errors import InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
 from harness.recipes.compose import LONGEST_NAME, Compose, Resource
+from harness.signals import reading
 
 # What Swarm takes for one config and one secret, from swarmkit's manager/controlapi.
 LARGEST_CONFIG = 1000 * 1024 - 1  # bytes; before Engine 20.10 half of it
@@ -29,14 +30,15 @@ def refuse(
     """Refuse what cannot be deployed, and what must not be: data that is not the run's own.
 
     Raises:
-        InvalidRecipeError: docker would refuse it, or should.
+        InvalidRecipeError: docker would refuse it, or should, or it is slow to compare.
         TestBedError: it uses names that are taken.
     """
-    _refuse_undeployable(compose, target.stack)
-    _refuse_sizes(compose)
-    _refuse_clashing_ports(compose, alone=nodes is None or not nodes.others)
-    _refuse_clashing_subnets(compose)
-    _refuse_taken(client, compose, target, nodes)
+    with reading():
+        _refuse_undeployable(compose, target.stack)
+        _refuse_sizes(compose)
+        _refuse_clashing_ports(compose, alone=nodes is None or not nodes.others)
+        _refuse_clashing_subnets(compose)
+        _refuse_taken(client, compose, target, nodes)
 
 
 def _refuse_undeployable(compose: Compose, stack: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.hostile [NAME...]`: make every attempt, and print the table.
+"""`nox -s hostile -- [NAME...]`: make every attempt, and print the table.
 
 The exit code is 0 only if every promise was kept.
 """

@@ -114,7 +114,7 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
     "a-file-named-often": ("compose files", lambda: recipe(
         env='COMPOSE_FILE="' + "compose.yml:" * 19_000 + '"\n'
     )),
-    "overlays-of-500-kb": ("", lambda: recipe(
+    "overlays-of-500-kb": (TIME, lambda: recipe(
         env='COMPOSE_FILE="compose.yml' + "".join(f":compose.{n}.yml" for n in range(45)) + '"\n',
         **{f"compose_{n}_yml": "version: '3.8'\nservices:\n  app:\n    environment:\n"
            + many("      V#: x\n") for n in range(45)},
@@ -144,7 +144,8 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
     "zeros-in-a-duration": ("", lambda: recipe(
         env='COMPOSE_FILE="compose.yml:compose.b.yml"\n',
         compose="    healthcheck: {test: 'true', interval: 1s}\n",
-        compose_b_yml="services:\n  app:\n    healthcheck: {interval: '" + "0" * 40_000 + "!'}\n",
+        compose_b_yml="version: '3.8'\nservices:\n  app:\n    healthcheck: {interval: '"
+        + "0" * 40_000 + "!'}\n",
     )),
     "a-template-without-end": ("", lambda: {
         **recipe(compose="    configs: [c]\nconfigs:\n  c: {file: c, template_driver: golang}\n"),

@@ -42,9 +42,8 @@ def read(source: str, work: Path) -> str:
         linting.lint(entry, repo, settings, {}, work=work)
         subject = study(entry, repo, settings, target, places=places)
     files = repo.files(subject.plan.head.commit)
-    with reading():
-        compose = AppEnvironment.of(files, target).compose(files)
-        refuse(_empty_engine(), compose, target)
+    compose = AppEnvironment.of(files, target).compose(files)
+    refuse(_empty_engine(), compose, target)
     return ", ".join(compose.services)
 
 

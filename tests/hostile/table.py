@@ -23,6 +23,7 @@ class Attempt:
         what: what is tried.
         promised: what the docs promise.
         known: where this kind of attack was reported: `owner/repository#number`, or a file there.
+        nightly: whether it takes too long for each change.
         act: makes the attempt in an empty directory, and returns what happened.
     """
 
@@ -30,11 +31,12 @@ class Attempt:
     what: str
     promised: str
     known: str
+    nightly: bool
     act: Callable[[Path], str]
 
 
 def attempt(
-    *, promised: str, known: str = "", name: str = "", what: str = ""
+    *, promised: str, known: str = "", name: str = "", what: str = "", nightly: bool = False
 ) -> Callable[[Callable[[Path], str]], Callable[[Path], str]]:
     """Make a row of a function; its name and its docstring are the row's, unless they are given."""
 
@@ -45,6 +47,7 @@ def attempt(
                 what=what or re.sub(r"\s+", " ", act.__doc__ or "").strip(),
                 promised=promised,
                 known=known,
+                nightly=nightly,
                 act=act,
             )
         )

@@ -80,6 +80,10 @@ def jobs(scale: float = 1.0) -> tuple[Job, ...]:
             nox=("-s", "crash", "--", "--kills", kills),
         ),
         Job(
+            name="hostile", about="all that a stranger's change may try against the harness",
+            nox=("-s", "hostile"),
+        ),
+        Job(
             name="locks", about=f"{rounds} rounds of two hosts that race for a lock",
             pytest=("tests/integration/test_swarm_lock.py",), environ={LOCK_ROUNDS: rounds},
         ),

@@ -8,7 +8,13 @@ from tests.hostile.readers import commands
 from tests.hostile.table import Attempt, attempts
 
 
-@pytest.mark.parametrize("row", attempts(), ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.name, marks=[pytest.mark.nightly] if row.nightly else [])
+        for row in attempts()
+    ],
+)
 def test_the_promise_is_kept(row: Attempt, tmp_path: Path) -> None:
     """Whatever is tried; the row says what happened."""
     assert row.act(tmp_path)

@@ -36,7 +36,7 @@ ALLOWED = {
     "post": LEAVES | {"forge", "report"},
     "plan": LEAVES | {"recipes", "plan"},
     "policy": LEAVES | {"recipes", "policy"},
-    "platforms": LEAVES | {"recipes", "policy", "docker", "abra", "platforms"},
+    "platforms": LEAVES | {"recipes", "policy", "docker", "abra", "platforms", "signals"},
     "backups": LEAVES | {"docker", "embedded", "backups"},
     "volumes": LEAVES | {"docker", "backups", "volumes"},
     "assertions": LEAVES | {"ledger", "recipes", "docker", "backups", "assertions"},
