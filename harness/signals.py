@@ -132,7 +132,7 @@ def reading() -> Iterator[None]:
     Raises:
         InvalidRecipeError: it took more, wherever it is at.
     """
-    seconds = max(READING_SECONDS, stretched(READING_SECONDS))
+    seconds = stretched(READING_SECONDS)
 
     def over(_number: int, _frame: FrameType | None) -> None:
         raise InvalidRecipeError(

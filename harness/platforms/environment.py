@@ -25,6 +25,7 @@ COMPOSE_FILE = "compose.yml"
 ABRA_SH = "abra.sh"
 DEFAULT_TIMEOUT = 300.0  # seconds; abra's own
 LONGEST_TIMEOUT = 3600.0  # seconds; a recipe cannot make a run wait for ever
+LONGEST_LABEL = 100  # characters of such a label
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s(?:ec)?)?")
 
 
@@ -119,7 +120,8 @@ def timeout_label(compose: Compose, stack: str) -> float:
     Its label holds a number of seconds. A duration as compose files have it (`10m`, `1h30m`) is
     read as well: the recipe asks for that time, and waiting less would blame it for nothing.
     """
-    written = label(compose, f"coop-cloud.{stack}.timeout").replace(" ", "").lower()
+    written = label(compose, f"coop-cloud.{stack}.timeout")[:LONGEST_LABEL]
+    written = written.replace(" ", "").lower()
     try:
         seconds = float(written)
     except ValueError:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the children that assert read no compose files
 
 PROXY = "proxy"  # the network on which Traefik reaches apps
 HTTP_PORT, HTTPS_PORT = 80, 443
+DIGITS_OF_PORT = 5
 ROUTER = "the HTTP router "
 ASKED_FOR = "DOMAIN in .env.sample"  # why an app without a router or a health check has a page
 _REDIRECTS = ("redirectscheme", "redirectregex")
@@ -173,7 +174,8 @@ def _servers(service: Service, labels: routers.Labels) -> dict[str, _Server]:
     for name, fields in routers.fields(routers.SERVER, labels).items():
         port = fields.get("server.port", "").strip()
         scheme = fields.get("server.scheme", "").strip().lower() or "http"
-        number = int(port) if port.isascii() and port.isdigit() else _likely_port(service)
+        known = port.isascii() and port.isdigit() and len(port) <= DIGITS_OF_PORT
+        number = int(port) if known else _likely_port(service)
         found[name] = _Server(service=service.name, port=number, scheme=scheme)
     return found
 

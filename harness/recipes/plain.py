@@ -76,13 +76,16 @@ def _binary(text: str) -> str:
     return base64.b64decode(text).decode(errors="replace")
 
 
-def _integer(text: str) -> int | float:
+def _integer(text: str) -> int | float | str:
     digits = text.replace("_", "")
     sign = -1 if digits.startswith("-") else 1
     digits = digits.lstrip("+-")
     octal = digits.startswith("0") and digits.isdigit() and len(digits) > 1
     number = sign * (int(digits, 8) if octal else int(digits, 0))
-    return number if LEAST_SIGNED <= number <= MOST_UNSIGNED else float(number)
+    try:
+        return number if LEAST_SIGNED <= number <= MOST_UNSIGNED else float(number)
+    except OverflowError:
+        return text
 
 
 def _float(text: str) -> float | str:

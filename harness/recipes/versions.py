@@ -20,6 +20,7 @@ import re
 from dataclasses import dataclass, field
 from functools import total_ordering
 
+LONGEST = 1000  # characters; Python reads no number of more than 4300 digits
 PRE_RELEASE_WORDS = frozenset({"alpha", "beta", "dev", "pre", "preview", "rc"})
 
 _NUMBER = r"(?:0|[1-9]\d*)"
@@ -58,7 +59,7 @@ class Version:
     def parse(cls, text: str) -> Version | None:
         """Return the version, or None for a tag that is not a release (`v1`, `latest`, `1.0.0`)."""
         match = _VERSION.fullmatch(text)
-        if match is None:
+        if match is None or len(text) > LONGEST:
             return None
         numbers = (int(match["major"]), int(match["minor"]), int(match["patch"]))
         key = (numbers, _pre_release_key(match["pre"]), _upstream_key(match["upstream"]), text)

@@ -155,7 +155,7 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
     "a-readme-of-empty-lines": ("", lambda: recipe(
         README_md="<!-- metadata -->" + "\n" * 1_900_000 + "<!-- endmetadata -->"
     )),
-    "configs-of-150-mb": ("", lambda: {
+    "configs-of-150-mb": ("files come to", lambda: {
         **recipe(compose="configs:\n" + "".join(f"  c{n}: {{file: c{n}}}\n" for n in range(150))),
         **{f"c{n}": bytes([65 + n % 26]) * 1_020_000 + str(n).encode() for n in range(150)},
     }),
@@ -165,8 +165,14 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
     "a-version-of-400-kb": ("", lambda: recipe(
         compose=labels("coop-cloud.made_test.version=" + "1" * 400_000 + ".0.0+1")
     )),
-    "a-time-out-of-400-kb": ("", lambda: recipe(
-        compose=labels("coop-cloud.made_test.timeout=" + "1" * 400_000 + "x")
+    "time-outs-of-400-kb": ("", lambda: recipe(
+        compose=labels("coop-cloud.made_test.timeout=" + "1" * 400_000 + "h")
+    )),
+    "a-port-of-400-kb": ("", lambda: recipe(
+        compose=routed("Host(`a`)").replace("port=80", "port=" + "8" * 400_000)
+    )),
+    "a-number-of-400-digits": ("", lambda: recipe(
+        compose="    command: [" + "1" * 400 + ", 0x" + "f" * 400_000 + "]\n"
     )),
 }
 # fmt: on

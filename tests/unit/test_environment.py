@@ -186,7 +186,7 @@ def test_abra_sh_in_another_encoding_is_read_as_far_as_it_goes(recipe: Path) -> 
     [
         ("90", 90), ("90.5", 90.5), (" 600 ", 600), ("600s", 600), ("10m", 600), ("10 min", 600),
         ("1h", 3600), ("0h20m5s", 1205),
-        ("7200", 3600), ("2h", 3600), ("inf", 3600),  # no run waits for longer
+        ("7200", 3600), ("2h", 3600), ("9" * 5000 + "h", 3600), ("inf", 3600),  # no run waits for longer
         ("", 300), ("0", 300), ("-5", 300), ("nan", 300), ("long", 300), ("10x", 300),
     ],
 )  # fmt: skip

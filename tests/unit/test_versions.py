@@ -106,6 +106,7 @@ def test_the_parts() -> None:
         "",
         "+",
         "release-1.0.0+1",
+        "9" * 5000 + ".0.0+1",
     ],
 )
 def test_other_tags_are_no_releases(tag: str) -> None:
