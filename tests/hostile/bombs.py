@@ -176,3 +176,15 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
     )),
 }
 # fmt: on
+# Left to the night: what takes seconds, or does what a quicker one does by the same means.
+SLOW = frozenset(
+    {
+        *("settings-of-9-mb", "settings-of-many-lines", "settings-in-defaults"),
+        *("settings-of-unclosed-quotes", "exports-without-end", "exports-in-one-line"),
+        *("aliases-of-300-kb", "merges-that-multiply", "merges-of-merges", "braces-without-end"),
+        *("anchors-given-twice", "keys-without-end", "underscores-in-a-number"),
+        *("overlays-of-500-kb", "ports-without-end", "mounts-without-end", "subnets-without-end"),
+        *("a-router-of-hosts", "backup-labels-without-end", "a-readme-of-empty-lines"),
+        *("configs-of-150-mb", "tests-of-50-mb"),
+    }
+)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import proc
-from tests.hostile.bombs import BOMBS, Files
+from tests.hostile.bombs import BOMBS, SLOW, Files
 from tests.hostile.table import attempt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,5 +39,8 @@ def _explode(name: str, place: Path) -> str:
     return told
 
 
+assert set(BOMBS) >= SLOW, "a slow bomb is not there"
 for _name in BOMBS:
-    attempt(promised=PROMISE, name=_name, what=_name.replace("-", " "))(partial(_explode, _name))
+    attempt(
+        promised=PROMISE, name=_name, what=_name.replace("-", " "), nightly=_name in SLOW
+    )(partial(_explode, _name))  # fmt: skip
