@@ -31,7 +31,7 @@ def _explode(name: str, place: Path) -> str:
     limit, make = BOMBS[name]
     repo = made(place, make())
     argv = [sys.executable, "-m", "tests.hostile.study", str(repo)]
-    came = json.loads(proc.run(argv, cwd=ROOT, timeout=280).stdout)
+    came = json.loads(proc.run(argv, cwd=ROOT, timeout=600).stdout)
     told = f"{came['word']}, {came['peak'] >> 20} MiB, {came['spent']:.1f} s"
     assert came["peak"] < MOST_MEMORY, told
     assert came["word"] == ("failed" if limit else "read"), f"{told}: {came['said'][:500]}"

@@ -7,13 +7,12 @@ import pytest
 from tests.hostile.readers import commands
 from tests.hostile.table import Attempt, attempts
 
+SLOW = (pytest.mark.nightly, pytest.mark.timeout(900))
+
 
 @pytest.mark.parametrize(
     "row",
-    [
-        pytest.param(row, id=row.name, marks=[pytest.mark.nightly] if row.nightly else [])
-        for row in attempts()
-    ],
+    [pytest.param(row, id=row.name, marks=SLOW if row.nightly else ()) for row in attempts()],
 )
 def test_the_promise_is_kept(row: Attempt, tmp_path: Path) -> None:
     """Whatever is tried; the row says what happened."""
