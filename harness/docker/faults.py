@@ -134,6 +134,13 @@ FAULTS = (
     ),
     _fault(
         TestBedError,
+        "a path of the host that the recipe mounts, as it may, does not exist",
+        r"bind source path does not exist|failed to mount local volume.*no such file or directory",
+        cause="HOST_ACCESS or --trust allows the path, and the engine's machine lacks it",
+        hint="make it on that machine, as an operator of the recipe does; or correct the path",
+    ),
+    _fault(
+        TestBedError,
         "a volume that lies on another machine cannot be mounted",
         r"failed to mount local volume.*(no such device|unknown filesystem|refused|timed out"
         r"|unreachable|no route to host|host is down|not permitted)",

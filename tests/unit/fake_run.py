@@ -103,6 +103,8 @@ class Bench:
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
     volumes: Mapping[str, str] = field(default_factory=lambda: {"data": "/data"})
     unmade: set[str] = field(default_factory=set)  # volumes that no container has mounted yet
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # as services say them
+    made_with: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # as the engine does
     services: tuple[str, ...] = ("app",)
     doors: tuple[Door, ...] = (Door(service="app", why="its health check"),)
     answers: list[int] = field(default_factory=list)  # before it answers 200
@@ -205,7 +207,7 @@ class Bench:
         def inspect_volume(name: str) -> dict[str, Any]:
             if short(name) in self.unmade:
                 raise NotFound(name)
-            return {"Name": name}
+            return {"Name": name, "Options": self.made_with.get(short(name))}
 
         return SimpleNamespace(
             inspect_container=inspect, base_url="http://elsewhere",
@@ -256,7 +258,7 @@ class Bench:
         assert (revision.source, revision.files.commit) == (self.path, revision.commit)
         assert not self.observed(), "the app's containers may be replaced now"
         image = f"nginx:{revision.commit[0]}"
-        app = service(image=image, labels=self.labels, volumes=self.volumes)
+        app = service(image=image, labels=self.labels, volumes=self.volumes, options=self.options)
         self.stack = look(app, tasks=(self._task(app),))
         self.happen(f"deploy {revision.commit[0]} {'chaos' if revision.chaos else 'pinned'}")
         return Deployed(

@@ -14,13 +14,25 @@ def service(
     *,
     image: str = "nginx:1",
     volumes: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, str]] | None = None,
     **changes: Any,  # noqa: ANN401  any field
 ) -> ServiceState:
-    """Return a service that mounts each volume (by its short name) at a target."""
+    """Return a service that mounts each volume (by its short name) at a target.
+
+    Args:
+        name: its name.
+        image: its image.
+        volumes: targets by volume.
+        options: those of the volumes' drivers, by volume.
+        changes: other fields.
+    """
     mounts = [
-        {"Type": "volume", "Source": f"{STACK}_{volume}", "Target": target}
+        {
+            "Type": "volume", "Source": f"{STACK}_{volume}", "Target": target,
+            "VolumeOptions": {"DriverConfig": {"Options": (options or {}).get(volume)}},
+        }
         for volume, target in (volumes or {}).items()
-    ]
+    ]  # fmt: skip
     made = ServiceState(
         id=f"id-{name}", name=name, image=image, labels={}, replicas=1, job=False, restart="any",
         update_state="", update_started=image, update_message="",

@@ -127,6 +127,39 @@ def test_a_base_that_backs_nothing_up_has_nothing_to_lose(bench: Bench) -> None:
     assert not witnesses(bench)
 
 
+HOST = {"type": "none", "o": "bind", "device": "/srv/data"}
+
+
+@pytest.mark.parametrize("said", [{"more": HOST}, {}])
+def test_a_volume_that_leads_to_the_host_is_neither_read_nor_written(
+    bench: Bench, said: Mapping[str, Mapping[str, str]]
+) -> None:
+    """No witness, census, backup or restore of it; also where its options are the base's alone."""
+    bench.volumes = {"data": "/data", "more": "/more"}
+    bench.options, bench.made_with = said, {"more": HOST}
+    if not said:
+        bench.labels = {**LABELS, "backupbot.backup.volumes.more": "false"}
+    operations = bench.until(Stage.INSTALL)
+    operations.perform(Stage.UPGRADE)
+    made = operations.perform(Stage.BACKUP)
+    operations.perform(Stage.RESTORE)
+    assert {event for event in bench.events if event.startswith(("vault", "witness"))} == {
+        "vault data", "witness data",
+    }  # fmt: skip
+    assert made["volumes"] == [DATA]
+    assert made["excluded"] == [f"{STACK}_more"]
+    assert set(bench.witnesses) == {DATA}
+
+
+def test_a_recipe_that_backs_up_the_hosts_data_alone_has_no_backup(bench: Bench) -> None:
+    """A restore of it would empty a folder of the host."""
+    bench.options = bench.made_with = {"data": HOST}
+    operations = bench.until(Stage.UPGRADE)
+    with pytest.raises(BackupError, match="leads to data that the run did not make"):
+        operations.perform(Stage.BACKUP)
+    assert not witnesses(bench)
+
+
 def test_a_volume_that_cannot_be_written_says_nothing_of_the_recipe(bench: Bench) -> None:
     """Nothing is deployed over it, or backed up, without a witness."""
     operations = bench.until(Stage.INSTALL)

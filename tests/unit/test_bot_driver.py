@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,17 @@ def test_a_backup_is_what_the_repository_holds_after_the_call(bench: DriverBench
     assert (made.snapshots, made.files, made.size) == ({NODE: "aa"}, 2, 7)
     assert [(note.kind, note.detail) for note in bench.adapted] == [("backup-bot", "our own")]
     assert list(bench.scratch.iterdir()) == []
+
+
+def test_a_bot_is_not_called_where_it_would_write_to_the_host(bench: DriverBench) -> None:
+    """It goes by the labels, and these ask for such a volume."""
+    job = bench.job()
+    job = replace(job, spec=replace(job.spec, foreign=("made_test_host",)))
+    with pytest.raises(TestBedError, match="made_test_host, which leads to data"):
+        bench.driver().back_up(job)
+    with pytest.raises(TestBedError, match="made_test_host, which leads to data"):
+        bench.driver().restore(job, {NODE: "aa"})
+    assert bench.events == []
 
 
 def test_a_servers_own_bot_is_used_as_it_is(bench: DriverBench) -> None:

@@ -207,6 +207,26 @@ def test_a_vault_that_cannot_be_started_is_removed(
     assert engine.removed == ["s_test_ccci-vault-1.1"]
 
 
+@pytest.mark.parametrize(
+    "found",
+    [{"Options": {"o": "bind", "device": "/srv"}}, {"Driver": "nfs", "Options": None}],
+)
+def test_a_vault_never_mounts_what_leads_to_the_host(
+    tools: ToolContainers,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    found: Mapping[str, Any],
+) -> None:
+    """The last door before a file of the host: whatever a service said, the engine knows."""
+    monkeypatch.setattr(engine, "inspect_volume", lambda _: found)
+    with pytest.raises(TestBedError, match="did not make"), tools.vault(("a",)):
+        raise AssertionError("the block must not run")
+    assert not engine.running
+    monkeypatch.setattr(engine, "inspect_volume", lambda _: {"Driver": "local", "Options": None})
+    with tools.vault(("a",)):
+        assert engine.running
+
+
 # Both
 
 
