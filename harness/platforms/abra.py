@@ -14,13 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import docker
 
 from harness.abra.program import Abra
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.errors import AbraError, HarnessError, InvalidRecipeError
+from harness.errors import AbraError, HarnessError, InvalidRecipeError, RefusedError
 from harness.model import Adaptation
 from harness.platforms import stackfile
 from harness.platforms.app_secrets import AppSecrets
@@ -28,10 +29,11 @@ from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import ENV_SAMPLE, AppEnvironment, deployed
 from harness.platforms.limits import Limits
-from harness.platforms.override import app_labels, build, machine_for
+from harness.platforms.override import app_labels, build, machine_for, own_labels
 from harness.platforms.refusals import refuse
 from harness.policy.allowed import Policy
 from harness.policy.asked import asks_of
+from harness.policy.deployed import asks_of_services
 from harness.recipes import envfile
 from harness.recipes.compose import Compose
 from harness.recipes.repo import Repo, clone
@@ -144,7 +146,36 @@ class AbraPlatform:
         self._write_settings(app, compose)
         self._app = app
         self._deploy(revision)
+        self._require_as_read(compose, override)
         return deployed(compose, self.target, (*notes, *adapted))
+
+    def _require_as_read(self, compose: Compose, override: Mapping[str, Any]) -> None:
+        """Compare what abra deployed with what was decided on: it reads the recipe by itself.
+
+        Raises:
+            RefusedError: it asks for more of the host than is allowed, or lacks the run's labels.
+        """
+        stack = self.target.stack
+        services = self._services()
+        found = asks_of_services(
+            services, compose, stack, self.target.domain,
+            networks={one["Id"]: one["Name"] for one in self.client.api.networks()},
+            laid_over=frozenset(
+                mount["source"]
+                for service in override["services"].values()
+                for mount in service.get("volumes", ())
+            ),
+        )  # fmt: skip
+        self.policy.require(found, by="abra deployed it otherwise than the harness reads it")
+        own = own_labels(self.target).items()
+        strange = [
+            raw["Spec"]["Name"] for raw in services if not own <= raw["Spec"]["Labels"].items()
+        ]
+        if strange:
+            raise RefusedError(
+                f"abra deployed what the recipe does not have to the harness: {', '.join(strange)}",
+                hint="--platform swarm reads the recipe once",
+            )
 
     def undeploy(self) -> None:
         """Have abra take the app down and forget it, as an operator does.
@@ -277,10 +308,12 @@ class AbraPlatform:
 
     def _is_deployed(self, revision: Revision) -> bool:
         """Whether every service has the labels that abra writes at a deploy of that revision."""
-        wanted = app_labels(self.target, revision).items()
-        ours = {"label": f"{NAMESPACE_LABEL}={self.target.stack}"}
-        services = self.client.api.services(filters=ours)  # type: ignore[no-untyped-call]  # stubs lack it
+        wanted, services = app_labels(self.target, revision).items(), self._services()
         return bool(services) and all(wanted <= raw["Spec"]["Labels"].items() for raw in services)
+
+    def _services(self) -> list[dict[str, Any]]:
+        ours = {"label": f"{NAMESPACE_LABEL}={self.target.stack}"}
+        return list(self.client.api.services(filters=ours))  # type: ignore[no-untyped-call]  # stubs lack it
 
     def _call(self, *words: str, seconds: float) -> tuple[int, str]:
         """Call abra; return its exit code and what it said, which is in the log, too."""

@@ -15,6 +15,7 @@ from harness.errors import RefusedError, UsageError
 from harness.model import RunWarning, WarningCode
 from harness.policy.asked import KINDS, Ask
 
+DEFAULT = "a recipe may touch nothing of the host by default"
 NAMED = 10  # things in the first line of a refusal; the lines below it have all
 
 
@@ -44,8 +45,12 @@ class Policy:
                 raise UsageError(f"HOST_ACCESS in recipe_meta.py: {wrong}")
         return cls(recipe=recipe, lines=lines, trusted=trusted)
 
-    def require(self, asks: Iterable[Ask]) -> None:
+    def require(self, asks: Iterable[Ask], *, by: str = DEFAULT) -> None:
         """Let a recipe be deployed that asks for nothing but what is allowed.
+
+        Args:
+            asks: what it asks for.
+            by: why that is refused.
 
         Raises:
             RefusedError: it asks for more; every such thing is named, with the line for it.
@@ -53,7 +58,7 @@ class Policy:
         asks = tuple(asks)
         missing = tuple(dict.fromkeys(ask for ask in asks if not self._allows(ask)))
         if missing:
-            raise self._refused(missing, self._unused(asks))
+            raise self._refused(missing, self._unused(asks), cause=by)
 
     def stale(self, asks: Iterable[Ask]) -> Iterator[RunWarning]:
         """Yield a warning for each line that allows what the recipe does not ask for."""
@@ -76,7 +81,9 @@ class Policy:
         used = {ask.item for ask in asks}
         return [item for item in self.lines if item not in used]
 
-    def _refused(self, missing: Sequence[Ask], unused: Sequence[str]) -> RefusedError:
+    def _refused(
+        self, missing: Sequence[Ask], unused: Sequence[str], *, cause: str
+    ) -> RefusedError:
         them = "1 thing" if len(missing) == 1 else f"{len(missing)} things"
         named = ", ".join(f"{ask.item} ({ask.who})" for ask in missing[:NAMED])
         named += f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
@@ -96,7 +103,7 @@ class Policy:
                 detail.append(f"{ask.item} is not {near[0]}, which a line allows")
         return RefusedError(
             f"{self.recipe} asks for {them} of this machine that its owner does not allow: {named}",
-            cause="a recipe may touch nothing of the host by default",
+            cause=cause,
             hint="read the compose file, and add the lines below that are right, with reasons, to "
             f"tests/{self.recipe}/recipe_meta.py; --trust allows them on a machine of your own"
             if lines

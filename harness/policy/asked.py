@@ -61,14 +61,19 @@ class Ask:
 
 def asks_of(compose: Compose, stack: str, domain: str = "") -> tuple[Ask, ...]:
     """Return what compose files ask of the host, each thing once."""
-    found = [ask for service in compose.services.values() for ask in _of_service(service)]
+    found = [ask for service in compose.services.values() for ask in of_service(service)]
     found += [
         ask
         for section in ("volumes", "networks", "configs", "secrets")
         for ask in _of_resources(section, getattr(compose, section), stack)
     ]
     found += _of_files(compose)
-    named = [replace(ask, item=_lasting(ask.item, stack, domain)) for ask in found]
+    return once(found, stack, domain)
+
+
+def once(asks: Iterable[Ask], stack: str, domain: str) -> tuple[Ask, ...]:
+    """Return each thing once, by the item that a line of HOST_ACCESS has."""
+    named = [replace(ask, item=_lasting(ask.item, stack, domain)) for ask in asks]
     return tuple({ask.item: ask for ask in reversed(named)}.values())[::-1]
 
 
@@ -95,7 +100,8 @@ def _of_files(compose: Compose) -> Iterator[Ask]:
             yield Ask(item=f"file:{outside}", who=resource.key, never=never)
 
 
-def _of_service(service: Service) -> Iterator[Ask]:
+def of_service(service: Service) -> Iterator[Ask]:
+    """Yield what a service asks for."""
     raw, who = service.raw, f"service {service.name}"
     yield from _mounts(service, who)
     yield from (Ask(item=item, who=who) for item in _ports(service.ports))
@@ -193,7 +199,7 @@ def _of_resources(section: str, resources: Mapping[str, Resource], stack: str) -
         if one.external:
             yield from _external(kind, name, stack, who)
         elif kind == "volume":
-            yield from _volume(definition, name, stack, who)
+            yield from of_volume(definition, name, stack, who)
         elif kind == "network":
             yield from _network(definition, name, who)
         elif kind == "secret" and definition.get("driver"):
@@ -223,7 +229,8 @@ def _network(definition: Mapping[str, Any], name: str, who: str) -> Iterator[Ask
     yield from _options(definition.get("driver_opts"), who)
 
 
-def _volume(definition: Mapping[str, Any], name: str, stack: str, who: str) -> Iterator[Ask]:
+def of_volume(definition: Mapping[str, Any], name: str, stack: str, who: str) -> Iterator[Ask]:
+    """Yield what a volume that is made by that name asks for."""
     # Swarm fills templates in a volume's name, so what begins otherwise could become any name.
     if "{{" in name and not name.startswith((f"{stack}_", "{{.Service.Name}}")):
         yield Ask(item=f"volume:{name}", who=who)

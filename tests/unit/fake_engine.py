@@ -18,6 +18,7 @@ class Thing:
     kind: str
     name: str
     labels: Mapping[str, str]
+    container: Mapping[str, Any] = field(default_factory=dict)  # what a service's is made from
 
     @property
     def id(self) -> str:
@@ -249,7 +250,9 @@ class FakeEngine:
 
 
 def _with_spec(thing: Thing) -> dict[str, Any]:
-    return {"ID": thing.id, "Spec": {"Name": thing.name, "Labels": dict(thing.labels)}}
+    task = {"ContainerSpec": dict(thing.container)}
+    spec = {"Name": thing.name, "Labels": dict(thing.labels), "TaskTemplate": task}
+    return {"ID": thing.id, "Spec": spec}
 
 
 def one_of_each(prefix: str, labels: Mapping[str, str]) -> list[Thing]:

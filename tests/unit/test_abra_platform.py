@@ -2,18 +2,21 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import proc
 from harness.abra.program import detect
-from harness.errors import AbraError, EngineError, HarnessError, InvalidRecipeError
+from harness.errors import AbraError, EngineError, HarnessError, InvalidRecipeError, RefusedError
 from harness.model import Adaptation
 from harness.platform_choice import abra_for
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Revision, Target
+from harness.platforms.override import own_labels
 from harness.settings import Settings
 from tests.unit.committed import committed
 from tests.unit.fake_abra import VERSION, calls, environ_with, make_abra
@@ -230,7 +233,7 @@ def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench:
     bench.platform.deploy(bench.base())
     bench.says("echo timed out; exit 1")
     prefix = f"coop-cloud.{STACK}"
-    labels = {f"{prefix}.recipe": "made", f"{prefix}.chaos": "true"}
+    labels = {**own_labels(TARGET), f"{prefix}.recipe": "made", f"{prefix}.chaos": "true"}
 
     def deployed(name: str, commit: str) -> None:
         ours = {"com.docker.stack.namespace": STACK, f"{prefix}.chaos-version": commit[:8]}
@@ -241,6 +244,34 @@ def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench:
     deployed("db", bench.commits[0])
     with pytest.raises(InvalidRecipeError, match="abra refused to deploy made"):
         bench.platform.deploy(bench.head())
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "ours", "said"),
+    [
+        ("app", {}, True, ""),
+        (
+            "app",
+            {"Mounts": [{"Type": "bind", "Source": "/etc", "Target": "/x"}]},
+            True,
+            "bind:/etc",
+        ),
+        ("thief", {}, False, "does not have to the harness: thief"),
+    ],
+)
+def test_what_abra_made_is_compared_with_what_was_decided_on(
+    bench: AbraBench, name: str, container: Mapping[str, Any], said: str
+) -> None:
+    """It reads the recipe by itself, and may read it otherwise."""
+    labels = {"com.docker.stack.namespace": STACK, **(own_labels(TARGET) if name == "app" else {})}
+    made = Thing(kind="service", name=name, labels=labels, container=container)
+    bench.engine.things.append(made)
+    if not said:
+        bench.platform.deploy(bench.base())
+        return
+    with pytest.raises(RefusedError, match=said) as caught:
+        bench.platform.deploy(bench.base())
+    assert "abra deployed" in str(caught.value)
 
 
 @pytest.mark.parametrize(

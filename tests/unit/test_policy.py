@@ -9,6 +9,7 @@ from harness.forge.base import State
 from harness.model import Outcome
 from harness.policy.allowed import Policy
 from harness.policy.asked import asks_of, left_alone
+from harness.policy.deployed import asks_of_services
 from harness.post import STATES
 from harness.recipes.compose import load
 from harness.report import junit, summary
@@ -190,3 +191,46 @@ def test_every_report_says_refused() -> None:
     assert "refused" in badge_svg("made", Outcome.REFUSED)
     assert STATES[Outcome.REFUSED] is State.ERROR
     assert set(STATES) == set(SIGNS) == set(MARKS) == set(COLOURS) == set(Outcome)
+
+
+def test_what_an_engine_runs_is_asked_for_in_the_same_words(tmp_path: Path) -> None:
+    """Names that the compose files have as well, and the harness's own socket, are nothing new."""
+    (tmp_path / "compose.yml").write_text(
+        "services: {app: {image: i}}\nvolumes: {data: {}}\nnetworks: {proxy: {external: true}}\n"
+        "configs: {c: {file: compose.yml}}"
+    )
+    compose = load(committed(tmp_path), "", {})
+    host = {"Name": "local", "Options": {"o": "bind", "device": "/srv"}}
+    container = {
+        "Mounts": [
+            {"Type": "volume", "Source": f"{STACK}_data", "Target": "/d"},
+            {"Type": "bind", "Source": "/own/engine.sock", "Target": "/s"},
+            {"Type": "bind", "Source": f"/srv/{STACK}", "Target": "/b"},
+            {
+                "Type": "volume", "Source": "theirs", "Target": "/t",
+                "VolumeOptions": {"DriverConfig": host},
+            },
+        ],
+        "Configs": [{"ConfigName": f"{STACK}_c"}, {"ConfigName": "other_c"}],
+        "Secrets": [{"SecretName": "other_s"}],
+        "CapabilityAdd": ["CAP_NET_ADMIN"],
+        "Sysctls": {"net.core.somaxconn": "9"},
+    }  # fmt: skip
+    task = {
+        "ContainerSpec": container,
+        "Networks": [{"Target": "1"}, {"Target": "2"}, {"Target": "3"}],
+        "LogDriver": {"Name": "syslog"},
+    }
+    ports = [{"TargetPort": 80, "PublishedPort": 8080, "Protocol": "tcp"}]
+    spec = {"Name": f"{STACK}_app", "TaskTemplate": task, "EndpointSpec": {"Ports": ports}}
+    networks = {"1": "proxy", "2": f"{STACK}_default", "3": "other_default"}
+    found = asks_of_services(
+        [{"Spec": spec}], compose, STACK, DOMAIN,
+        networks=networks, laid_over=frozenset({"/own/engine.sock"}),
+    )  # fmt: skip
+    assert [ask.item for ask in found] == [
+        "bind:/srv/${STACK_NAME}", "port:8080", "cap:NET_ADMIN", "sysctl:net.core.somaxconn",
+        "log-driver:syslog", "bind:/srv", "volume:theirs", "network:other_default",
+        "config:other_c", "secret:other_s",
+    ]  # fmt: skip
+    assert {ask.who for ask in found} == {"service app"}
