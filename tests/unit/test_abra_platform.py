@@ -247,16 +247,11 @@ def test_a_deploy_that_ends_badly_counts_when_abra_has_written_its_labels(bench:
 
 
 @pytest.mark.parametrize(
-    ("name", "container", "ours", "said"),
+    ("name", "container", "said"),
     [
-        ("app", {}, True, ""),
-        (
-            "app",
-            {"Mounts": [{"Type": "bind", "Source": "/etc", "Target": "/x"}]},
-            True,
-            "bind:/etc",
-        ),
-        ("thief", {}, False, "does not have to the harness: thief"),
+        ("app", {}, ""),
+        ("app", {"Mounts": [{"Type": "bind", "Source": "/etc", "Target": "/x"}]}, "bind:/etc"),
+        ("thief", {}, "does not have to the harness: thief"),
     ],
 )
 def test_what_abra_made_is_compared_with_what_was_decided_on(
