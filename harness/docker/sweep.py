@@ -92,6 +92,10 @@ def _local(client: docker.DockerClient, label: str, *, node: str) -> list[Found]
 
 
 def _containers(client: docker.DockerClient, label: str, *, node: str = "") -> list[Found]:
+    raws = client.api.containers(all=True, filters={"label": label})
+    # An image may have any label, and a container has those of its image, whoever started it.
+    images = client.api.images(filters={"label": RUN_LABEL}) if raws else []
+    inherited = {one["Id"]: one["Labels"][RUN_LABEL] for one in images}
     return [
         Found(
             kind="container",
@@ -100,7 +104,9 @@ def _containers(client: docker.DockerClient, label: str, *, node: str = "") -> l
             labels=raw["Labels"],
             node=node,
         )
-        for raw in client.api.containers(all=True, filters={"label": label})
+        for raw in raws
+        if RUN_LABEL not in raw["Labels"]
+        or raw["Labels"][RUN_LABEL] != inherited.get(raw["ImageID"])
     ]
 
 

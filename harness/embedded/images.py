@@ -217,7 +217,12 @@ def _tagged(client: docker.DockerClient, reference: str, key: str) -> Mapping[st
     """Give an image of that key that the engine has under another tag this one as well."""
     repository, _, tag = reference.rpartition(":")
     with _asking(f"to tag {reference}"):
-        found = client.api.images(filters={"label": f"{LABEL_KEY}={key}"})
+        # Anybody's image may have that label; no recipe may name one of this repository.
+        found = [
+            one
+            for one in client.api.images(filters={"label": f"{LABEL_KEY}={key}"})
+            if any(name.startswith(f"{repository}:") for name in one["RepoTags"] or ())
+        ]
         if not found:
             return None
         client.api.tag(found[0]["Id"], repository, tag=tag)

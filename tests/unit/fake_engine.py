@@ -19,6 +19,7 @@ class Thing:
     name: str
     labels: Mapping[str, str]
     container: Mapping[str, Any] = field(default_factory=dict)  # what a service's is made from
+    image: str = ""  # that a container is made from
 
     @property
     def id(self) -> str:
@@ -99,6 +100,7 @@ class FakeEngine:
     networks_by_name: dict[str, FakeNetwork] = field(default_factory=dict)
     left: list[tuple[str, bool]] = field(default_factory=list)  # networks, by force or not
     volumes_made: dict[str, dict[str, str]] = field(default_factory=dict)
+    image_labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
     secrets_made: dict[str, bytes] = field(default_factory=dict)
     pings: int = 0
 
@@ -130,8 +132,20 @@ class FakeEngine:
         """List containers, those that have ended too."""
         assert all, "a container that has ended would be left behind"
         return [
-            {"Id": thing.id, "Names": [f"/{thing.name}"], "Labels": dict(thing.labels)}
+            {
+                "Id": thing.id, "Names": [f"/{thing.name}"], "Labels": dict(thing.labels),
+                "ImageID": thing.image,
+            }
             for thing in self._labelled("container", filters)
+        ]  # fmt: skip
+
+    def images(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
+        """List the images that have a label themselves."""
+        (name,) = filters.values()
+        return [
+            {"Id": image, "Labels": dict(labels)}
+            for image, labels in self.image_labels.items()
+            if name in labels
         ]
 
     def networks(self, *, filters: dict[str, str] | None = None) -> list[dict[str, Any]]:

@@ -49,12 +49,14 @@ class FakeImages:
             raise ImageNotFound(f"No such image: {reference}")
         return {"Config": {"Labels": self.there[reference]}}
 
-    def images(self, *, filters: dict[str, str]) -> list[dict[str, str]]:
+    def images(self, *, filters: dict[str, str]) -> list[dict[str, Any]]:
         """Return the images that have a label."""
         self.calls.append(f"list {filters['label']}")
         name, _, value = filters["label"].partition("=")
         return [
-            {"Id": ref} for ref, labels in self.there.items() if (labels or {}).get(name) == value
+            {"Id": ref, "RepoTags": [ref]}
+            for ref, labels in self.there.items()
+            if (labels or {}).get(name) == value
         ]
 
     def tag(self, image: str, repository: str, *, tag: str) -> None:

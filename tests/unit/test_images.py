@@ -115,6 +115,16 @@ def test_another_tag_is_another_name_for_the_same_image(bench: BuildBench) -> No
     assert "load" not in bench.engine.calls
 
 
+def test_an_image_of_anybody_with_our_label_is_not_ours(bench: BuildBench) -> None:
+    """The key can be computed, so a recipe's image may have it; its name cannot be ours."""
+    made = bench.ensure()
+    labels = bench.engine.there.pop(made.reference)
+    bench.engine.there["evil/nginx:1"] = labels
+    assert bench.ensure().reference == made.reference
+    assert bench.engine.count("tag") == 0
+    assert bench.engine.count("load") == 2
+
+
 def test_a_layer_that_is_kept_is_loaded_without_a_build(bench: BuildBench) -> None:
     """A new engine on a machine that has built the image before waits for no build."""
     bench.ensure()

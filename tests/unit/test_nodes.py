@@ -173,7 +173,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> tuple[FakeEngine, FakeEngine, Nodes]
     )
     other.things.append(Thing(kind="container", name="c", labels=MINE))
     api = SimpleNamespace(send=None)
-    for name in ("containers", "volumes", "remove_container", "remove_volume"):
+    for name in ("containers", "images", "volumes", "remove_container", "remove_volume"):
         setattr(api, name, getattr(other, name))
     worker: Any = SimpleNamespace(api=api)
     nodes = Nodes(client=own.client, own="n1", others=(WORKER,), connect=lambda _: worker)

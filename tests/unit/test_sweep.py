@@ -34,6 +34,17 @@ def test_only_what_has_the_label_is_removed() -> None:
     assert set(engine.asked) == {f"{RUN_LABEL}=run1"}
 
 
+def test_a_container_that_has_the_label_of_its_image_is_not_a_runs() -> None:
+    """Anybody can write that label into an image; a run's containers have the run's own over it."""
+    theirs = Thing(kind="container", name="theirs", labels=MINE, image="evil")
+    ours = Thing(kind="container", name="ours", labels=MINE, image="other")
+    engine = FakeEngine(
+        things=[theirs, ours], image_labels={"evil": MINE, "other": {RUN_LABEL: "run2"}}
+    )
+    sweep(engine.client, "run1", timeout=5)
+    assert engine.things == [theirs]
+
+
 def test_a_refusal_is_tried_again_until_nothing_is_found() -> None:
     """A network cannot go before its last task, a volume not before its last container."""
     engine = FakeEngine(
