@@ -12,9 +12,14 @@ from harness.model import Origin, Outcome, Stage, WarningCode
 from harness.recipes.meta import RecipeMeta
 from harness.report.results import SCHEMA, RunResult
 from harness.settings import NODE, SKIP_GENERIC
+from tests.hostile.table import attempts
+from tests.truth.cases import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / f"{page}.md" for page in ("README", "CHANGELOG", "SECURITY")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 SOURCES = sorted((ROOT / "harness").rglob("*.py"))
 SETTINGS = ("docs/testing.md", "## Settings")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -102,6 +107,21 @@ def sessions() -> set[str]:
                     given = [ast.literal_eval(w.value) for w in words if w.arg == "name"]
                     found |= set(given or [node.name])
     return found
+
+
+def test_every_row_of_the_table_of_trust_names_what_shows_it() -> None:
+    """A test, a row of the truth table, or one of the hostile table; each of them exists."""
+    hostile = {row.name for row in attempts()}
+    table = list(rows("docs/security.md", "## Who can do what"))
+    assert len(table) > 15
+    for *_, shown in table:
+        named = re.findall(r"`(\w+[.]py)::(\w+)`", shown)
+        told = re.findall(r"(truth|hostile) `([\w-]+)`", shown)
+        assert named or told, shown
+        for file, test in named:
+            assert f"def {test}(" in (ROOT / "tests/unit" / file).read_text(), shown
+        for kind, row in told:
+            assert row in hostile if kind == "hostile" else (RECIPES / row).is_dir(), shown
 
 
 def test_the_main_sessions_are_documented() -> None:
