@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import SourceError
@@ -47,9 +48,26 @@ def _inside(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
+def _without_filters(git: Git, path: Path) -> Git:
+    """Return a git that starts no filter of a path's own: looking at a file must run nothing."""
+    listed = git.run("config", "-z", "--name-only", "--get-regexp", "^filter[.]", cwd=_inside(path))
+    keys = [
+        f"{driver}.{key}"
+        for driver in sorted(
+            {name.rpartition(".")[0] for name in listed.stdout.split("\0") if name}
+        )
+        for key in ("clean", "process", "required")
+    ]
+    empty = {f"GIT_CONFIG_KEY_{number}": key for number, key in enumerate(keys)}
+    empty |= {f"GIT_CONFIG_VALUE_{number}": "" for number in range(len(keys))}
+    return replace(git, env={**git.env, **empty, "GIT_CONFIG_COUNT": str(len(keys))})
+
+
 def uncommitted(git: Git, path: Path) -> str:
     """Return that a path has changes which are not tested, or empty."""
-    done = git.run("status", "--porcelain", cwd=_inside(path))
+    # Neither a filter that its configuration names nor a submodule's configuration has a say.
+    options = ("--porcelain", "--ignore-submodules=dirty")
+    done = _without_filters(git, path).run("status", *options, cwd=_inside(path))
     if "dubious ownership" in done.stderr:
         return f"{path} belongs to another user, so whether it has uncommitted changes is not known"
     if done.code != 0 or not done.stdout.strip():
