@@ -301,7 +301,7 @@ def refs_that_are_asked_for(place: Path) -> str:
     return f"{len(asked)} are refused as no refs"
 
 
-def _ten_million(place: Path, folder: str) -> Repo:
+def ten_million(place: Path, folder: str) -> Repo:
     """Clone a repository of ten objects whose folder of that name has ten million files."""
     source = recipe(place)
     tree = git("rev-parse", "HEAD^{tree}", cwd=source).strip()
@@ -319,7 +319,7 @@ def _ten_million(place: Path, folder: str) -> Repo:
 @attempt(promised="a checkout has a limit of files and bytes", known="git-bomb")
 def checkout_of_ten_million_files(place: Path) -> str:
     """Ten objects of git are ten million files."""
-    repo = _ten_million(place, "files")
+    repo = ten_million(place, "files")
     with pytest.raises(InvalidRecipeError, match="too large: `git ls-tree` printed more") as caught:
         repo.checkout(repo.resolve(""))
     assert [path.name for path in repo.path.iterdir()] == [".git"]
