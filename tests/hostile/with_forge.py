@@ -78,7 +78,11 @@ for _name, _what, _answer in (
     ("answer-that-is-a-list", "the answer is a list of requests", lambda sound: [sound]),
     ("answer-that-is-a-page", "the answer is HTML", lambda _: "<html>::error::x</html>"),
     ("answer-nested-without-end", "the answer is nested 100 000 deep", lambda _: "[" * 100_000),
-    ("answer-without-end", "the answer has 17 MB", lambda _: " " * (17 << 20) + "{}"),
+    (
+        "answer-without-end",
+        "the answer has 17 MB",
+        lambda sound: " " * (17 << 20) + json.dumps(sound),
+    ),
 ):
     attempt(promised=ANSWER, name=_name, what=_what)(partial(_refused, _answer))
 
