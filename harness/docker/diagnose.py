@@ -63,7 +63,10 @@ def _log(nodes: Nodes, snapshot: StackSnapshot, task: TaskState) -> str:
             kept, left_out = _end([api.logs(task.container_id, timestamps=True, tail=LOG_LINES)])
         else:
             kept, left_out = _end(
-                api.logs(task.container_id, timestamps=True, tail=LOG_LINES, stream=True)
+                # Of a stream, the SDK waits for the container's end by itself.
+                api.logs(
+                    task.container_id, timestamps=True, tail=LOG_LINES, stream=True, follow=False
+                )
             )
     except APIError as error:
         return f"(its log is gone: {error.explanation})\n"

@@ -60,9 +60,11 @@ def engine(logs: dict[str, bytes]) -> Any:  # noqa: ANN401  stands in for a dock
     """Return an engine with these containers' logs."""
 
     def read(
-        identity: str, *, timestamps: bool, tail: int, stream: bool = False
-    ) -> bytes | Iterator[bytes]:
+        identity: str, *, timestamps: bool, tail: int, stream: bool = False,
+        follow: bool | None = None,
+    ) -> bytes | Iterator[bytes]:  # fmt: skip
         assert timestamps
+        assert not (stream if follow is None else follow), "the SDK waits for the container's end"
         assert tail >= 1000
         if identity not in logs:
             raise NotFound("404", explanation=f"No such container: {identity}")
