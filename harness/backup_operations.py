@@ -196,6 +196,7 @@ class BackupOperations:
         require_containers(spec, look, "backup")
         self._locate(spec, look)
         self._witnesses = self._sow(spec, look, Stage.BACKUP)
+        look, restarted = self._restart(spec, look)
         began = time.time()
         self.context.ledger.begin(Op.BACKUP)
         made = self.context.backups.back_up(self._job(spec))
@@ -209,6 +210,7 @@ class BackupOperations:
             after, Stage.BACKUP, places=self._places, read=self._witnesses, since=self._census
         )
         return {
+            **restarted,
             **self._compared(Stage.BACKUP, visit),
             "snapshot": self._snapshot,
             "snapshots": dict(self._snapshots),
@@ -221,6 +223,26 @@ class BackupOperations:
             "places": dict(self._places),
             "hooks": _told(made.hooks),
         }
+
+    def _restart(
+        self, spec: BackupSpec, before: StackSnapshot
+    ) -> tuple[StackSnapshot, dict[str, Any]]:
+        """Restart all services, and return a look at them and what became of the data, as facts.
+
+        Nothing else starts the head a second time, and its first start may have left a trap.
+
+        Raises:
+            ConvergenceError: the app does not come up again.
+        """
+        after, names = self.context.restart(Stage.BACKUP, before)
+        self._locate(spec, after)
+        visit = self._visit(
+            after, Stage.BACKUP, places=self._places, read=self._witnesses, since=self._census
+        )
+        lost = self._compared(Stage.BACKUP, visit)
+        self._census = visit.census
+        both = [*lost["witness_problems"], *lost["files_lost"]]
+        return after, {"restarted": list(names), "lost_in_restart": both}
 
     def restore(self) -> dict[str, Any]:
         """Restore the snapshot that the backup made, over witnesses that were changed since.

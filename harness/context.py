@@ -13,17 +13,18 @@ import docker
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
 from harness.backups.restic import Repository
-from harness.core.events import Doing
+from harness.core.events import Doing, Step
 from harness.docker.deaths import out_of_memory
 from harness.docker.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
+from harness.docker.restart import restart
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
-from harness.errors import WaitTimeoutError
+from harness.errors import ConvergenceError, WaitTimeoutError
 from harness.install_steps import InstallSteps
-from harness.ledger import Ledger
-from harness.model import RunWarning
+from harness.ledger import Ledger, Op
+from harness.model import RunWarning, Stage
 from harness.plan.planner import Plan
 from harness.platforms.base import Platform, Target
 from harness.recipes.meta import RecipeMeta
@@ -154,6 +155,24 @@ class Context:
     def app_seconds(self) -> float:
         """How long the app may take to come up, by its meta or its label; without the factor."""
         return self.meta.DEPLOY_TIMEOUT or self.allowed.seconds
+
+    def restart(self, stage: Stage, before: StackSnapshot) -> tuple[StackSnapshot, tuple[str, ...]]:
+        """Restart all services as a reboot does; return the look at the end, and their names.
+
+        Raises:
+            ConvergenceError: the app does not come up again.
+        """
+        self.step(Doing(step=Step.RESTART, stage=stage))
+        self.fence()
+        self.ledger.begin(Op.RESTART)
+        names = restart(self.client, self.look, ran=self.ran)
+        try:
+            after = self.settle(Before.of(before))
+        except ConvergenceError as error:
+            error.what = f"after all services were restarted, {error.what}"
+            raise
+        self.ledger.end(Op.RESTART, services=names)
+        return after, names
 
     def settle(self, before: Before, *, timeout: float = 0.0) -> StackSnapshot:
         """Wait until the stack has settled, and return the last look at it.

@@ -20,6 +20,7 @@ class Op(StrEnum):
 
     DEPLOY = "deploy"  # a stack that was not there before
     REDEPLOY = "redeploy"  # the same stack, in place
+    RESTART = "restart"  # of all services, before the backup
     BACKUP = "backup"
     RESTORE = "restore"
     UNDEPLOY = "undeploy"

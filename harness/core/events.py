@@ -39,6 +39,7 @@ class Step(StrEnum):
     WAIT = "wait"
     INSTALL_STEPS = "install-steps"
     BASE_REMOVED = "base-removed"
+    RESTART = "restart"
     PAGE = "page"
     ASSERTIONS = "assertions"
     PICTURE = "picture"
@@ -59,6 +60,7 @@ _TEXTS = {
     Step.WAIT: "waiting until settled",
     Step.INSTALL_STEPS: "install steps",
     Step.BASE_REMOVED: "removing the base, which cannot be installed:",
+    Step.RESTART: "restarting the services",
     Step.PAGE: "the usual page does not exist, but that of the health check does:",
     Step.ASSERTIONS: "assertions",
     Step.PICTURE: "a picture of the page",

@@ -7,6 +7,14 @@ from harness.backups.restic import paths_of
 from harness.backups.witness import path_in_vault
 
 
+def test_a_restart_leaves_the_data_as_they_were(facts: Facts) -> None:
+    """All services were restarted before the backup, as by a reboot of their server.
+
+    What the head does at its second start is seen nowhere else.
+    """
+    assert not (lost := facts.seen["backup"]["lost_in_restart"]), "; ".join(lost)
+
+
 def test_the_snapshot_named_by_the_op_is_there_and_holds_files(
     backup: BackupView, facts: Facts
 ) -> None:

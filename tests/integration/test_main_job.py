@@ -31,7 +31,7 @@ def test_a_sample_recipe_passes_every_stage(recipe: str, usual: Usual) -> None:
 def _check_files(directory: Path, recipe: str) -> None:
     entries = [json.loads(line) for line in (directory / "ledger.jsonl").read_text().splitlines()]
     ops = [entry["op"] for entry in entries if entry["event"] == "begin"]
-    assert ops == ["deploy", "redeploy", "backup", "restore", "undeploy"]
+    assert ops == ["deploy", "redeploy", "restart", "backup", "restore", "undeploy"]
     suites = ET.parse(directory / "junit.xml").getroot()  # noqa: S314  written by us
     assert against_schema(suites) == []
     names = [suite.get("name") for suite in suites]

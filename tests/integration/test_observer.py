@@ -115,14 +115,14 @@ class Watcher:
 
 
 def spans(ledger: Path) -> list[tuple[str, float, float]]:
-    """Return what was deployed, from when to when."""
+    """Return what was deployed or restarted, from when to when."""
     entries = [json.loads(line) for line in ledger.read_text().splitlines()]
     begun, found = {}, []
     for entry in entries:
         at = datetime.fromisoformat(entry["at"]).timestamp()
         if entry["event"] == "begin":
             begun[entry["op"]] = at
-        elif entry["event"] == "end" and entry["op"] in ("deploy", "redeploy"):
+        elif entry["event"] == "end" and entry["op"] in ("deploy", "redeploy", "restart"):
             found.append((entry["op"], begun[entry["op"]], at))
     return found
 
@@ -145,7 +145,7 @@ def test_nothing_of_ours_is_there_while_the_app_may_be_replaced(
     assert call.code == 0, call.text
     assert call.directory is not None
     deployed = spans(call.directory / "ledger.jsonl")
-    assert [op for op, *_ in deployed] == ["deploy", "redeploy"]
+    assert [op for op, *_ in deployed] == ["deploy", "redeploy", "restart"]
     present, replaced = watcher.present(), watcher.replacements()
     last_join = max(at for _, at, _ in present)  # everything is removed while the reader is there
     before = [at for at in replaced if at < last_join]

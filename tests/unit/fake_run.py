@@ -1,7 +1,7 @@
 """Everything around a run's ops, faked: each act is an event, and any of them can go wrong."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -389,6 +389,20 @@ class Bench:
         self.waits.append(timeout)
         return self.stack
 
+    def restart(
+        self,
+        client: object,
+        look: Callable[[], StackSnapshot],
+        *,
+        ran: Container[str],
+    ) -> tuple[str, ...]:
+        """Restart all services."""
+        assert client is self
+        assert look() is self.stack
+        assert not self.observed(), "the app's containers are replaced now"
+        self.happen("restart" if "app" in ran else "restart all but what may be a job")
+        return tuple(one.name for one in self.stack.services)
+
     def read(self, nodes: Nodes, stack: str) -> StackSnapshot:
         """Take a look."""
         assert cast("object", nodes.client) is self
@@ -509,6 +523,7 @@ def set_up(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(directory)
     monkeypatch.setattr("harness.context.settle", made.settle)
     monkeypatch.setattr("harness.context.read_stack", made.read)
+    monkeypatch.setattr("harness.context.restart", made.restart)
     monkeypatch.setattr("harness.operations.sweep_stack", made.sweep_stack)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)

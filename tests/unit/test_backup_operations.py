@@ -8,7 +8,13 @@ import pytest
 
 from harness.backups.content import Entry
 from harness.docker.readiness import Before
-from harness.errors import BackupError, ExecFailedError, TestBedError
+from harness.errors import (
+    BackupError,
+    ConvergenceError,
+    ExecFailedError,
+    LockLostError,
+    TestBedError,
+)
 from harness.ledger import Op
 from harness.model import Origin, Stage, WarningCode
 from harness.plan.planner import PlannedStage
@@ -292,20 +298,73 @@ def test_a_run_without_an_upgrade_or_a_backup_looks_outside_at_its_end(bench: Be
 
 
 def test_a_backup_runs_between_its_hooks_over_a_fresh_witness(bench: Bench) -> None:
-    """The witness is in before the op is recorded, and the stack settles again after the hooks."""
+    """The witness is in before all services are restarted; the stack settles after the hooks, too.
+
+    No volume is mounted while the services are restarted.
+    """
     operations = bench.until(Stage.UPGRADE)
     upgraded = bench.written[-1]
     facts = operations.perform(Stage.BACKUP)
     assert bench.events == [
-        "settle", "seed backup", "vault data", "witness data", "begin backup", "hook dump",
-        "vault data", "backup data, 1 own", "hook tidy", "end backup", "settle", "vault data",
-        "answer",
+        "settle", "seed backup", "vault data", "witness data", "begin restart", "restart", "settle",
+        "end restart", "vault data", "begin backup", "hook dump", "vault data",
+        "backup data, 1 own", "hook tidy", "end backup", "settle", "vault data", "answer",
     ]  # fmt: skip
     assert facts["witnesses"] == {DATA: bench.written[-1].decode()}
     assert bench.written[-1] != upgraded
     assert (facts["snapshot"], facts["files"], facts["bytes"]) == ("0a1b", 2, 30)
     ended = bench.ledger.entries()[-1]
     assert (ended["op"], ended["snapshot"]) == (Op.BACKUP, "0a1b")
+
+
+def test_what_the_second_start_loses_is_told_apart_from_what_the_backup_loses(bench: Bench) -> None:
+    """cisagov/Malcolm#45: a variable of the first start wipes the database at each reboot."""
+    bench.held = {"data": 100}
+    operations = bench.until(Stage.UPGRADE)
+    bench.then["restart"] = lambda: setattr(bench, "held", {"data": 1})
+    facts = operations.perform(Stage.BACKUP)
+    assert facts["restarted"] == ["app"]
+    assert facts["lost_in_restart"] == ["volume data held 100 files, and holds 1 now"]
+    assert facts["files_lost"] == []
+    assert operations.perform(Stage.RESTORE)["files_lost"] == []
+
+
+def test_a_witness_that_the_second_start_removes_is_told(bench: Bench) -> None:
+    """A volume of few files may lose them all without a loss that fails."""
+    operations = bench.until(Stage.UPGRADE)
+    bench.then["restart"] = bench.witnesses.clear
+    (lost,) = operations.perform(Stage.BACKUP)["lost_in_restart"]
+    assert "the witness file is gone from the volume" in lost
+
+
+def test_an_app_that_does_not_come_up_again_fails_before_the_backup(bench: Bench) -> None:
+    """hexparrot/mineos-docker#1, osixia/container-openldap#19: it starts once, and never again."""
+    operations = bench.until(Stage.UPGRADE)
+    error = ConvergenceError("the app did not come up: app: it crashed 4 times in a row")
+    bench.then["restart"] = lambda: bench.failing.update(settle=error)
+    with pytest.raises(ConvergenceError) as caught:
+        operations.perform(Stage.BACKUP)
+    assert caught.value.what == (
+        "after all services were restarted, the app did not come up: app: it crashed 4 times in a "
+        "row"
+    )
+    assert bench.events[-1] == "restart"
+
+
+def test_a_run_whose_lock_was_lost_restarts_nothing(bench: Bench) -> None:
+    """Another run may have the stack by now."""
+    operations = bench.until(Stage.UPGRADE)
+    fences = iter((None, None, LockLostError("taken over")))
+
+    def fence() -> None:
+        if error := next(fences):
+            raise error
+
+    operations.context = replace(operations.context, fence=fence)
+    operations._backups.context = operations.context  # noqa: SLF001  made before the fence
+    with pytest.raises(LockLostError):
+        operations.perform(Stage.BACKUP)
+    assert bench.events[-1] == "witness data"
 
 
 def test_the_harness_own_files_are_not_counted_as_data(bench: Bench) -> None:

@@ -47,9 +47,9 @@ UPGRADE = [
     "deploy a chaos", "settle", "end redeploy", "vault data", "answer", "assert upgrade",
 ]  # fmt: skip
 BACKUP = [
-    "settle", "seed backup", "vault data", "witness data", "begin backup", "hook dump",
-    "vault data", "backup data, 1 own", "hook tidy", "end backup", "settle", "vault data",
-    "answer", "assert backup",
+    "settle", "seed backup", "vault data", "witness data", "begin restart", "restart", "settle",
+    "end restart", "vault data", "begin backup", "hook dump", "vault data", "backup data, 1 own",
+    "hook tidy", "end backup", "settle", "vault data", "answer", "assert backup",
 ]  # fmt: skip
 RESTORE = [
     "settle", "seed restore", "vault data", "witness data", "begin restore", "hook stop",
@@ -486,7 +486,7 @@ def test_the_waits_of_a_stage_are_counted_apart(
     execution = bench.execution()
     execution.run()
     waits = {str(one.stage): one.wait_seconds for one in execution.results}
-    assert waits == {"install": 2, "upgrade": 3, "backup": 3, "restore": 3, "custom": 2}
+    assert waits == {"install": 2, "upgrade": 3, "backup": 4, "restore": 3, "custom": 2}
     assert all(datetime.fromisoformat(one.started).tzinfo for one in execution.results)
 
 

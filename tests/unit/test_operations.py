@@ -443,8 +443,9 @@ def test_every_wait_is_as_long_as_the_recipe_and_the_host_need(
     operations = bench.operations(factor=2.0)
     for stage in Stage:
         operations.perform(stage)
-    # install, its hand-over; before the upgrade, upgrade; then before and after each other op
-    assert bench.waits == [deploy, other, other, deploy, *[other] * 5]
+    # install, its hand-over; before the upgrade, upgrade; before the backup, its restart, after it;
+    # then before and after each other op
+    assert bench.waits == [deploy, other, other, deploy, *[other] * 6]
 
 
 def test_a_label_that_allows_more_time_holds_for_every_wait(

@@ -116,6 +116,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wide:
     made = Wide(tmp_path)
     monkeypatch.setattr("harness.context.settle", made.settle)
     monkeypatch.setattr("harness.context.read_stack", made.read)
+    monkeypatch.setattr("harness.context.restart", made.restart)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     wide(made)
     return made

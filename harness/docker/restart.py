@@ -1,0 +1,142 @@
+"""Restarting an app as a reboot of its server does: all of it stops, then all of it starts.
+
+Scaling to nothing and back replaces every container and changes no definition, so that no update
+begins and nothing is rolled back. `order: start-first` does not apply, as it would to a forced
+update: a database would start beside the one that holds its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, create_api_error_from_http_exception
+
+from harness.docker.placement import constraints_of
+from harness.docker.snapshot import NANOSECONDS, ServiceState, StackSnapshot
+from harness.waiting import Deadline, retry, stretched, wait_for
+
+LONG_GRACE = 60.0  # seconds: a service that may take longer to stop is left running
+STOP_SECONDS = LONG_GRACE + 30.0  # after which nothing stops any more
+DEFAULT_GRACE = 10 * NANOSECONDS  # where the recipe has no stop_grace_period
+ENDED = frozenset({"shutdown", "complete", "failed", "rejected", "orphaned", "remove"})
+STALE = "out of sequence"
+ATTEMPTS = 5
+ATTEMPT_SECONDS = 10.0
+CALL_SECONDS = 60.0
+
+
+def restarted(look: StackSnapshot, ran: Container[str]) -> tuple[ServiceState, ...]:
+    """Return the services that are restarted: each that runs in full, but for these.
+
+    Jobs and global services cannot be scaled. One may take too long to stop. Another may leave its
+    volume behind on another node. And a task that Swarm would not start again after code 0 may be a
+    job, and has to run for half a minute without a health check until it counts as up: it is
+    restarted only if its base ran on, and if it has a volume, and so something to lose.
+
+    Args:
+        look: a look at the stack.
+        ran: the services that ran on in the base, so that they are no jobs.
+    """
+    return tuple(
+        service
+        for service in look.services
+        if service.replicas and not service.job and _grace(service) <= LONG_GRACE
+        if service.replicas == sum(t.live and t.state == "running" for t in look.tasks_of(service))
+        if service.restart == "any" or _checked(look, service) or _keeps_data(service, ran)
+        if not (look.others and service.volumes) or constraints_of(service)
+    )
+
+
+def _keeps_data(service: ServiceState, ran: Container[str]) -> bool:
+    return bool(service.volumes) and service.name in ran
+
+
+def _checked(look: StackSnapshot, service: ServiceState) -> bool:
+    return any(
+        look.containers[task.container_id].checked
+        for task in look.tasks_of(service)
+        if task.container_id in look.containers
+    )
+
+
+def _grace(service: ServiceState) -> float:
+    """Return how many seconds a service may take to stop before Swarm kills it."""
+    spec = service.template["ContainerSpec"]
+    return float(spec.get("StopGracePeriod", DEFAULT_GRACE)) / NANOSECONDS
+
+
+def restart(
+    client: docker.DockerClient,
+    look: Callable[[], StackSnapshot],
+    *,
+    ran: Container[str],
+) -> tuple[str, ...]:
+    """Stop all services that run, start them again, and return their names.
+
+    Args:
+        client: a client of a manager's engine.
+        look: takes a look at the stack.
+        ran: the services that ran on in the base.
+
+    Raises:
+        WaitTimeoutError: a container did not stop.
+    """
+    services = restarted(look(), ran)
+    for service in services:
+        _scale(client, service, 0)
+    wait_for(
+        look,
+        what="the services to stop",
+        deadline=Deadline.after(stretched(STOP_SECONDS)),
+        ready=lambda now: not _stopping(now, services),
+        describe=lambda now: ", ".join(_stopping(now, services)),
+    )
+    for service in services:
+        _scale(client, service, service.replicas or 0)
+    return tuple(service.name for service in services)
+
+
+def _stopping(look: StackSnapshot, services: tuple[ServiceState, ...]) -> list[str]:
+    identities = {service.id: service.name for service in services}
+    return sorted(
+        {
+            identities[task.service_id]
+            for task in look.tasks
+            if task.service_id in identities
+            # One that is not removed yet would be taken for the end of the one that follows it.
+            if task.state not in ENDED or task.desired == "remove"
+        }
+    )
+
+
+class _StaleError(APIError):
+    """Swarm has changed the service meanwhile: its version counts up with each status."""
+
+
+def _scale(client: docker.DockerClient, service: ServiceState, replicas: int) -> None:
+    """Set how many tasks a service has."""
+    retry(
+        lambda _: _update(client, service.id, replicas),
+        on=_StaleError,
+        attempts=ATTEMPTS,
+        deadline=Deadline.after(stretched(ATTEMPT_SECONDS)),
+    )
+
+
+def _update(client: docker.DockerClient, identity: str, replicas: int) -> None:
+    # By hand, because the SDK makes the definition anew from those parts of it that it knows.
+    api = client.api
+    found: Mapping[str, Any] = api.inspect_service(identity)  # type: ignore[no-untyped-call]  # stubs lack it
+    spec = {**found["Spec"], "Mode": {"Replicated": {"Replicas": replicas}}}
+    version = found["Version"]["Index"]
+    url = f"{api.base_url}/v{api.api_version}/services/{identity}/update?version={version}"
+    answer = api.request("POST", url, json=spec, timeout=stretched(CALL_SECONDS))
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        if STALE in answer.text:
+            raise _StaleError(answer.text) from error
+        create_api_error_from_http_exception(error)

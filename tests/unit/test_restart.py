@@ -1,0 +1,183 @@
+"""Restarting an app: what is stopped and started again, and how the engine is asked to do so."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+import requests
+from docker.errors import APIError
+
+from harness.docker.restart import LONG_GRACE, restart, restarted
+from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.errors import WaitTimeoutError
+from tests.unit.fake_clock import stop_the_clock
+from tests.unit.fake_stack import container, look, service, task
+
+APP, DB = service(), service("db", replicas=2)
+
+
+def pair(owner: ServiceState = DB) -> StackSnapshot:
+    """Return a look at an app, and at a database of two replicas that run."""
+    return look(APP, owner, tasks=(task(APP), task(owner), task(owner, 2, slot="2")))
+
+
+@dataclass
+class Engine:
+    """An engine with those two services; a service that is scaled to nothing stops at once.
+
+    Args:
+        now: how the stack looks.
+        stale: how many updates it refuses, because the service has changed since.
+        stubborn: whether containers go on when they are to stop.
+        leaves: the tasks that Swarm still knows of a service which has stopped.
+    """
+
+    now: StackSnapshot = field(default_factory=pair)
+    stale: int = 0
+    stubborn: bool = False
+    leaves: tuple[TaskState, ...] = ()
+    asked: list[tuple[str, int, int]] = field(default_factory=list)  # service, version, replicas
+    version: int = 7
+    base_url: str = "http+docker://localhost"
+    api_version: str = "1.41"
+
+    def inspect_service(self, identity: str) -> dict[str, Any]:
+        """Return a service with all that the engine knows of it."""
+        spec = {"Name": identity, "Mode": {"Replicated": {"Replicas": 9}}, "Own": {"Kept": True}}
+        return {"Version": {"Index": self.version}, "Spec": spec}
+
+    def request(
+        self, method: str, url: str, *, json: Mapping[str, Any], timeout: float
+    ) -> requests.Response:
+        """Update a service."""
+        before, _, version = url.partition("/update?version=")
+        identity = before.removeprefix("http+docker://localhost/v1.41/services/")
+        assert (method, timeout) == ("POST", 60.0)
+        assert (json["Name"], json["Own"]) == (identity, {"Kept": True})
+        if self.stale:
+            self.stale -= 1
+            self.version += 1
+            return answered(500, "rpc error: code = Unknown desc = update out of sequence")
+        self.asked.append((identity, int(version), json["Mode"]["Replicated"]["Replicas"]))
+        if not json["Mode"]["Replicated"]["Replicas"] and not self.stubborn:
+            kept = tuple(one for one in self.now.tasks if one.service_id != identity)
+            self.now = replace(self.now, tasks=(*kept, *self.leaves))
+        return answered(200, "")
+
+    def restart(self) -> tuple[str, ...]:
+        """Restart the stack on this engine."""
+        client: Any = type("Client", (), {"api": self})
+        return restart(client, lambda: self.now, ran={})
+
+
+def answered(status: int, message: str) -> requests.Response:
+    """Return an answer of the engine."""
+    made = requests.Response()
+    made.status_code = status
+    made._content = json.dumps({"message": message}).encode()  # noqa: SLF001  no other way
+    return made
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let waits pass at once."""
+    stop_the_clock(monkeypatch)
+
+
+def test_all_stops_before_anything_starts() -> None:
+    """As in a reboot: each service is scaled to nothing and then back, and keeps the rest of it."""
+    engine = Engine()
+    assert engine.restart() == ("app", "db")
+    assert engine.asked == [
+        ("id-app", 7, 0), ("id-db", 7, 0), ("id-app", 7, 1), ("id-db", 7, 2),
+    ]  # fmt: skip
+
+
+def test_an_update_that_swarm_overtook_is_made_again() -> None:
+    """With the new version, and a few times only."""
+    engine = Engine(stale=2)
+    engine.restart()
+    assert engine.asked[0] == ("id-app", 9, 0)
+    with pytest.raises(APIError, match="out of sequence"):
+        Engine(stale=99).restart()
+
+
+def test_any_other_refusal_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine says why."""
+    engine = Engine()
+    refused = answered(500, "rpc error: no leader")
+    monkeypatch.setattr(engine, "request", lambda *_, **__: refused)
+    with pytest.raises(APIError, match="no leader"):
+        engine.restart()
+
+
+def test_what_does_not_stop_is_named() -> None:
+    """Nothing is started beside a container that still runs."""
+    engine = Engine(stubborn=True)
+    with pytest.raises(WaitTimeoutError) as caught:
+        engine.restart()
+    assert caught.value.detail == "app, db"
+    assert [replicas for *_, replicas in engine.asked] == [0, 0]
+
+
+def names(seen: StackSnapshot, *ran: str) -> list[str]:
+    """Return which services would be restarted."""
+    return [one.name for one in restarted(seen, ran)]
+
+
+@pytest.mark.parametrize("desired", ["shutdown", "remove"])
+def test_a_task_that_has_ended_is_waited_for_until_swarm_forgets_it(desired: str) -> None:
+    """Of those of before Swarm remembers a few; one that it stopped looks as if it had quit."""
+    over = task(APP, 3, state="complete", desired=desired)
+    engine = Engine(now=look(APP, tasks=(task(APP),)))
+    engine.leaves = (over,)
+    if desired == "remove":
+        with pytest.raises(WaitTimeoutError):
+            engine.restart()
+    else:
+        assert engine.restart() == ("app",)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"replicas": None},
+        {"replicas": 0},
+        {"replicas": 3},
+        {"job": True},
+        {"template": {"ContainerSpec": {"StopGracePeriod": (LONG_GRACE + 1) * 1e9}}},
+        {"restart": "on-failure"},
+    ],
+)
+def test_what_cannot_be_restarted_is_left_running(changes: Mapping[str, Any]) -> None:
+    """Global services and jobs, what does not run in full, and what takes long to stop or start."""
+    assert names(pair()) == ["app", "db"]
+    assert names(pair(replace(DB, **cast("Any", changes)))) == ["app"]
+
+
+@pytest.mark.parametrize("restart_policy", ["on-failure", "none"])
+def test_what_may_be_a_job_is_restarted_if_it_is_none_and_has_something_to_lose(
+    restart_policy: str,
+) -> None:
+    """Its base ran on, or it has a health check, which says soon that it is up."""
+    plain = service("db", restart=restart_policy)
+    keeps = service("db", restart=restart_policy, volumes={"data": "/d"})
+    assert names(look(plain)) == names(look(plain), "db") == names(look(keeps)) == []
+    assert names(look(keeps), "db") == ["db"]
+    healthy = {"c-db-1": container("c-db-1", health="healthy")}
+    assert names(replace(look(plain), containers=healthy)) == ["db"]
+
+
+def test_a_volume_is_not_left_behind_on_another_node() -> None:
+    """Swarm starts a task wherever there is room, unless the recipe names the node."""
+    keeps = service("db", volumes={"data": "/d"})
+    assert names(look(APP, keeps)) == ["app", "db"]
+    several = replace(look(APP, keeps), others=frozenset({"other"}))
+    assert names(several) == ["app"]
+    pinned = {"TaskTemplate": {"Placement": {"Constraints": ["node.hostname == one"]}}}
+    assert names(replace(several, services=(APP, replace(keeps, definition=pinned)))) == [
+        "app",
+        "db",
+    ]
