@@ -14,6 +14,10 @@ from typing import Protocol, TypeVar
 
 from harness.errors import HarnessError, WaitTimeoutError
 
+LONGEST_PAUSE = 0.3  # seconds between two looks, however long the wait
+PAUSE_SHARE = 0.2  # of the time waited so far: then the next look is at most so much too late
+QUICK_PAUSE, QUICK_SECONDS = 0.05, 0.5  # after something has happened
+
 T = TypeVar("T")
 
 
@@ -40,6 +44,29 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+class WokenClock(SystemClock):
+    """A clock whose sleep ends when something has happened, and is short for a while after that.
+
+    What happens is seen in one place, and its consequences elsewhere a moment later.
+    """
+
+    def __init__(self) -> None:
+        self._happened = threading.Event()
+        self._quick_until = 0.0
+
+    def wake(self) -> None:
+        """End the sleep of another thread, or its next one."""
+        self._happened.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass, or fewer."""
+        if self.monotonic() < self._quick_until:
+            super().sleep(min(seconds, QUICK_PAUSE))
+        elif self._happened.wait(seconds):
+            self._happened.clear()
+            self._quick_until = self.monotonic() + QUICK_SECONDS
 
 
 class Stretch:
@@ -127,6 +154,8 @@ def wait_for(
 ) -> T:
     """Look until `ready` holds for `looks` looks in a row, and return the last look.
 
+    A look costs the engine as much as a small op. So the longer the wait, the rarer they are.
+
     Args:
         probe: takes one look. What it raises ends the wait: errors are not retried here.
         what: what is waited for, for the time-out's message.
@@ -135,12 +164,12 @@ def wait_for(
         failed: the error to raise at once when a look shows that it never will be, else None.
         describe: the last look in words, for the time-out's message.
         looks: how many ready looks in a row are wanted.
-        interval: seconds between looks.
+        interval: seconds between looks at first, and between looks that are ready.
 
     Raises:
         WaitTimeoutError: the deadline passed; `detail` is the last look in words.
     """
-    in_a_row = 0
+    in_a_row, began = 0, deadline.clock.monotonic()
     while True:
         look = probe()
         error = failed(look)
@@ -151,7 +180,9 @@ def wait_for(
             return look
         if deadline.passed():
             raise WaitTimeoutError(f"{what}: not so in time", detail=describe(look))
-        deadline.clock.sleep(min(interval, max(deadline.remaining(), 0.001)))
+        waited = 0.0 if in_a_row else deadline.clock.monotonic() - began
+        pause = max(interval, min(waited * PAUSE_SHARE, LONGEST_PAUSE))
+        deadline.clock.sleep(min(pause, max(deadline.remaining(), 0.001)))
 
 
 def retry(

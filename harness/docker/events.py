@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from harness.errors import WaitTimeoutError
-from harness.waiting import Deadline, Interruptible, stretched, wait_for
+from harness.waiting import Clock, Deadline, Interruptible, WokenClock, stretched, wait_for
 
 RECONNECT_SECONDS = 1.0
 LATE_SECONDS = 2.0  # how long a container's last event may come after the Swarm's word of its end
@@ -60,6 +60,7 @@ class EventLog:
         self._gaps: list[tuple[float, float]] = []  # when an engine did not answer, on the clock
         self._since = math.inf  # in Unix time: events from before were not heard
         self._closed = Interruptible()
+        self._clocks: dict[tuple[str, str], WokenClock] = {}
 
     @property
     def killed(self) -> tuple[str, ...]:
@@ -98,6 +99,10 @@ class EventLog:
                 )
         return tuple(self._events.get(container, ()))
 
+    def clock_of(self, label: str, value: str) -> Clock:
+        """Return a clock whose sleep ends when something happens to a container so labelled."""
+        return self._clocks.setdefault((label, value), WokenClock())
+
     def out_of_memory(self) -> Mapping[str, int]:
         """Return how often the kernel killed in which container for memory, by its id."""
         counts = {
@@ -111,6 +116,10 @@ class EventLog:
         event = Event.parse(raw)
         if event is not None:
             self._events[str(raw.get("id") or raw["Actor"]["ID"])].append(event)
+            attributes = (raw.get("Actor") or {}).get("Attributes") or {}
+            for (label, value), clock in self._clocks.copy().items():
+                if attributes.get(label) == value:
+                    clock.wake()
 
     def silent_at(self, moment: float, *, within: float) -> bool:
         """Whether an engine went away within so many seconds around a moment, in Unix time."""

@@ -97,7 +97,7 @@ def settle(
         return wait_for(
             look,
             what=f"the stack {stack} to settle",
-            deadline=Deadline.after(timeout),
+            deadline=Deadline.after(timeout, nodes.events.clock_of(NAMESPACE_LABEL, stack)),
             ready=lambda snapshot: not unsettled(snapshot, before),
             failed=judge.lost,
             describe=lambda look: "\n".join([*unsettled(look, before), describe_tasks(look)]),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness.waiting import SystemClock
+from harness.waiting import SystemClock, WokenClock
 
 
 @dataclass(kw_only=True)
@@ -37,5 +37,6 @@ def stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Let each wait of the harness pass at once, on the clock that is returned."""
     clock = FakeClock()
     monkeypatch.setattr(SystemClock, "monotonic", lambda _self: clock.monotonic())
-    monkeypatch.setattr(SystemClock, "sleep", lambda _self, seconds: clock.sleep(seconds))
+    for kind in (SystemClock, WokenClock):
+        monkeypatch.setattr(kind, "sleep", lambda _self, seconds: clock.sleep(seconds))
     return clock

@@ -8,6 +8,7 @@ import pytest
 
 from harness.docker import events
 from harness.docker.events import LATE_SECONDS, Event, EventLog, Happening
+from harness.waiting import Clock
 from tests.unit.fake_clock import FakeClock, stop_the_clock
 
 
@@ -126,3 +127,18 @@ def test_an_engine_is_away_from_its_last_word_to_its_next(monkeypatch: pytest.Mo
     assert log.silent_at(1100.0, within=1.0)
     assert log.silent_at(1250.0, within=1.0)
     assert not log.silent_at(1050.0, within=1.0)
+
+
+def test_an_event_wakes_those_who_wait_for_its_stack_alone() -> None:
+    """Else each run would look again whenever something happens to a neighbour's."""
+    log = EventLog()
+    label = "com.docker.stack.namespace"
+    mine, others = log.clock_of(label, "mine"), log.clock_of(label, "other")
+    assert log.clock_of(label, "mine") is mine
+    woken: list[Clock] = []
+    for clock in (mine, others):
+        clock.wake = lambda clock=clock: woken.append(clock)  # type: ignore[attr-defined]
+    log.add(raw("health_status: healthy", **{label: "mine"}))
+    log.add(raw("start", **{label: "mine"}))
+    log.add({"Action": "die", "Actor": {"ID": "c1", "Attributes": None}})
+    assert woken == [mine]

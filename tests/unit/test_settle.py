@@ -23,6 +23,7 @@ from harness.errors import (
 from tests.unit.fake_clock import stop_the_clock
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
+PAUSE = 0.3  # seconds between looks
 OLD: dict[str, Any] = {"ContainerSpec": {"Image": "app:0"}}
 
 
@@ -91,7 +92,7 @@ class SettleBench:
 
         self.monkeypatch.setattr("harness.docker.settle.read_stack", read)
         self.monkeypatch.setattr("harness.docker.settle.spoiled", spoiled)
-        assert settle(nodes, "s", before=self.before, timeout=9) is taken[-1]
+        assert settle(nodes, "s", before=self.before, timeout=9, interval=PAUSE) is taken[-1]
         return taken
 
     def error(self, kind: type[HarnessError], *given: StackSnapshot) -> HarnessError:
@@ -206,14 +207,14 @@ def test_an_app_that_has_not_begun_makes_us_look_at_the_machine(bench: SettleBen
     """A node that cannot write its records takes no tasks, and says nothing at all."""
     waiting = look(task(state="accepted"))
     bench.fault = DiskFullError("the disk is full", hint="make room")
-    early = [waiting] * 90  # 4.5 s
+    early = [waiting] * 15  # 4.5 s
     assert len(bench.settle(*early, UP)) == len(early) + LOOKS
-    error = bench.error(DiskFullError, *early, *[waiting] * 20, UP)
+    error = bench.error(DiskFullError, *early, *[waiting] * 4, UP)
     assert "did not come up" in error.detail
-    begun = [STARTING] * 110  # it has no room either, perhaps, and may well get by
+    begun = [STARTING] * 20  # it has no room either, perhaps, and may well get by
     assert len(bench.settle(*begun, UP)) == len(begun) + LOOKS
     bench.fault = None  # a registry or a file server is slow, perhaps
-    assert len(bench.settle(*[waiting] * 110, UP)) == 110 + LOOKS
+    assert len(bench.settle(*[waiting] * 20, UP)) == 20 + LOOKS
 
 
 def test_one_fault_of_the_machine_among_crashes_is_enough(bench: SettleBench) -> None:

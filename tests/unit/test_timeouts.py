@@ -59,6 +59,7 @@ EXCEPT: Mapping[str, str] = {
             "proc.py: 0.01", "volumes/outside.py: STARTED_SECONDS",
             "docker/crashes.py: UNCHECKED_UP_SECONDS", "docker/deaths.py: AROUND_SECONDS",
             "docker/events.py: RECONNECT_SECONDS", "docker/readiness.py: ONE_SHOT_SECONDS",
+            "waiting.py: QUICK_SECONDS",
         ),
         "no time-out: an interval, an age, or a time that other processes share",
     ),

@@ -1,9 +1,20 @@
 """Polling and retrying, on a clock that only moves when somebody sleeps."""
 
+import threading
+
 import pytest
 
 from harness.errors import HarnessError, RecipeError, WaitTimeoutError
-from harness.waiting import Deadline, Interruptible, retry, wait_for
+from harness.waiting import (
+    LONGEST_PAUSE,
+    QUICK_PAUSE,
+    QUICK_SECONDS,
+    Deadline,
+    Interruptible,
+    WokenClock,
+    retry,
+    wait_for,
+)
 from tests.unit.fake_clock import FakeClock
 
 
@@ -126,3 +137,34 @@ def test_a_pause_can_be_ended_before_it_begins() -> None:
     pause.interrupt()
     assert pause.pause(3600)
     assert pause.pause(3600)
+
+
+def test_looks_get_rarer_while_nothing_is_ready_and_dense_once_it_is() -> None:
+    """Each costs the engine something; none is late by more than a share of the wait."""
+    clock = FakeClock()
+    wait_for(
+        lambda: clock.now >= 5,
+        what="it",
+        deadline=Deadline.after(60, clock),
+        looks=3,
+        interval=0.05,
+    )
+    assert clock.slept[0] == 0.05
+    assert max(clock.slept) == LONGEST_PAUSE
+    assert clock.slept[-2:] == [0.05, 0.05]
+    assert len(clock.slept) < 35, "a hundred of them otherwise"
+
+
+def test_a_woken_clock_sleeps_no_longer() -> None:
+    """And is quick for a while after that; a wake that came before the sleep counts."""
+    clock = WokenClock()
+    clock.wake()
+    clock.sleep(3600)
+    began = clock.monotonic()
+    clock.sleep(3600)
+    assert clock.monotonic() - began >= QUICK_PAUSE * 0.9
+    thread = threading.Timer(0.2, clock.wake)
+    thread.start()
+    while clock.monotonic() - began < QUICK_SECONDS:
+        clock.sleep(3600)
+    thread.join()
