@@ -51,7 +51,7 @@ def unresolved(
         and not any(look.crashed(task) for task in look.tasks_of(other))
         for name in _names(look.stack, other)
     }  # fmt: skip
-    for line in _last_words(nodes, crashed[-1:]) if adapted else ():
+    for line in last_words(nodes, crashed[-1:]) if adapted else ():
         if not UNRESOLVED.search(line):
             continue
         words = set(re.split(r"[^A-Za-z0-9_.-]+", line))
@@ -74,7 +74,8 @@ def _names(stack: str, service: ServiceState) -> Iterator[str]:
     yield service.name
 
 
-def _last_words(nodes: Nodes, tasks: Sequence[TaskState]) -> Iterator[str]:
+def last_words(nodes: Nodes, tasks: Sequence[TaskState]) -> Iterator[str]:
+    """Yield the last lines that the containers of tasks logged, as far as they are still there."""
     for task in tasks:
         if task.container_id and task.node_id in nodes:
             try:

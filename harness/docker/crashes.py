@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from harness.docker.neighbours import Neighbours
+from harness.docker.neighbours import Neighbours, logged
 from harness.docker.readiness import Before, ended_well, unsettled_service
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 
@@ -30,14 +30,17 @@ class Crashes:
     Args:
         before: the stack as it was before the op.
         read: returns the text of a config, by its id.
+        words: returns what the program of a task that ended logged last.
     """
 
     before: Before
     read: Callable[[str], str] = field(default=lambda _: "")
+    words: Callable[[TaskState], str] = field(default=lambda _: "")
     _seen: dict[str, dict[str, TaskState]] = field(default_factory=dict)  # by service, by id
     _excused: set[str] = field(default_factory=set)  # ids of tasks from before a service came up
     _up: set[str] = field(default_factory=set)  # services that were up once
     _neighbours: Neighbours | None = None
+    _words: dict[str, str] = field(default_factory=dict)  # by the id of a task
 
     def look(self, snapshot: StackSnapshot) -> None:
         """Note the crashes of a look, and which of them neighbours excuse."""
@@ -104,9 +107,23 @@ class Crashes:
         return curable, consequence, -len(tasks), tasks[0].state_since
 
     def _waits(self, snapshot: StackSnapshot, one: str, other: str) -> bool:
-        """Whether a service may wait for another one, which does not wait for it."""
-        self._neighbours = self._neighbours or Neighbours.of(snapshot, self.read)
-        return self._neighbours.waits(one, other)
+        """Whether a service may wait for another one, which does not wait for it.
+
+        Where the definitions do not say, the last words of what crashed may.
+        """
+        self._neighbours = known = self._neighbours or Neighbours.of(snapshot, self.read)
+        if known.waits(one, other) or known.waits(other, one):
+            return known.waits(one, other)
+        return self._names(one, other, snapshot) and not self._names(other, one, snapshot)
+
+    def _names(self, one: str, other: str, snapshot: StackSnapshot) -> bool:
+        """Whether a service that crashed logged another one's address before it ended."""
+        if not (tasks := self.of(one)):
+            return False
+        last = tasks[-1]
+        if last.id not in self._words:
+            self._words[last.id] = self.words(last)
+        return logged(self._words[last.id], other, snapshot.stack)
 
     def _count(self, name: str) -> int:
         return len(self._seen.get(name, {}).keys() - self._excused)

@@ -1,8 +1,8 @@
 """Which services wait for which, as far as their definitions name addresses of neighbours.
 
 An app that waits for its database has the database's name in a variable, its command or a config;
-the database does not know the app. What a program has built in, or reads from a secret, is not
-seen, so only such a one-sided relation counts: it tells whose crashes are the cause.
+the database does not know the app. Only such a one-sided relation counts: it tells whose crashes
+are the cause. What a program has built in, or reads from a secret, is seen in its last words alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,17 @@ NO_ADDRESS = re.compile(r"(^|_)(USER|USERNAME|DB|DATABASE|DBNAME|NAME|PASSWORD|P
 # What stands before the name of a server: no part of a word or of a path, but `http://`, `tasks.`,
 # `/dev/tcp/` and a template's `{{ env "STACK_NAME" }}_` or `${STACK_NAME}_`.
 ADDRESS = r"(?:(?<![\w./-])|(?<=//)|(?<=\btasks\.)|(?<=/tcp/)|(?<=\}}_)){}(?![\w.-])"
+# The same in a log, where names are words like any other: only what is an address beyond doubt.
+LOGGED = (
+    r"(?:(?<![\w./-]){0}:\d|(?:(?<=//)|(?<=@)|(?<=\btasks\.)|\b(?:host|hostname|host name|lookup"
+    r"|server|server at|connect to|upstream|ENOTFOUND|EAI_AGAIN)[:=]? ?[\"'`]?){0}(?![\w.-]))"
+)
+
+
+def logged(text: str, name: str, stack: str) -> bool:
+    """Whether a program's log names a service of its stack as an address."""
+    pattern = LOGGED.format(re.escape(name))
+    return bool(re.search(pattern, text.replace(f"{stack}_", "tasks.")))
 
 
 @dataclass(frozen=True, slots=True)

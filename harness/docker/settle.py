@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from harness.docker.adapted import unresolved
+from harness.docker.adapted import last_words, unresolved
 from harness.docker.crashes import Crashes
 from harness.docker.deaths import met_our_limit
 from harness.docker.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
@@ -85,7 +85,11 @@ def settle(
         nodes=nodes,
         before=before,
         check=Deadline.after(STUCK_SECONDS),
-        crashes=Crashes(before=before, read=partial(config_text, nodes.client)),
+        crashes=Crashes(
+            before=before,
+            read=partial(config_text, nodes.client),
+            words=lambda task: "\n".join(last_words(nodes, [task])),
+        ),
     )
     looks: list[StackSnapshot] = []
 

@@ -194,6 +194,51 @@ def test_addresses_in_configs_count() -> None:
     assert crashes.hopeless(now).startswith("db: it crashed 4 times")
 
 
+NO_DB, NO_APP = "connect to db:5432: refused", "no answer from http://app/"
+
+
+@pytest.mark.parametrize(
+    ("said", "app", "db"),
+    [
+        (NO_DB, APP, DB),  # a secret or the image has the address
+        (NO_DB, PATIENT, DB),
+        (NO_APP, PATIENT, DB),  # what the definitions say goes before what a log says
+    ],
+)
+def test_what_a_program_says_at_its_end_tells_whom_it_waits_for(
+    said: str, app: ServiceState, db: ServiceState
+) -> None:
+    """However often and however soon the app itself crashed."""
+    tasks = {
+        "app": (*crashed(app, 1, 2, 3, 4, 5, 6), waiting(app)),
+        "db": (*crashed(db, 7, 8, 9, 10), waiting(db)),
+    }
+    now = seen(tasks, app, db)
+    words = {"id-app": said if said == NO_DB else "", "id-db": said if said == NO_APP else ""}
+    crashes = Crashes(before=Before(), words=lambda task: words[task.service_id])
+    crashes.look(now)
+    assert crashes.hopeless(now).startswith("db: it crashed 4 times in a row")
+
+
+def logging(words: str) -> Crashes:
+    """Return what follows programs that all log the same before they end."""
+    return Crashes(before=Before(), words=lambda _: words)
+
+
+def test_two_that_name_each_other_in_their_logs_may_both_recover() -> None:
+    """Nothing tells which of them comes first; where one names the other, that one is given up."""
+    tasks = {
+        "app": (*crashed(APP, 1, 2), waiting(APP)),
+        "db": (*crashed(DB, 7, 8, 9, 10), waiting(DB)),
+    }
+    now = seen(tasks, APP, DB)
+    for words, said in ((f"{NO_DB}, {NO_APP}", ""), (NO_DB, "db: it crashed 4 times in a row")):
+        crashes = logging(words)
+        crashes.look(now)
+        assert crashes.hopeless(now).startswith(said)
+        assert bool(crashes.hopeless(now)) == bool(said)
+
+
 @pytest.mark.parametrize("code", [126, 127])
 def test_a_command_that_is_missing_is_not_waited_for(code: int) -> None:
     """No neighbour cures that, and it is named, whatever else crashes and however often."""

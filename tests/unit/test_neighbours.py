@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.docker.neighbours import Neighbours
+from harness.docker.neighbours import Neighbours, logged
 from harness.docker.snapshot import ServiceState
 from tests.unit.fake_stack import look, service
 
@@ -93,3 +93,42 @@ def test_one_leads_to_another_over_a_third() -> None:
 def test_what_is_not_there_waits_for_nobody() -> None:
     """A service may be gone by then."""
     assert not Neighbours({}).waits("app", "db")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'could not translate host name "db" to address: Name or service not known',
+        'connection to server at "db" (10.0.1.5), port 5432 failed: Connection refused',
+        "dial tcp: lookup db on 127.0.0.11:53: no such host",
+        "db:5432 - no response",
+        "Error: getaddrinfo ENOTFOUND db",
+        "Unknown MySQL server host 'db' (-2)",
+        "could not connect to postgres://user:***@db/app",
+        "curl: (7) Failed to connect to made_test_db port 80",
+        "curl: (6) Could not resolve host: db",
+        "curl: (7) Failed to connect to db port 80",
+    ],
+)
+def test_a_log_names_an_address(line: str) -> None:
+    """It may be built in, or in a secret; the program says it when it cannot get there."""
+    assert logged(f"starting\n{line}\n", "db", "made_test")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'FATAL: role "db" does not exist',
+        'database "db" does not exist',
+        "starting db",
+        "migrating db...",
+        "/var/lib/db: permission denied",
+        "mydb:5432",
+        "db: 3 files",
+        "host db.example.org is down",
+        "",
+    ],
+)
+def test_a_word_in_a_log_is_no_address(line: str) -> None:
+    """Services have names like db, web and app."""
+    assert not logged(line, "db", "made_test")

@@ -119,7 +119,7 @@ class SettleBench:
     def logs(self, container: str, *, tail: int) -> bytes:
         """Return the last lines of a container's log."""
         assert tail
-        return self.said[container].encode()
+        return self.said.get(container, "").encode()
 
 
 @pytest.fixture
