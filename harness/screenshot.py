@@ -22,6 +22,7 @@ from harness.assertions.app import App
 from harness.core import plain_files
 from harness.docker.exec import ExecTarget
 from harness.docker.http import Prober, Request, Response
+from harness.docker.own_networks import own_name
 from harness.errors import HarnessError, ProcessError
 from harness.measured import Screenshot
 from harness.page_proxy import LOOPBACK, PageProxy
@@ -220,7 +221,10 @@ def take(
 def _proxy(app: App, container: str, *, factor: float) -> PageProxy:
     """Return the proxy that asks this container, from the tool container as assertions do."""
     tool = ExecTarget(client=app.client, name="the tool container", resolve=lambda: app.reader)
-    prober = Prober(client=app.client, tool=tool, timeout=10.0 * factor, nodes=app.nodes)
+    prober = Prober(
+        client=app.client, tool=tool, timeout=10.0 * factor, nodes=app.nodes,
+        network=own_name(app.facts.stack),
+    )  # fmt: skip
     address, health = prober.address(container), app.facts.health
 
     def fetch(request: Request) -> Response:

@@ -16,6 +16,7 @@ from harness.backups.restic import Repository, snapshot_path
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.docker.nodes import Nodes
+from harness.docker.own_networks import own_name
 from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
 from harness.errors import RecipeError, UnknownNameError
 from harness.recipes.doors import Door
@@ -203,8 +204,9 @@ class App:
     @cached_property
     def _prober(self) -> Prober:
         return Prober(
-            client=self.client, tool=self._tool, timeout=10.0 * self.factor, nodes=self.nodes
-        )
+            client=self.client, tool=self._tool, timeout=10.0 * self.factor, nodes=self.nodes,
+            network=own_name(self.facts.stack),
+        )  # fmt: skip
 
     @cached_property
     def _tool(self) -> ExecTarget:

@@ -20,6 +20,7 @@ import docker
 
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
+from harness.docker.own_networks import PROXY
 from harness.docker.snapshot import ContainerState
 from harness.errors import (
     ContainerUnavailableError,
@@ -123,7 +124,7 @@ class Prober:
 
     client: docker.DockerClient
     tool: ExecTarget
-    network: str = "proxy"
+    network: str = PROXY
     timeout: float = field(default=10.0)
     nodes: Nodes | None = None
 
@@ -208,7 +209,7 @@ class Prober:
         address = networks.get(self.network, {}).get("IPAddress", "")
         if not address:
             raise RecipeError(
-                f"container {container[:12]} has no address on the network {self.network}",
+                f"container {container[:12]} has no address on the network {PROXY}",
                 cause=f"its service is on {', '.join(networks) or 'no network'} only, so no proxy "
                 "could reach it either",
                 hint="name the service that serves pages as HEALTH_SERVICE in recipe_meta.py",

@@ -20,6 +20,7 @@ import docker
 
 from harness.abra.program import Abra
 from harness.docker.nodes import Nodes
+from harness.docker.own_networks import make, own_name
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.errors import AbraError, HarnessError, InvalidRecipeError, RefusedError
 from harness.model import Adaptation
@@ -29,7 +30,13 @@ from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import ENV_SAMPLE, AppEnvironment, deployed
 from harness.platforms.limits import Limits
-from harness.platforms.override import app_labels, build, machine_for, own_labels
+from harness.platforms.override import (
+    app_labels,
+    build,
+    machine_for,
+    own_labels,
+    own_networks,
+)
 from harness.platforms.refusals import refuse
 from harness.policy.allowed import Policy
 from harness.policy.asked import asks_of
@@ -137,6 +144,8 @@ class AbraPlatform:
         compose = app.compose(revision.files)
         self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
         refuse(self.client, compose, self.target, self.nodes)
+        networks = own_networks(compose, self.target.stack).values()
+        make(self.client, {own_name(self.target.stack), *networks}, own_labels(self.target))
         machine, notes = machine_for(
             compose, self.images, dnsrr=self.dnsrr, environ=self.environ, limits=self.limits
         )
@@ -164,7 +173,8 @@ class AbraPlatform:
                 mount["source"]
                 for service in override["services"].values()
                 for mount in service.get("volumes", ())
-            ),
+            )
+            | {*own_networks(compose, stack).values()},
         )  # fmt: skip
         self.policy.require(found, by="abra deployed it otherwise than the harness reads it")
         own = own_labels(self.target).items()

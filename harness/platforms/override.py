@@ -12,10 +12,12 @@ from typing import Any
 
 from harness.docker import own_limits
 from harness.docker.adapted import DNSRR_LABEL
+from harness.docker.own_networks import BUILT_IN, own_name
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.model import Adaptation
 from harness.platforms.base import Images, Revision, Target
 from harness.platforms.limits import Limits, knows_pids, lifted
+from harness.platforms.stackfile import external
 from harness.recipes.compose import Compose, Resource, Service
 
 DNSRR = "dnsrr"
@@ -119,6 +121,13 @@ def build(
         adaptations.append(_limit(compose, machine.limits, override))
     if "default" not in compose.networks:
         override["networks"] = {"default": {"labels": own}}
+    override["networks"] = {
+        **override.get("networks", {}),
+        **{
+            key: external(name, version)
+            for key, name in own_networks(compose, target.stack).items()
+        },
+    }
     for section in ("networks", "volumes", "configs", "secrets"):
         resources: Mapping[str, Resource] = getattr(compose, section)
         labelled = {
@@ -128,6 +137,15 @@ def build(
         }
         override[section] = {**override.get(section, {}), **labelled}
     return override, tuple(adaptations)
+
+
+def own_networks(compose: Compose, stack: str) -> dict[str, str]:
+    """Return the names of the run's own networks, by the keys of the recipe's external ones."""
+    return {
+        key: own_name(stack, one.full_name(stack))
+        for key, one in compose.networks.items()
+        if one.external and one.full_name(stack) not in BUILT_IN
+    }
 
 
 def _labelled(resource: Resource, own: Mapping[str, str]) -> dict[str, Any]:

@@ -73,9 +73,14 @@ def _external(resource: Resource, version: str) -> dict[str, Any]:
     definition = {key: value for key, value in resource.definition.items() if key != "file"}
     if not resource.name or resource.name == resource.key:
         return {**definition, "external": True}
+    return {**definition, **external(resource.name, version)}
+
+
+def external(name: str, version: str) -> dict[str, Any]:
+    """Return the definition of something that is there by that name."""
     if version and _numbers(version) < NAMED_SINCE:
-        return {**definition, "external": {"name": resource.name}}
-    return {**definition, "external": True, "name": resource.name}
+        return {"external": {"name": name}}
+    return {"external": True, "name": name}
 
 
 def _numbers(version: str) -> tuple[int, ...]:

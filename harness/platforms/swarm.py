@@ -16,6 +16,7 @@ import docker
 
 from harness import proc
 from harness.docker.nodes import Nodes
+from harness.docker.own_networks import make, own_name
 from harness.errors import EngineError, InvalidRecipeError, ProcessError, TestBedError
 from harness.platforms import stackfile
 from harness.platforms.app_secrets import AppSecrets
@@ -23,7 +24,7 @@ from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import AppEnvironment, deployed
 from harness.platforms.limits import Limits
-from harness.platforms.override import build, machine_for
+from harness.platforms.override import build, machine_for, own_labels, own_networks
 from harness.platforms.refusals import refuse
 from harness.policy.allowed import Policy
 from harness.policy.asked import asks_of
@@ -91,6 +92,8 @@ class SwarmPlatform:
         compose = self._app.compose(revision.files)
         self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
         refuse(self.client, compose, self.target, self.nodes)
+        networks = own_networks(compose, self.target.stack).values()
+        make(self.client, {own_name(self.target.stack), *networks}, own_labels(self.target))
         _refuse_inherited(compose, self._environment())
         machine, notes = machine_for(
             compose, self.images, dnsrr=self.dnsrr, environ=self.environ, limits=self.limits

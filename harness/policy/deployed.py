@@ -30,7 +30,7 @@ def asks_of_services(
         stack: the stack's name.
         domain: the app's domain.
         networks: the names of the engine's networks, by id.
-        laid_over: paths of the host that the harness itself mounts.
+        laid_over: paths of the host, and networks, that the harness itself put there.
     """
     named = {
         kind: {one.full_name(stack) for one in section.values()}
@@ -53,7 +53,7 @@ def asks_of_services(
         found += [
             Ask(item=f"{kind}:{name}", who=who)
             for kind, name in _names(spec, networks)
-            if name not in named[kind]
+            if name not in named[kind] | laid_over
         ]
     return once(found, stack, domain)
 

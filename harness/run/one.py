@@ -20,6 +20,7 @@ from harness.context import Context
 from harness.core import events
 from harness.core.events import Doing, Events, Step
 from harness.docker.faults import as_harness_error
+from harness.docker.own_networks import own_name
 from harness.docker.sweep import RUN_LABEL
 from harness.embedded import samples
 from harness.errors import HarnessError, UsageError
@@ -267,6 +268,7 @@ class Run:
         tools = ToolContainers(
             client=bed.client, image=bed.toolbox, stack=self.target.stack,
             labels=own_labels(self.target), note=ledger.note, nodes=bed.nodes,
+            network=own_name(self.target.stack),
         )  # fmt: skip
         driver = driver_for(
             self.settings, self._platform, bed=bed, held=held, tools=tools, work=work,

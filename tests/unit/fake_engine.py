@@ -183,6 +183,15 @@ class FakeEngine:
         self.secrets_made[name] = data
         return {"ID": made.id}
 
+    def create_network(
+        self, name: str, *, driver: str, attachable: bool, labels: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Create a network that containers of the harness can join, too."""
+        assert (driver, attachable) == ("overlay", True)
+        assert not any((thing.kind, thing.name) == ("network", name) for thing in self.things)
+        self.things.append(Thing(kind="network", name=name, labels=labels))
+        return {"Id": name}
+
     def nodes(self) -> list[dict[str, Any]]:
         """List the Swarm's nodes."""
         return [{"ID": "n"}]
