@@ -38,7 +38,8 @@ exec "$@"
 NAMED = 'hostname "$1" && shift || exit\n'  # of a host name of its own
 SLEEP = ("sleep", "3600")  # should nobody end it, it ends by itself
 DISK_BYTES = 4 << 30  # a run wants 2 GiB to begin with; the file has holes and takes far less
-POOL = "10.213.77.0/25"  # of two networks of 64 addresses: the Swarm's `ingress`, and `proxy`
+POOL = "10.213.77.0/24"  # of four networks of 64 addresses: `ingress`, these two, and a run's own
+NETWORKS = ("proxy", "spare")
 SUBNET_BITS = 26
 
 
@@ -155,12 +156,13 @@ class OwnEngine:
             self.harness("engine", "start", "--engine", "private")
 
     def make_swarm(self) -> None:
-        """Make it a Swarm whose addresses the networks `ingress` and `proxy` use up."""
+        """Make it a Swarm that has the addresses of one more network, for a run at a time."""
         client = self.client()
         client.swarm.init(
             advertise_addr="127.0.0.1", default_addr_pool=[POOL], subnet_size=SUBNET_BITS
         )
-        client.networks.create("proxy", driver="overlay", attachable=True)
+        for name in NETWORKS:
+            client.networks.create(name, driver="overlay", attachable=True)
         client.close()
 
     def kill(self) -> None:

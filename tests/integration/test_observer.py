@@ -12,6 +12,7 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
+from harness.docker.own_networks import own_name
 from tests.integration.conftest import Harness
 from tests.integration.support import RecipeRepo, recipe_files
 
@@ -150,7 +151,8 @@ def test_nothing_of_ours_is_there_while_the_app_may_be_replaced(
     last_join = max(at for _, at, _ in present)  # everything is removed while the reader is there
     before = [at for at in replaced if at < last_join]
     assert len(before) >= 2 + 2 + 4 * 2, "starts, an upgrade of the app, and four hooks"
-    assert {what.partition(" ")[0] for what, *_ in present} == {"volumes", "proxy"}
+    networks = {what.partition(" ")[0] for what, *_ in present}
+    assert networks == {"volumes", own_name(watcher.stack)}
     for what, began, ended in present:
         assert not [at for at in before if began < at < ended], what
         for op, first, last in deployed:

@@ -77,6 +77,7 @@ def test_everything_that_is_made_carries_the_runs_labels(tmp_path: Path) -> None
     assert made["networks"] == {
         "default": {"labels": OWN},
         "internal": {"driver": "overlay", "labels": OWN},
+        "proxy": {"external": True, "name": f"{TARGET.stack}_ccci-proxy"},
     }
     assert made["volumes"] == {"data": {"labels": {"mine": "yes", **OWN}}}
 

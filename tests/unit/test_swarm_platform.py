@@ -20,7 +20,9 @@ from harness.errors import (
 )
 from harness.model import Adaptation
 from harness.platforms.base import Revision, Target
+from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform
+from harness.policy.allowed import Policy
 from tests.unit.committed import committed
 from tests.unit.fake_engine import FakeEngine
 
@@ -257,6 +259,23 @@ def test_secrets_are_created_with_labels_and_never_shown(bench: SwarmBench) -> N
     assert set(masked) == set(bench.platform.secret_values) == set(values)
     assert not any(value in f"{bench.runs}" for value in values)
     assert said.count(values[0]) == 1, "only in the list of what is masked"
+
+
+def test_each_external_network_is_one_of_the_runs_own(bench: SwarmBench) -> None:
+    """Nobody else is on it, whoever is on the recipe's; `proxy` is there for the harness itself."""
+    lines = {"network:theirs": "why", "network:host": "why"}
+    bench.platform.policy = Policy.of("made", lines, trusted=False)
+    (bench.recipe / "compose.yml").write_text(
+        f"{COMPOSE}networks: {{a: {{external: true, name: theirs}}, host: {{external: true}}}}\n"
+    )
+    bench.deploy()
+    bench.deploy()
+    networks = bench.stack()["networks"]
+    assert networks["a"] == {"external": True, "name": f"{STACK}_ccci-theirs"}
+    assert networks["host"] == {"external": True}
+    made = [thing for thing in bench.engine.things if thing.kind == "network"]
+    assert [thing.name for thing in made] == [f"{STACK}_ccci-proxy", f"{STACK}_ccci-theirs"]
+    assert all(thing.labels == own_labels(TARGET) for thing in made)
 
 
 def test_secrets_are_made_once_for_a_run(bench: SwarmBench) -> None:
