@@ -27,10 +27,11 @@ from harness.waiting import stretched
 
 LOCAL_SECONDS = 60.0  # for calls that touch this disk only
 LARGEST_FILE = 512 << 20  # bytes of a file that git may write, such as the pack of a clone
+MOST_MEMORY = 2 << 30  # bytes of address space, as a server may send refs without end
 MOST_LISTED = 16 << 20  # bytes that git may print, such as the list of all refs
-# ulimit counts blocks of 512 bytes (POSIX); a limit that is lower already stays. Without the signal
+# ulimit counts blocks of 512 bytes and KiB; a limit that is lower already stays. Without the signal
 # git says itself that a file is too large.
-_LIMITED = ("sh", "-c", 'trap "" XFSZ; ulimit -f "$0" 2>/dev/null; exec git "$@"')
+_LIMITED = 'trap "" XFSZ; ulimit -f {} 2>/dev/null; ulimit -v {} 2>/dev/null; exec git "$@"'
 NOT_FOUND = 127  # what a shell says of a program that is not there
 
 _CONFIG = (
@@ -39,6 +40,9 @@ _CONFIG = (
     "core.autocrlf=false",
     "submodule.recurse=false",
     "core.bigFileThreshold=32m",  # a larger file is never in memory as a whole
+    "core.packedGitWindowSize=32m",  # of a pack, so much is mapped at once, and in all
+    "core.packedGitLimit=256m",
+    "pack.threads=4",  # each takes address space
     "gc.auto=0",
     "maintenance.auto=false",
     "advice.detachedHead=false",
@@ -76,9 +80,10 @@ class Git:
         """
         settings = [word for setting in _CONFIG for word in ("-c", setting)]
         most = MOST_LISTED if most is None else most
+        limited = _LIMITED.format(LARGEST_FILE // 512, MOST_MEMORY // 1024)
         try:
             done = proc.run(
-                [*_LIMITED, str(LARGEST_FILE // 512), *settings, *self.options, *arguments],
+                ["sh", "-c", limited, "git", *settings, *self.options, *arguments],
                 timeout=self.timeout, cwd=cwd, env=self.env, stdin=stdin, check=False,
                 secrets=self.secrets, binary=binary, most=most,
             )  # fmt: skip

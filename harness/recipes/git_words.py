@@ -19,7 +19,8 @@ class _Problem:
     hint: str
 
 
-_TOO_LARGE = re.compile(r"file too large", re.IGNORECASE)
+# Not the server's own shortage, which stands behind `remote: `.
+_TOO_LARGE = re.compile(r"file too large|^fatal: out of memory", re.IGNORECASE | re.MULTILINE)
 
 
 def _problem(words: str, *, cause: str, hint: str) -> _Problem:
@@ -114,7 +115,7 @@ def explain(what: str, stderr: str, *, local: Path | None = None) -> NoReturn:
 
 
 def _refuse_too_large(what: str, stderr: str) -> None:
-    """Raise when git was not allowed to write a file as large as it wanted to.
+    """Raise when git was not allowed to write as large a file, or to take as much memory.
 
     Raises:
         InvalidRecipeError: that is so.

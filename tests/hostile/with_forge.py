@@ -145,7 +145,7 @@ def run_of_no_commit(place: Path) -> str:
     return "nothing is posted"
 
 
-@attempt(promised=DIRECTORY, known="forged-context")
+@attempt(promised=DIRECTORY)
 def run_with_another_name(place: Path) -> str:
     """A recipe's name would set another check's status, and call people in the comment."""
     forge = Kept()
@@ -193,7 +193,7 @@ def run_that_says_two_things(place: Path) -> str:
     return "none is a success"
 
 
-@attempt(promised=DIRECTORY, known="symlink-summary")
+@attempt(promised=DIRECTORY)
 def files_of_a_run_that_lead_elsewhere(place: Path) -> str:
     """Each file of a run's directory is a link to a secret of the job that posts, or a pipe."""
     (place / "secret").write_text("SECRET of the job")

@@ -526,6 +526,20 @@ def test_a_repository_that_is_too_large_is_the_recipes_fault(
     assert not (tmp_path / "clone").exists()
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("fatal: Out of memory, realloc failed", InvalidRecipeError),
+        ("remote: fatal: Out of memory, malloc failed", SourceError),
+    ],
+)
+def test_a_git_that_wants_too_much_memory(said: str, kind: type[Exception]) -> None:
+    """Ours has a limit; what the server lacks is the server's."""
+    with pytest.raises(kind) as caught:
+        explain("made cannot be cloned", f"error: x\n{said}\n")
+    assert type(caught.value) is kind
+
+
 def test_a_repository_with_too_much_to_list_is_the_recipes_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
