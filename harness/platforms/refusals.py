@@ -116,7 +116,9 @@ def _refuse_clashing_subnets(compose: Compose) -> None:
         if not network.external
         for subnet in _subnets(network)
     ]
-    for (name, subnet), (other, second) in itertools.combinations(fixed, 2):
+    # Subnets are apart or nested: the first one inside another follows it in this order.
+    fixed.sort(key=lambda one: (one[1].version, int(one[1].network_address), one[1].prefixlen))
+    for (name, subnet), (other, second) in itertools.pairwise(fixed):
         if subnet.version == second.version and subnet.overlaps(second):
             raise InvalidRecipeError(
                 f"the networks {name} and {other} overlap: {subnet} and {second}",
