@@ -160,4 +160,6 @@ def test_a_fault_of_our_own_is_not_hidden(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def _serving() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if "process_request_thread" in one.name]
+    """Return the threads that serve a request and have been started."""
+    found = threading.enumerate()
+    return [one for one in found if "process_request_thread" in one.name and one.is_alive()]
