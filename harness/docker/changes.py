@@ -71,8 +71,8 @@ def only_label(
 
 
 def _comparable(services: tuple[ServiceState, ...], version: str, stack: str) -> dict[str, str]:
-    """Return each service's definition as text, without the version and what tells of a deploy."""
-    deploy = (f"coop-cloud.{stack}.version", f"coop-cloud.{stack}.chaos", "ccci.")
+    """Return each service's definition as text, without the version and what is told to abra."""
+    deploy = (f"coop-cloud.{stack}.", "ccci.")
     found = {}
     for service in services:
         definition = dict(service.definition)

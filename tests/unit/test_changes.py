@@ -37,6 +37,9 @@ def test_a_head_with_another_version_label_alone_is_told() -> None:
     assert warning is not None
     assert warning.code is WarningCode.ONLY_LABEL_CHANGED
     assert "1.0.0+1 to 1.1.0+1" in warning.text
+    head = release("1.1.0+1")
+    head.definition["Labels"][f"coop-cloud.{STACK}.timeout"] = "90"
+    assert only_label(BASE, (head,), STACK) == warning, "abra waits longer, and the app is the same"
 
 
 @pytest.mark.parametrize(
