@@ -1,6 +1,6 @@
-"""Networks of one run, in the place of those that others are on as well.
+"""Networks of one run, in place of those that others are on as well.
 
-Whoever is on one network answers to the same names. On `proxy`, which every recipe names, another
+Services on one network answer to the same names. On `proxy`, which every recipe names, another
 run's service could answer for this one's, and see what is sent to it.
 """
 
@@ -16,7 +16,7 @@ BUILT_IN = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge"})
 
 
 def own_name(stack: str, network: str = PROXY) -> str:
-    """Return the name of a run's own network in the place of an external one."""
+    """Return the name of a run's own network in place of an external one."""
     return f"{stack}_ccci-{network}"
 
 

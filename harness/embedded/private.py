@@ -44,7 +44,7 @@ _KEPT_SETTINGS = frozenset(
         "userns-remap",
     }
 )
-# No container fills the disk with its log, whoever started it.
+# So that no container fills the disk with its log.
 _ROTATED_LOGS: Mapping[str, object] = {
     "log-driver": "json-file",
     "log-opts": {"max-size": "50m", "max-file": "2"},

@@ -52,7 +52,7 @@ for _name, _what, _tree in (
      {"tests/a": (SYMLINK, b"."), "tests/test_a.py": (SYMLINK, b"a/../../x")}),
     ("tests-that-are-a-submodule", "tests lie in another repository",
      {"tests/sub": (SUBMODULE, b"1" * 40)}),
-    ("tests-that-are-compiled", "a compiled file is taken in the place of the one that was read",
+    ("tests-that-are-compiled", "a compiled file is taken in place of the one that was read",
      {"tests/__pycache__/test_install.cpython-311.pyc": b"\x00"}),
     ("tests-in-machine-code", "a module is machine code", {"tests/helper.so": b"\x7fELF"}),
     ("test-with-a-hidden-name", "a name turns the line around, or has a line break",
