@@ -45,7 +45,7 @@ list() {
 write() {
     local flags=-aHAXSc pass code
     for pass in 1 2 3 4 5; do
-        (cd "$from" && exec rsync "$flags" --numeric-ids --force --relative \
+        (cd "$from" && exec rsync "$flags" --modify-window=-1 --numeric-ids --force --relative \
             --out-format='written %n' -- "$@" "$to/") >>"$log" 2>"$work/err"
         code=$?
         [[ $code != 0 ]] || return 0
@@ -68,9 +68,9 @@ remove() {
     only "$GONE|$BUSY"
 }
 
-# Deleting changes the times of directories; gives them back.
+# Deleting changes the times of directories; gives them back, even if both are of the same second.
 set_times() {
-    [[ ! -s $work/removed ]] || (cd "$from" && rsync -a --numeric-ids --relative \
+    [[ ! -s $work/removed ]] || (cd "$from" && rsync -a --modify-window=-1 --numeric-ids --relative \
         --filter='+ */' --filter='- *' -- "$@" "$to/") 2>"$work/err" || only "$GONE|$NOISE"
 }
 
