@@ -15,6 +15,7 @@ from docker.utils import parse_bytes
 
 from harness.docker.own_limits import MEMORY, PIDS
 from harness.measured import size
+from harness.platforms.stackfile import numbers
 from harness.recipes.compose import Compose, Service
 
 MEMORY_SHARE = 0.75  # of the smallest node's memory
@@ -102,7 +103,7 @@ class Laid:
 
 def knows_pids(version: str) -> bool:
     """Whether a file format has a limit of processes; a file without one is of the newest."""
-    return not version or _numbers(version) >= PIDS_SINCE
+    return not version or numbers(version) >= PIDS_SINCE
 
 
 def lifted(compose: Compose) -> str:
@@ -113,17 +114,13 @@ def lifted(compose: Compose) -> str:
     if knows_pids(compose.version):
         return compose.version
     refused = any(PIDS in _limits(service) for service in compose.services.values())
-    return "" if refused or _numbers(compose.version) < LIFTABLE else LIFTED
+    return "" if refused or numbers(compose.version) < LIFTABLE else LIFTED
 
 
 def _limits(service: Service) -> Mapping[str, Any]:
     """Return the limits that the recipe itself sets."""
     resources: Mapping[str, Any] = (service.raw.get("deploy") or {}).get("resources") or {}
     return resources.get("limits") or {}
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _bytes(value: object) -> int:

@@ -78,12 +78,13 @@ def _external(resource: Resource, version: str) -> dict[str, Any]:
 
 def external(name: str, version: str) -> dict[str, Any]:
     """Return the definition of something that is there by that name."""
-    if version and _numbers(version) < NAMED_SINCE:
+    if version and numbers(version) < NAMED_SINCE:
         return {"external": {"name": name}}
     return {"external": True, "name": name}
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a file format, such as (3, 8), in the order of formats."""
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
