@@ -1,4 +1,4 @@
-"""Everything below the recipe, found or made: the engine, its swarm, the network, the images."""
+"""Everything below the recipe, found or made: the engine, its swarm, its nodes, the images."""
 
 from __future__ import annotations
 
@@ -92,7 +92,6 @@ def prepare(
     checked = preflight.check(client, engine, cache=cache, environment=environ)
     checked.require()
     swarm.ensure_swarm(client, engine=engine, cache=cache, say=say)
-    swarm.ensure_proxy(client, engine=engine, cache=cache, say=say)
     nodes = Finder(client=client, engine=engine, given=settings.nodes, environment=environ).nodes()
     for other in nodes.others:
         say(f"node {other.name} is reached at {other.address}")

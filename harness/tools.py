@@ -30,6 +30,7 @@ from harness.backups.restic import (
     empty_repository,
 )
 from harness.core.driver_options import own_data
+from harness.core.network_names import PROXY
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
 from harness.errors import EngineError, TestBedError
@@ -70,7 +71,7 @@ class ToolContainers:
     image: str
     stack: str
     labels: Mapping[str, str]
-    network: str = "proxy"
+    network: str = PROXY
     note: Callable[[str], None] = field(default=lambda _: None)
     nodes: Nodes | None = None
     readers: dict[str, str] = field(default_factory=dict)

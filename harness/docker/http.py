@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 
 import docker
 
+from harness.core.network_names import PROXY
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
-from harness.docker.own_networks import PROXY
 from harness.docker.snapshot import ContainerState
 from harness.errors import (
     ContainerUnavailableError,

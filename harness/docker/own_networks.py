@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import docker
 
-PROXY = "proxy"  # the network on which a proxy reaches apps
-# Swarm and the engine know these by their names, and no other can take their place.
-BUILT_IN = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge"})
+from harness.core.network_names import PROXY
 
 
 def own_name(stack: str, network: str = PROXY) -> str:

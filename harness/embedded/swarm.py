@@ -1,7 +1,7 @@
-"""The swarm and the network `proxy` that every recipe expects to find.
+"""The swarm that every recipe needs.
 
-Both are made when they are missing, once by however many runs race for them, and never changed
-when they exist: on an engine that is not ours they may serve somebody.
+It is made when it is missing, once by however many runs race for it, and never changed when it
+exists: on an engine that is not ours it may serve somebody.
 """
 
 from __future__ import annotations
@@ -22,13 +22,9 @@ from harness.errors import EngineError, WaitTimeoutError
 from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, stretched, wait_for
 
 ADVERTISED = "127.0.0.1"
-PROXY = "proxy"
-SHARED_LABEL = "ccci.shared"
 LOCK = "engine-swarm"
 LOCK_SECONDS = 120.0
 SETTLE_SECONDS = 30.0
-ADDRESS_SECONDS = 10.0
-_CONFLICT = 409
 
 Say = Callable[[str], None]
 
@@ -66,33 +62,6 @@ def ensure_swarm(
             say(f"the engine at {engine.host} is in no swarm: making it a swarm of its own")
         made = _init(client, engine, clock)
         _await_leader(client, engine, clock)
-    return made
-
-
-def ensure_proxy(
-    client: docker.DockerClient,
-    *,
-    engine: Engine,
-    cache: Path,
-    say: Say,
-    clock: Clock = SYSTEM_CLOCK,
-) -> bool:
-    """Make the attachable overlay `proxy` unless there is one; return whether that was needed.
-
-    Raises:
-        EngineError: there is a network of that name and it is of another kind, or the engine has
-            no addresses left for one.
-        LockTimeoutError: another run held the lock for too long.
-    """
-    made = False
-    network = _proxy(client, engine)
-    if network is None:
-        with _locked(cache, f"making the network {PROXY}", say):
-            made = _proxy(client, engine) is None and _create_proxy(client, engine)
-        network = _await_addresses(client, engine, clock)
-    elif _is_unfinished(network):
-        network = _await_addresses(client, engine, clock)
-    _require_usable(network, engine)
     return made
 
 
@@ -218,76 +187,3 @@ def _await_leader(client: docker.DockerClient, engine: Engine, clock: Clock) -> 
             cause=error.detail,
             hint=_remedy(engine),
         ) from error
-
-
-def _proxy(client: docker.DockerClient, engine: Engine) -> Mapping[str, Any] | None:
-    # The filter matches parts of names, too. A swarm-scoped one hides a local one of that name.
-    found = _ask(
-        lambda: client.api.networks(names=[PROXY]), engine, f"looking for the network {PROXY}"
-    )
-    named = [network for network in found if network["Name"] == PROXY]
-    swarm = [network for network in named if network.get("Scope") == "swarm"]
-    return next(iter(swarm + named), None)
-
-
-def _create_proxy(client: docker.DockerClient, engine: Engine) -> bool:
-    doing = f"making the network {PROXY}"
-    try:
-        client.api.create_network(
-            PROXY, driver="overlay", attachable=True, labels={SHARED_LABEL: "true"}
-        )
-    except APIError as error:
-        if error.status_code == _CONFLICT:
-            return False
-        raise _refused(error, engine, doing) from error
-    except (DockerException, requests.RequestException) as error:
-        raise _refused(error, engine, doing) from error
-    return True
-
-
-def _is_unfinished(network: Mapping[str, Any]) -> bool:
-    """Return whether it may be one that another run has just made: it lacks a driver at first."""
-    young = network.get("Driver") in {"", "overlay"} and network.get("Scope") == "swarm"
-    return young and not _has_addresses(network)
-
-
-def _has_addresses(network: Mapping[str, Any]) -> bool:
-    return bool((network.get("IPAM") or {}).get("Config"))
-
-
-def _await_addresses(
-    client: docker.DockerClient, engine: Engine, clock: Clock
-) -> Mapping[str, Any]:
-    # Creation returns before the allocator has run, and says nothing when the pool is used up.
-    try:
-        return wait_for(
-            lambda: _proxy(client, engine) or {},
-            what=f"the addresses of the network {PROXY}",
-            deadline=Deadline.after(stretched(ADDRESS_SECONDS), clock),
-            ready=_has_addresses,
-        )
-    except WaitTimeoutError as error:
-        raise EngineError(
-            f"the network {PROXY} of the engine at {engine.host} got no addresses",
-            cause="the swarm's address pool is used up, most often by networks left behind",
-            hint=f"DOCKER_HOST={engine.host} docker network prune",
-        ) from error
-
-
-def _require_usable(network: Mapping[str, Any], engine: Engine) -> None:
-    wrong = [
-        words
-        for words, right in (
-            (f"its driver is {network.get('Driver')}", network.get("Driver") == "overlay"),
-            (f"its scope is {network.get('Scope')}", network.get("Scope") == "swarm"),
-            ("it is not attachable", network.get("Attachable")),
-        )
-        if not right
-    ]
-    if wrong:
-        raise EngineError(
-            f"the network {PROXY} of the engine at {engine.host} is not an attachable overlay",
-            cause=", ".join(wrong),
-            hint=f"remove it: DOCKER_HOST={engine.host} docker network rm {PROXY}; "
-            "it is made anew by the next run",
-        )

@@ -20,11 +20,11 @@ import docker
 
 from harness.abra.program import Abra
 from harness.docker.nodes import Nodes
-from harness.docker.own_networks import make, own_name
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.errors import AbraError, HarnessError, InvalidRecipeError, RefusedError
 from harness.model import Adaptation
 from harness.platforms import stackfile
+from harness.platforms.admission import admit
 from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
@@ -37,9 +37,7 @@ from harness.platforms.override import (
     own_labels,
     own_networks,
 )
-from harness.platforms.refusals import refuse
 from harness.policy.allowed import Policy
-from harness.policy.asked import asks_of
 from harness.policy.deployed import asks_of_services
 from harness.recipes import envfile
 from harness.recipes.compose import Compose
@@ -142,10 +140,7 @@ class AbraPlatform:
         else:
             app = self._app.with_new_secrets(sample)
         compose = app.compose(revision.files)
-        self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
-        refuse(self.client, compose, self.target, self.nodes)
-        networks = own_networks(compose, self.target.stack).values()
-        make(self.client, {own_name(self.target.stack), *networks}, own_labels(self.target))
+        admit(self.client, compose, self.target, policy=self.policy, nodes=self.nodes)
         machine, notes = machine_for(
             compose, self.images, dnsrr=self.dnsrr, environ=self.environ, limits=self.limits
         )

@@ -91,8 +91,10 @@ RPC_FAULT = re.compile(
     r"rpc error: code = (?!InvalidArgument|NotFound|AlreadyExists|Unimplemented|OutOfRange)",
     re.IGNORECASE,
 )
-# The harness has looked after this network before the deploy.
-PROXY_GONE = re.compile(r'network "?proxy"? .*(could not be found|not found)', re.IGNORECASE)
+# The harness made this network right before the deploy.
+OWN_NETWORK_GONE = re.compile(
+    r'network "?(\S+_ccci-[^\s"]+)"? .*(could not be found|not found)', re.IGNORECASE
+)
 NO_INGRESS = re.compile(r"service needs ingress network", re.IGNORECASE)
 PORT_TAKEN = re.compile(r"port '(\d+)' is already in use by service '([^']+)'", re.IGNORECASE)
 
@@ -121,9 +123,9 @@ def _fault_of_swarm(said: str) -> EngineError | None:
             cause="they have no leader, are overloaded, or are out of step with each other",
             hint="docker node ls; then run again",
         )
-    if PROXY_GONE.search(said):
+    if gone := OWN_NETWORK_GONE.search(said):
         return EngineError(
-            "the network proxy is gone, which was there before the deploy",
+            f"the network {gone[1]} is gone, which was there before the deploy",
             cause="something on this machine removes networks while a run needs them",
             hint="stop what runs `docker network prune`, and run again",
         )

@@ -10,6 +10,7 @@ from contextlib import suppress
 import docker
 from docker.errors import NotFound
 
+from harness.core.network_names import BUILT_IN, PROXY
 from harness.docker.nodes import Nodes
 from harness.docker.sweep import RUN_LABEL
 from harness.errors import InvalidRecipeError, TestBedError
@@ -21,7 +22,7 @@ from harness.signals import reading
 LARGEST_CONFIG = 1000 * 1024 - 1  # bytes; before Engine 20.10 half of it
 LARGEST_SECRET = 500 * 1024 - 1
 # Networks that every machine for Co-op Cloud has: to make one of that name is the recipe's fault.
-EVERYWHERE = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge", "proxy"})
+EVERYWHERE = BUILT_IN | {PROXY}
 
 
 def refuse(

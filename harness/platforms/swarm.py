@@ -16,18 +16,16 @@ import docker
 
 from harness import proc
 from harness.docker.nodes import Nodes
-from harness.docker.own_networks import make, own_name
 from harness.errors import EngineError, InvalidRecipeError, ProcessError, TestBedError
 from harness.platforms import stackfile
+from harness.platforms.admission import admit
 from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target
 from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import AppEnvironment, deployed
 from harness.platforms.limits import Limits
-from harness.platforms.override import build, machine_for, own_labels, own_networks
-from harness.platforms.refusals import refuse
+from harness.platforms.override import build, machine_for
 from harness.policy.allowed import Policy
-from harness.policy.asked import asks_of
 from harness.recipes.compose import Compose
 from harness.waiting import stretched
 
@@ -90,10 +88,7 @@ class SwarmPlatform:
             later = AppEnvironment.of(revision.files, self.target, self.extra_env)
             self._app = self._app.with_new_secrets(later)
         compose = self._app.compose(revision.files)
-        self.policy.require(asks_of(compose, self.target.stack, self.target.domain))
-        refuse(self.client, compose, self.target, self.nodes)
-        networks = own_networks(compose, self.target.stack).values()
-        make(self.client, {own_name(self.target.stack), *networks}, own_labels(self.target))
+        admit(self.client, compose, self.target, policy=self.policy, nodes=self.nodes)
         _refuse_inherited(compose, self._environment())
         machine, notes = machine_for(
             compose, self.images, dnsrr=self.dnsrr, environ=self.environ, limits=self.limits

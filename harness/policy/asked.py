@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.core.driver_options import own_data
+from harness.core.network_names import BUILT_IN, PROXY
 from harness.recipes.compose import Compose, Resource, Service
 from harness.recipes.compose_fields import Port, text
 
@@ -24,8 +25,6 @@ KINDS = (
 )
 OWN_LABELS = "ccci."
 OWN_IMAGES = "localhost/cc-ci"
-PROXY = "proxy"  # the one external network that every recipe may name
-BUILT_IN = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge"})
 # What a container has anyway, so asking for it changes nothing on the host.
 DEFAULT_CAPABILITIES = frozenset(
     {

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.core.network_names import PROXY
 from harness.recipes import routers, rules
 from harness.recipes.checks import Check
 
 if TYPE_CHECKING:  # the children that assert read no compose files
     from harness.recipes.compose import Compose, Service
 
-PROXY = "proxy"  # the network on which Traefik reaches apps
 HTTP_PORT, HTTPS_PORT = 80, 443
 DIGITS_OF_PORT = 5
 ROUTER = "the HTTP router "

@@ -157,7 +157,7 @@ def named(cache: Path) -> None:
 
 
 def racers(cache: Path) -> None:
-    """However many processes race: one dockerd, one swarm, one network `proxy`."""
+    """However many processes race: one dockerd, one swarm."""
 
     def race(_: int) -> dict[str, object]:
         argv = [sys.executable, __file__, "racer", str(cache)]
@@ -169,18 +169,8 @@ def racers(cache: Path) -> None:
     assert [one["pid"] for one in told] == [pid_of(cache)] * RACERS
     assert sum(bool(one["started"]) for one in told) == 1
     assert sum(bool(one["swarm"]) for one in told) == 1
-    assert sum(bool(one["proxy"]) for one in told) == 1
     daemons = [p for p in own_processes(cache) if p.program == "dockerd"]
     assert len(daemons) == 1
-    client = layout.Paths.of(cache).engine.client()
-    (network,) = client.api.networks(names=["proxy"])
-    assert (network["Driver"], network["Scope"], network["Attachable"]) == (
-        "overlay",
-        "swarm",
-        True,
-    )
-    assert network["Labels"] == {"ccci.shared": "true"}
-    assert network["IPAM"]["Config"]
     engine.purge(cache, say=silent)
 
 
@@ -192,7 +182,6 @@ def racer(cache: Path) -> None:
         "pid": pid_of(cache),
         "started": any("starting a private engine" in line for line in said),
         "swarm": swarm.ensure_swarm(client, engine=found, cache=cache, say=silent),
-        "proxy": swarm.ensure_proxy(client, engine=found, cache=cache, say=silent),
     }
     sys.stdout.write(json.dumps(told))
 
@@ -202,7 +191,6 @@ def killed(cache: Path) -> None:
     found, _ = resolve(cache)
     client = found.client()
     swarm.ensure_swarm(client, engine=found, cache=cache, say=silent)
-    swarm.ensure_proxy(client, engine=found, cache=cache, say=silent)
     sleeper = start_sleeper(client)
     # Those of overlay networks; the others are removed by the next dockerd, up to a minute later.
     overlays = list((layout.Paths.of(cache).exec / "netns").glob("1-*"))
@@ -219,7 +207,6 @@ def killed(cache: Path) -> None:
     assert not any(one.exists() for one in overlays)
     client = again.client()
     assert not swarm.ensure_swarm(client, engine=again, cache=cache, say=silent)
-    assert not swarm.ensure_proxy(client, engine=again, cache=cache, say=silent)
 
     # Now with a container, and removed at once: nothing of it may stay. Nor may links of which a
     # dockerd that is killed has not yet moved one end to a container; others' links stay.

@@ -1,4 +1,4 @@
-"""The swarm and its network `proxy`, made by a strict fake of the engine: no engine, no clock."""
+"""The swarm, made by a strict fake of the engine: no engine, no clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import requests
 from docker.errors import APIError
 
 from harness.embedded.endpoint import Engine
-from harness.embedded.swarm import ensure_proxy, ensure_swarm
+from harness.embedded.swarm import ensure_swarm
 from harness.errors import EngineError
 from tests.unit.fake_clock import FakeClock
 
@@ -21,14 +21,6 @@ THEIRS = Engine(host="tcp://192.0.2.1:2375", origin="DOCKER_HOST")
 MANAGER = {"LocalNodeState": "active", "ControlAvailable": True}
 INACTIVE = {"LocalNodeState": "inactive", "ControlAvailable": False}
 PENDING = {"LocalNodeState": "pending"}
-OVERLAY = {
-    "Name": "proxy",
-    "Driver": "overlay",
-    "Scope": "swarm",
-    "Attachable": True,
-    "IPAM": {"Config": [{"Subnet": "10.0.1.0/24"}]},
-}
-NO_ADDRESSES = {**OVERLAY, "IPAM": {"Config": None}}
 
 
 def refused(status: int, words: str) -> APIError:
@@ -39,15 +31,12 @@ def refused(status: int, words: str) -> APIError:
 
 
 class FakeSwarm:
-    """A client of the SDK with as much of an engine as these two functions may ask for."""
+    """A client of the SDK with as much of an engine as it may ask for."""
 
-    def __init__(self, swarm: dict[str, Any], networks: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, swarm: dict[str, Any]) -> None:
         self.state = swarm
-        self.found = networks if networks is not None else []
         self.leader = True
         self.init_fails: Exception | None = None
-        self.create_fails: Exception | None = None
-        self.made = OVERLAY
         self.meanwhile: Callable[[], None] = lambda: None
         self.done: list[tuple[str, dict[str, Any]]] = []
         self.infos = 0
@@ -81,19 +70,6 @@ class FakeSwarm:
         self.state = MANAGER
         return "id"
 
-    def networks(self, *, names: list[str]) -> list[dict[str, Any]]:
-        """Return the networks whose names contain one of these."""
-        return [one for one in self.found if any(name in one["Name"] for name in names)]
-
-    def create_network(self, name: str, **how: Any) -> dict[str, str]:  # noqa: ANN401  the same
-        """Make a network."""
-        self.done.append((name, how))
-        self.meanwhile()
-        if self.create_fails:
-            raise self.create_fails
-        self.found.append(self.made)
-        return {"Id": "x"}
-
 
 def swarm(
     fake: FakeSwarm, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
@@ -104,18 +80,6 @@ def swarm(
         fake.client, engine=engine, cache=cache, say=said.append, clock=clock or FakeClock()
     )
     return made, said
-
-
-def proxy(
-    fake: FakeSwarm, cache: Path, engine: Engine = OURS, clock: FakeClock | None = None
-) -> bool:
-    """Ensure the network; return whether it was made."""
-    return ensure_proxy(
-        fake.client, engine=engine, cache=cache, say=print, clock=clock or FakeClock()
-    )
-
-
-# --- the swarm ---
 
 
 def test_a_manager_is_left_alone_for_one_question(tmp_path: Path) -> None:
@@ -234,97 +198,3 @@ def test_an_engine_that_goes_away_meanwhile_is_an_engine_error(tmp_path: Path) -
     with pytest.raises(EngineError) as caught:
         swarm(fake, tmp_path)
     assert caught.value.cause == "Connection refused"
-
-
-# --- the network ---
-
-
-def test_a_good_network_is_left_alone(tmp_path: Path) -> None:
-    """Whoever made it: our label is not asked for, and a longer name is another network."""
-    fake = FakeSwarm(MANAGER, [{**OVERLAY, "Name": "my-proxy", "Driver": "bridge"}, OVERLAY])
-    assert not proxy(fake, tmp_path)
-    assert fake.done == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_network_is_made_attachable_and_labelled(tmp_path: Path) -> None:
-    fake = FakeSwarm(MANAGER)
-    assert proxy(fake, tmp_path)
-    how = {"driver": "overlay", "attachable": True, "labels": {"ccci.shared": "true"}}
-    assert fake.done == [("proxy", how)]
-    assert not proxy(fake, tmp_path)
-    assert len(fake.done) == 1
-
-
-def test_a_network_made_meanwhile_is_fine(tmp_path: Path) -> None:
-    fake = FakeSwarm(MANAGER)
-    fake.create_fails = refused(409, "network with name proxy already exists")
-    fake.meanwhile = lambda: fake.found.append(OVERLAY)
-    assert not proxy(fake, tmp_path)
-
-
-def test_a_refused_network_is_an_engine_error(tmp_path: Path) -> None:
-    fake = FakeSwarm(MANAGER)
-    fake.create_fails = refused(500, "no room")
-    with pytest.raises(EngineError, match="making the network proxy failed") as caught:
-        proxy(fake, tmp_path)
-    assert caught.value.cause == "no room"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"Driver": "bridge", "Scope": "local"}, "its driver is bridge, its scope is local"),
-        ({"Scope": "local"}, "its scope is local"),
-        ({"Attachable": False}, "it is not attachable"),
-        ({"Driver": "macvlan", "IPAM": {"Config": None}}, "its driver is macvlan"),
-        ({"Driver": "null", "Scope": "local", "IPAM": {"Config": None}}, "its driver is null"),
-    ],
-)
-def test_a_network_of_another_kind_is_refused_and_kept(
-    tmp_path: Path, change: dict[str, Any], words: str
-) -> None:
-    """It is somebody's: the user is told how to remove it, and we do not."""
-    fake = FakeSwarm(MANAGER, [{**OVERLAY, **change}])
-    with pytest.raises(EngineError, match="is not an attachable overlay") as caught:
-        proxy(fake, tmp_path)
-    assert words in caught.value.cause
-    assert "docker network rm proxy" in caught.value.hint
-    assert fake.done == []
-
-
-def test_the_swarms_network_hides_a_local_one_of_the_same_name(tmp_path: Path) -> None:
-    local = {**OVERLAY, "Driver": "bridge", "Scope": "local"}
-    assert not proxy(FakeSwarm(MANAGER, [local, OVERLAY]), tmp_path)
-
-
-def test_addresses_are_waited_for(tmp_path: Path) -> None:
-    """The network is listed before the allocator has given it its addresses."""
-    fake = FakeSwarm(MANAGER)
-    fake.made = NO_ADDRESSES
-    clock = FakeClock(on_sleep=lambda: fake.found.__setitem__(0, OVERLAY))
-    assert proxy(fake, tmp_path, clock=clock)
-
-
-def test_a_network_may_be_listed_a_moment_after_it_was_made(tmp_path: Path) -> None:
-    fake = FakeSwarm(MANAGER)
-    fake.create_network = lambda *_, **__: {"Id": "x"}  # type: ignore[method-assign]  # later
-    assert proxy(fake, tmp_path, clock=FakeClock(on_sleep=lambda: fake.found.append(OVERLAY)))
-
-
-def test_another_runs_new_network_is_not_taken_for_one_of_another_kind(tmp_path: Path) -> None:
-    """Until the allocator has run, the engine lists it with an empty driver."""
-    fake = FakeSwarm(MANAGER, [{**NO_ADDRESSES, "Driver": ""}])
-    clock = FakeClock(on_sleep=lambda: fake.found.__setitem__(0, OVERLAY))
-    assert not proxy(fake, tmp_path, clock=clock)
-    assert fake.done == []
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_a_used_up_address_pool_is_an_error(tmp_path: Path, *, there: bool) -> None:
-    """The engine says nothing: the network has no addresses, and tasks on it stay new for ever."""
-    fake = FakeSwarm(MANAGER, [NO_ADDRESSES] if there else [])
-    fake.made = NO_ADDRESSES
-    with pytest.raises(EngineError, match="got no addresses") as caught:
-        proxy(fake, tmp_path)
-    assert "docker network prune" in caught.value.hint

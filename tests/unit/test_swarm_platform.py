@@ -53,6 +53,7 @@ version: "3.8"
 services:
   db: {image: "redis:7", deploy: {labels: {"coop-cloud.made-1_test.timeout": "90"}}}
 """
+OWN = f"{STACK}_ccci-proxy"
 TAKEN = "port '80' is already in use by service"
 STAND_IN = Adaptation(kind="stand-in", subject="nginx:1", detail="built")
 
@@ -262,7 +263,7 @@ def test_secrets_are_created_with_labels_and_never_shown(bench: SwarmBench) -> N
 
 
 def test_each_external_network_is_one_of_the_runs_own(bench: SwarmBench) -> None:
-    """Nobody else is on it, whoever is on the recipe's; `proxy` is there for the harness itself."""
+    """Nobody else is on it, whoever is on the recipe's; pages are asked for on the first one."""
     lines = {"network:theirs": "why", "network:host": "why"}
     bench.platform.policy = Policy.of("made", lines, trusted=False)
     (bench.recipe / "compose.yml").write_text(
@@ -380,8 +381,8 @@ def test_a_file_that_is_not_the_recipes_is_refused(bench: SwarmBench, file: str)
         (1, "rpc error: code = Unknown desc = update out of sequence", EngineError),
         (1, "rpc error: code = Internal desc = raft: stopped", EngineError),
         (1, f"rpc error: code = InvalidArgument desc = {TAKEN} 'other_test_app' (i)", EngineError),
-        (1, 'network "proxy" is declared as external, but could not be found', EngineError),
-        (1, "network proxy not found", EngineError),
+        (1, f'network "{OWN}" is declared as external, but could not be found', EngineError),
+        (1, f"network {OWN} not found", EngineError),
         (1, f"{TAKEN} '{STACK}_web' (i) as an ingress port", InvalidRecipeError),
         (1, "rpc error: code = InvalidArgument desc = name too long", InvalidRecipeError),
         (1, "services.app Additional property nope is not allowed", InvalidRecipeError),
