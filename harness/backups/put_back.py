@@ -59,16 +59,18 @@ for name; do
     fi
 done
 cd "$from" || exit 1
-rsync -rlcn --relative --out-format='%i %n' -- "$@" "$to/" >"$mark.differs" 2>"$mark.said"
+rsync -rlcn --force --relative --out-format='%i %n' -- "$@" "$to/" >"$mark.told" 2>"$mark.said"
 code=$?
 [[ $code = 0 || $code = 23 ]] || { cat "$mark.said" >&2; exit "$code"; }
+# rsync writes `\#012` for a line end, and other backslashes as they are.
+sed -E 's/\\/\\\\/g; s/\\\\#([0-7]{3})/\\0\1/g' "$mark.told" >"$mark.differs"
 while IFS= read -r line; do
     case ${line%% *} in
         [\<\>ch]f+* | [\<\>ch]fc* | cL* | cd+*) ;;
         *) continue ;;
     esac
     name=${line#* }
-    printf -v name %b "${name//\\#/\\0}"
+    printf -v name %b "$name"
     name=${name%/}
     ! untouched "$name" || printf '%s\0' "$name"
 done <"$mark.differs"

@@ -17,7 +17,7 @@ SNAPSHOT = r"""
 mkdir -p 'v/album [2024]' v/a/b v/empty v/file-to-be v/real
 printf one > 'v/album [2024]/one?.txt'; printf dash > v/-rf
 printf nl > "$(printf 'v/new\nline')"; printf b > "$(printf 'v/bad\xff')"
-printf u > 'v/ümlaut ☃'; printf s > 'v/ blank '; printf q > 'v/q*\x'
+printf u > 'v/ümlaut ☃'; printf s > 'v/ blank '; printf q > 'v/q*\x'; printf e > 'v/unit\x2done'
 printf f > v/folder-to-be; printf in > v/file-to-be/in; printf r > v/real/keep
 ln -s nowhere v/dangling; ln -s a/b v/link-to-be; ln -s real v/link
 printf h > v/one; ln v/one v/two
@@ -102,6 +102,14 @@ def test_only_what_is_named_is_put_back(place: Place) -> None:
     assert place.run("cd /to/v; cat 'album [2024]/one?.txt' ./-rf one; ls a") == "onex\ny\nb\n"
 
 
+def test_folders_above_a_named_path_are_as_they_were(place: Place) -> None:
+    """duplicati/duplicati, issue 6863: they were removed, and belonged to root afterwards."""
+    place.run("chown 33:33 /from/v/a; mkdir /from/v/a/b/c; rm -r /to/v/a")
+    place.put_back("v/a/b/c").run()
+    shown = "stat -c '%n %u:%g %a' v/a v/a/b v/a/b/c"
+    assert place.run(f"cd /to; {shown}") == place.run(f"cd /from; {shown}")
+
+
 def test_sockets_and_pipes_stay(place: Place) -> None:
     """They belong to programs that are running; no backup can bring them back."""
     place.run("mkfifo /to/v/pipe; mknod /to/v/x p")
@@ -122,6 +130,19 @@ def test_files_that_come_and_go_meanwhile_are_no_error(place: Place) -> None:
         place.put_back().run()
     assert place.put_back().not_put_back(since=began, whole=False) == ()
     place.run("touch /stop")
+
+
+def test_what_the_app_removes_under_a_restore_is_no_fault_of_the_restore(place: Place) -> None:
+    """Its folder gets no older time afterwards: that shows that it was the app."""
+    place.run("mkdir /from/v/idx; for n in $(seq 3000); do echo $n > /from/v/idx/$n; done")
+    place.run("touch -d 2001-02-03 /from/v/idx; rm -rf /to/v/idx")
+    sweeper = "until test -e /to/v/idx/1; do :; done; rm /to/v/idx/1; touch /swept"
+    place.run(f"nohup bash -c '{sweeper}' >/dev/null 2>&1 </dev/null & disown")
+    began = time.time()
+    place.put_back().run()
+    assert place.run("ls /swept") == "/swept\n"
+    assert place.put_back().not_put_back(since=began, whole=False) == ()
+    assert place.run("stat -c %Y /to/v/a/b") == place.run("stat -c %Y /from/v/a/b")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +186,8 @@ def test_a_restore_that_breaks_off_says_what_it_left(place: Place) -> None:
         ("rm -r real; mkdir real; touch -r /from/v/real real", ["v/real/keep"]),
         ("rm link; ln -s a link; touch -h -r /from/v/link link", ["v/link"]),
         ("rm one; echo y > one; touch -r /from/v/one one", ["v/one"]),
+        (r"echo old > 'unit\x2done'; echo old > $'new\nline'", ["v/new\nline", r"v/unit\x2done"]),
+        ("rm real/keep; mkdir -p real/keep/it", ["v/real/keep"]),
     ],
 )
 def test_what_a_restore_left_as_it_was_is_named(
@@ -175,7 +198,16 @@ def test_what_a_restore_left_as_it_was_is_named(
     assert sorted(place.put_back().not_put_back(since=time.time() + 1, whole=False)) == lacking
 
 
-@pytest.mark.parametrize("change", ["echo new > one", "rm -r real/keep", "rm link; ln -s a link"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "echo new > one",
+        "rm -r real/keep",
+        "rm link; ln -s a link",
+        r"echo new > 'unit\x2done'",  # RsyncProject/rsync, issue 571
+        r"echo new > $'new\nline'; echo new > $'bad\xff'",
+    ],
+)
 def test_what_the_app_has_changed_since_is_no_fault_of_the_restore(
     place: Place, change: str
 ) -> None:

@@ -329,7 +329,7 @@ class Bot:
 
 def _run(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run restic, which finds its repository and its password's file in the environment."""
-    return subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603  ours
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603  ours
 
 
 def _unread(said: str) -> list[str]:

@@ -22,7 +22,7 @@ trap 'rm -rf "$work"' EXIT
 
 # In a line of rsync, find or rm: what only says that the app is at work.
 GONE='No such file or directory( \(2\))?$|Not a directory( \(20\))?$'
-BUSY='cannot delete non-empty directory|[Cc]ould not make way for|Directory not empty'
+BUSY='cannot delete non-empty directory|[Cc]ould not make way for|Directory not empty|File exists'
 NOISE='^rsync error: some files/attrs were not transferred|^\*\*\* Skipping any contents|^ *$'
 
 # Fails with the lines of a file that match none of the patterns; without any of them it is well.
@@ -43,14 +43,14 @@ list() {
 }
 
 write() {
-    local flags=-aHAXSc pass code
+    local flags=-aHAXSOc pass code
     for pass in 1 2 3 4 5; do
         (cd "$from" && exec rsync "$flags" --modify-window=-1 --numeric-ids --force --relative \
             --out-format='written %n' -- "$@" "$to/") >>"$log" 2>"$work/err"
         code=$?
         [[ $code != 0 ]] || return 0
         if grep -q 'Operation not supported (95)' "$work/err"; then
-            flags=-aHSc # the volume's file system has no attributes beside the mode
+            flags=-aHSOc # the volume's file system has no attributes beside the mode
         elif [[ $code != 23 ]] || ! grep -Eq "$GONE|$BUSY" "$work/err"; then
             break
         fi
@@ -68,10 +68,14 @@ remove() {
     only "$GONE|$BUSY"
 }
 
-# Deleting changes the times of directories; gives them back, even if both are of the same second.
+# Writing and deleting change the times of directories; gives them back, even if both are of the same
+# second. One from which the app has removed a file meanwhile keeps its own: it shows that it was so.
 set_times() {
-    [[ ! -s $work/removed ]] || (cd "$from" && rsync -a --modify-window=-1 --numeric-ids --relative \
-        --filter='+ */' --filter='- *' -- "$@" "$to/") 2>"$work/err" || only "$GONE|$NOISE"
+    list "$to" >"$work/now" || return 1
+    comm -z -13 "$work/now" "$work/snapshot" | sed -z 's:/[^/]*$::' | sort -zu >"$work/lacking"
+    (cd "$from" && find "${names[@]}" -type d -print0) | sort -z | comm -z -23 - "$work/lacking" |
+        (cd "$from" && rsync -a --modify-window=-1 --numeric-ids --no-implied-dirs \
+            --from0 --files-from=- ./ "$to/") 2>"$work/err" || only "$GONE|$NOISE"
 }
 
 for name; do
@@ -81,4 +85,4 @@ done
 list "$to" >"$work/before" && list "$from" >"$work/snapshot" || exit 1
 write "$@" || exit 1
 list "$to" >"$work/now" || exit 1
-remove && set_times "$@"
+remove && set_times
