@@ -15,6 +15,7 @@ from typing import Any
 from harness.backups import witness
 from harness.backups.content import require_named
 from harness.backups.driver import HookRun, Job
+from harness.backups.dumps import require_whole, written
 from harness.backups.labels import BackupSpec, VolumePart, short_name
 from harness.backups.placing import located, places, require_containers, require_in_place
 from harness.backups.put_back import require_none
@@ -276,21 +277,26 @@ class BackupOperations:
         }
 
     def _require_named(self, spec: BackupSpec, began: float) -> None:
-        """Refuse a snapshot in which a path that the labels name holds nothing.
+        """Refuse a snapshot in which a path that the labels name holds nothing, or half a dump.
 
         Raises:
             BackupError: one does.
         """
+        hooked = any(hooks.has("backup") for hooks in spec.hooks)
         for node, snapshot in self._snapshots.items():
             here = {part.volume for part in self._by_node(spec).get(node, ())}
             named = {v: paths for v, paths in spec.by_volume().items() if paths and v in here}
             if not named:
                 continue
             with self._vault(node) as repository:
-                entries = repository.entries(repository.extract(snapshot))
+                directory = repository.extract(snapshot)
+                entries = repository.entries(directory)
+                dumps = written(named, entries, since=began) if hooked else []
+                broken = repository.broken_dumps(directory, dumps)
             stack = self.context.target.stack
             for warning in require_named(named, entries, stack=stack, since=began):
                 self.context.warn(warning)
+            require_whole(broken, stack=stack)
 
     def _require_put_back(self, spec: BackupSpec, began: float) -> None:
         """Refuse a restore after which something is missing that the snapshot holds.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from harness.backups.content import FORMAT, Entry
+from harness.backups.dumps import BROKEN
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.put_back import PutBack
 from harness.backups.unread import INCOMPLETE, SHOWN_FILES, Unread
@@ -200,6 +201,13 @@ class Repository:
         """Return all that an unpacked snapshot holds of the volumes, by path below `/volumes`."""
         listing = ["find", f"{directory}{VOLUMES}", "-mindepth", "1", "-printf", FORMAT]
         return Entry.parse(self._run(listing).stdout.decode(errors="surrogateescape"))
+
+    def broken_dumps(self, directory: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Return which of these files, below `/volumes`, are no whole dumps, each with why."""
+        start = f"{directory}{VOLUMES}/"
+        argv = ["bash", "-c", BROKEN, "ccci-dumps", *(f"{start}{name}" for name in names)]
+        told = self._run(argv).stdout.decode(errors="surrogateescape") if names else ""
+        return ((path.removeprefix(start), why) for path, why in _pairs(told.split("\0")))
 
     def holds(self, directory: str, path: str) -> bool:
         """Whether an unpacked snapshot has that path: a file, or a directory, be it empty."""

@@ -119,6 +119,7 @@ class Bench:
     hooked: tuple[Stage, ...] = tuple(Stage)
     vanished: tuple[str, ...] = ()  # while they were backed up
     entries_held: Mapping[str, Entry] = field(default_factory=dict)  # by the snapshot
+    broken: Mapping[str, str] = field(default_factory=dict)  # dumps, by name, and why
     lacking: tuple[str, ...] = ()  # after the restore
     # what it was seen to do
     mounted: set[str] = field(default_factory=set)  # in a vault
@@ -367,6 +368,11 @@ class Bench:
         """Return what the snapshot holds."""
         assert directory == "/store/extracted/0a1b"
         return self.entries_held
+
+    def broken_dumps(self, directory: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Return which of the dumps that hooks wrote are not whole."""
+        assert directory == "/store/extracted/0a1b"
+        return ((name, self.broken[name]) for name in names if name in self.broken)
 
     def hook(self, target: ExecTarget, command: str, *, label: str, timeout: float) -> str:
         """Run a hook of a label."""

@@ -1,5 +1,6 @@
 """Backup, restore and the witnesses around them: what is done, in which order, and what is told."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -487,6 +488,17 @@ def test_a_path_that_is_empty_in_the_snapshot_fails_the_backup(bench: Bench) -> 
     with pytest.raises(BackupError, match="sub is 0 bytes long in the snapshot"):
         operations.perform(Stage.BACKUP)
     assert bench.events[-2:] == ["end backup", "vault data"]
+
+
+def test_a_dump_that_is_not_whole_fails_the_backup(bench: Bench) -> None:
+    """If a hook wrote it during this backup, and labels name it."""
+    bench.labels, name = PART, f"{DATA}/sub"
+    bench.broken = {name: "holds nothing once it is unpacked"}
+    bench.entries_held = {name: Entry(kind="f", size=20, changed=1.0)}
+    bench.until(Stage.UPGRADE).perform(Stage.BACKUP)
+    bench.entries_held = {name: Entry(kind="f", size=20, changed=time.time() + 60)}
+    with pytest.raises(BackupError, match="sub holds nothing once it is unpacked"):
+        bench.until(Stage.UPGRADE).perform(Stage.BACKUP)
 
 
 def test_an_empty_folder_beside_data_is_warned_of(bench: Bench) -> None:
