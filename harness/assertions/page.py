@@ -200,7 +200,7 @@ def door_of(health: Health) -> Door:
 def _inside(door: Door, led: SplitResult) -> str:
     """Return the path that the container is asked for: middlewares may take a prefix away."""
     path = led.path
-    if door.prefix and door.path != door.prefix and path.startswith(door.prefix):
+    if door.path != (door.prefix or "/") and path.startswith(door.prefix):
         path = f"{door.path.rstrip('/')}/{path.removeprefix(door.prefix).lstrip('/')}"
     return f"{path}?{led.query}" if led.query else path
 

@@ -9,6 +9,7 @@ only tried.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,9 +23,11 @@ if TYPE_CHECKING:  # the children that assert read no compose files
 
 HTTP_PORT, HTTPS_PORT = 80, 443
 DIGITS_OF_PORT = 5
+MOST_REPEATS = 3  # in a pattern: how long a search takes grows by their power
 ROUTER = "the HTTP router "
 ASKED_FOR = "DOMAIN in .env.sample"  # why an app without a router or a health check has a page
-_REDIRECTS = ("redirectscheme", "redirectregex")
+ENTRY_POINTS = frozenset({"web", "web-secure", "websecure", "http", "https"})  # those of browsers
+_REGEX = "redirectregex.regex"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +41,10 @@ class Door:
         host: the host name by which its router knows it, or empty for any.
         prefix: the path that its router wants, or empty for any.
         path: the path that the container is asked for, where a middleware rewrites the prefix.
-        check: the path that its own health check asks on that port, or empty.
+        check: the path that a health check asks on that port, or empty.
         why: which part of the recipe names it, for people; empty when none does.
         redirects: whether the proxy answers with a redirect in the container's place.
+        aside: whether only other entry points lead to it than those of browsers.
         dropped: why Traefik does not take its router, or takes it for another host; or empty.
     """
 
@@ -53,6 +57,7 @@ class Door:
     check: str = ""
     why: str = ""
     redirects: bool = False
+    aside: bool = False
     dropped: str = ""
 
     @property
@@ -84,11 +89,12 @@ def find(compose: Compose, *, domain: str, stack: str, asked_for: bool) -> tuple
     routed = [door for door in _routed(compose) if door.service in compose.services]
     order = {name: place for place, name in enumerate(compose.services)}
 
-    def rank(door: Door) -> tuple[bool, bool, bool, bool, int]:
+    def rank(door: Door) -> tuple[bool, bool, bool, bool, bool, int]:
         foreign = door.host not in (domain, "")
         return (
             foreign,
             door.redirects,
+            door.aside,
             bool(door.prefix),
             door.service != "app",
             order[door.service],
@@ -136,6 +142,7 @@ class _Server:
     service: str
     port: int
     scheme: str
+    check: str = ""  # the path that Traefik itself asks whether it is well
 
 
 def _routed(compose: Compose) -> Iterator[Door]:
@@ -163,7 +170,8 @@ def _routed(compose: Compose) -> Iterator[Door]:
                     path=_rewritten(prefix, rewrites),
                     check=_check_beside(compose.services[server.service], server),
                     why=f"{ROUTER}{router}",
-                    redirects=any(kind.startswith(_REDIRECTS) for kind, _ in rewrites),
+                    redirects=_redirects(host, prefix or "/", rewrites),
+                    aside=_is_aside(fields.get("entrypoints", "")),
                     dropped=dropped.get((name, router), why),
                 )
 
@@ -176,7 +184,8 @@ def _servers(service: Service, labels: routers.Labels) -> dict[str, _Server]:
         scheme = fields.get("server.scheme", "").strip().lower() or "http"
         known = port.isascii() and port.isdigit() and len(port) <= DIGITS_OF_PORT
         number = int(port) if known else _likely_port(service)
-        found[name] = _Server(service=service.name, port=number, scheme=scheme)
+        check = "" if "healthcheck.port" in fields else fields.get("healthcheck.path", "").strip()
+        found[name] = _Server(service=service.name, port=number, scheme=scheme, check=check)
     return found
 
 
@@ -229,11 +238,38 @@ def _rewritten(prefix: str, rewrites: list[tuple[str, str]]) -> str:
                     break
         elif kind == "addprefix.prefix":
             path = "/" + value.strip().strip("/") + path
+        elif kind == "replacepath.path" and value.startswith("/"):
+            path = value.strip()
     return path
 
 
+def _redirects(host: str, path: str, rewrites: list[tuple[str, str]]) -> bool:
+    """Whether the proxy leads all visitors of a page elsewhere: a pattern may be about others."""
+    return any(
+        kind.startswith("redirectscheme") or (kind == _REGEX and _may_match(value, host, path))
+        for kind, value in rewrites
+    )
+
+
+def _may_match(pattern: str, host: str, path: str) -> bool:
+    """Whether a pattern may take an address; one that takes too long to tell may."""
+    if len(re.findall(r"[*+{]", pattern)) > MOST_REPEATS or re.search(r"\)[*+{]", pattern):
+        return True
+    try:
+        return any(re.search(pattern, f"{scheme}://{host}{path}") for scheme in ("http", "https"))
+    except (re.error, OverflowError):
+        return True
+
+
+def _is_aside(entry_points: str) -> bool:
+    named = {one.strip().lower() for one in entry_points.split(",") if one.strip()}
+    return bool(named) and named.isdisjoint(ENTRY_POINTS)
+
+
 def _check_beside(service: Service, server: _Server) -> str:
-    """Return the path that the health check asks, if it asks the very port of the page."""
+    """Return the path that a health check asks, Traefik's or its own, on the page's very port."""
+    if server.check.startswith("/"):
+        return server.check
     check = service.check and Check.parse(service.check)
     if not check:
         return ""

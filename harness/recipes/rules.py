@@ -22,6 +22,9 @@ _CALL = re.compile(
 _VALUE = re.compile(_TEXT)
 _READ = "\0"  # stands for a matcher, or for several that are joined
 _JOINED = re.compile(rf"!\s*{_READ}|\(\s*{_READ}\s*\)|{_READ}\s*(?:&&|\|\|)\s*{_READ}")
+# What is left after this is inside at most two pairs of parentheses more.
+_INSIDE = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
+_NOT_THESE = re.compile(rf"(?:&&\s*)?!\s*\({_INSIDE}\)")
 _MATCHER = re.compile(r"(?P<not>!?)\s*(?P<kind>[A-Za-z]+)\((?P<values>[^()]*)\)")
 
 
@@ -61,7 +64,7 @@ def _values(text: str) -> list[str]:
 def alternatives(rule: str) -> list[tuple[str, str]]:
     """Return the host names and paths that a rule takes; empty texts where it takes any."""
     found: list[tuple[str, str]] = []
-    for part in _split(rule):
+    for part in _split(_NOT_THESE.sub("", rule)):
         hosts, paths = list[str](), list[str]()
         for match in _MATCHER.finditer(part):
             values = [one for one in _values(match["values"]) if one and not set("{}") & set(one)]

@@ -160,6 +160,58 @@ def first(found: list[Door]) -> tuple[str, str, int, str]:
             ),
             ("app", "http", 2, "/"),
         ),
+        # nextcloud/docker, issue 1422: a pattern about other paths redirects no visitor of the page
+        (
+            service(
+                "app", "traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=1",
+                "traefik.http.routers.a.middlewares=d",
+                "traefik.http.middlewares.d.redirectregex.regex=https://(.*)/.well-known/(card|cal)dav",
+                "traefik.http.middlewares.d.redirectregex.replacement=https://a.test/remote.php/dav",
+            )
+            + service(
+                "push", "traefik.http.routers.b.rule=Host(`a.test`) && PathPrefix(`/push`)",
+                "traefik.http.services.b.loadbalancer.server.port=2",
+            ),
+            ("app", "http", 1, "/"),
+        ),
+        # one that takes it does, and so may one that takes long to tell
+        *(
+            (
+                service(
+                    "app", "traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=1",
+                    "traefik.http.routers.a.middlewares=d",
+                    f"traefik.http.middlewares.d.redirectregex.regex={pattern}",
+                )
+                + service(
+                    "web", "traefik.http.routers.b.rule=Host(`a.test`)",
+                    "traefik.http.services.b.loadbalancer.server.port=2",
+                ),
+                ("web", "http", 2, "/"),
+            )
+            for pattern in ("^https?://[^/]+/?$$", "((a+)+)+x", "(")
+        ),
+        # a router of another entry point than those of browsers goes after theirs
+        (
+            service(
+                "app", "traefik.http.routers.f.rule=Host(`a.test`)",
+                "traefik.http.routers.f.entrypoints=matrix-federation",
+                "traefik.http.routers.f.service=f",
+                "traefik.http.services.f.loadbalancer.server.port=8448",
+                "traefik.http.routers.a.rule=Host(`a.test`)",
+                "traefik.http.routers.a.entrypoints=web-secure",
+                "traefik.http.routers.a.service=a", f"{HTTP}.port=8008",
+            ),
+            ("app", "http", 8008, "/"),
+        ),
+        # traefik/traefik, issue 5168: a path that stands for another one
+        (
+            service(
+                "app", "traefik.http.routers.a.rule=Host(`a.test`)",
+                "traefik.http.routers.a.middlewares=r", f"{HTTP}.port=1",
+                "traefik.http.middlewares.r.replacepath.path=/web/",
+            ),
+            ("app", "http", 1, "/web/"),
+        ),
         # a service that is switched off has no page, nor has one that Traefik serves itself
         (
             service("app", "traefik.enable=false", f"{HTTP}.port=1")
@@ -261,6 +313,15 @@ def test_what_a_health_check_asks_for(
     assert (found and (found.scheme, found.port, found.path)) == expected
 
 
+def test_the_path_that_traefik_checks_shows_that_an_app_works(tmp_path: Path) -> None:
+    """fosrl/pangolin, issue 2976: `/` is 404, and so the labels name another path."""
+    labels = ("traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=8090")
+    path = "traefik.http.services.a.loadbalancer.healthcheck.path=/api/health"
+    other = "traefik.http.services.a.loadbalancer.healthcheck.port=9000"
+    assert doors(tmp_path, service("app", *labels, path))[0].check == "/api/health"
+    assert doors(tmp_path, service("app", *labels, path, other))[0].check == ""
+
+
 def test_the_path_of_a_health_check_counts_only_on_the_port_of_the_page(tmp_path: Path) -> None:
     """Another port may be that of the metrics."""
     labels = ("traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=80")
@@ -316,6 +377,13 @@ def test_a_service_that_is_not_deployed_cannot_be_asked() -> None:
         (
             "Host(`a.test`) && (PathPrefix(`/x`) || Path(`/y`))",
             {("a.test", "/x"), ("a.test", "/y")},
+        ),
+        # traefik/traefik, pull request 13863: what a rule leaves out is no door
+        ("Host(`a.test`) && !(PathPrefix(`/x`) || Host(`b.test`))", {("a.test", "")}),
+        ("!(Path(`/x`) && (Path(`/y`) || Path(`/z`))) && Host(`a.test`)", {("a.test", "")}),
+        (
+            "(Host(`a.test`) && !(PathRegexp(`^/(x|y)`))) || Host(`b.test`)",
+            {("a.test", ""), ("b.test", "")},
         ),
     ],
 )

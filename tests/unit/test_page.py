@@ -143,6 +143,13 @@ def test_redirects_are_followed_inside_the_app(
     assert (found.seen, found.status) == expected
 
 
+def test_a_prefix_that_the_proxy_adds_is_added_to_where_a_redirect_leads() -> None:
+    """The proxy adds it to whatever a visitor asks for."""
+    door = Door(service="app", path="/web/", why="the HTTP router a")
+    found = asked({"app /web/": to("/in"), "app /web/in": 200}, doors=(door,), path="/web/")
+    assert (found.seen, found.status) == (Seen.PAGE, 200)
+
+
 def test_a_redirect_to_https_is_asked_as_a_proxy_asks_that_ended_tls() -> None:
     """The container speaks http; the proxy says in a header that its visitor does not."""
 
