@@ -21,11 +21,13 @@ from harness.recipes.git_access import Access, environment, local_path, password
 from harness.recipes.git_words import explain
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
+from harness.waiting import stretched
 
 _REF_FORMAT = "%00".join(
     f"%({name})" for name in ("refname", "objecttype", "objectname", "*objecttype", "*objectname")
 )
 _BRANCHES, _TAGS = "refs/remotes/origin/", "refs/tags/"
+ASK_SECONDS = 10.0  # what a clone's origin may take to say how its releases are tagged
 MOST_OBJECTS = 64 << 20  # bytes that are read out of git at once
 _COMMIT = re.compile(r"[0-9a-f]{4,64}")
 _CHANGE = re.compile(r"(?:#|!|pull/|merge-requests/)?(?P<number>[1-9]\d{0,5})(?:/head)?")
@@ -136,6 +138,20 @@ class Repo:
 
         None means that it cannot be asked.
         """
+        listed = self._ask_upstream("ls-remote", "--tags", timeout=timeout)
+        if listed is None:
+            return None
+        found: dict[str, str] = {}
+        for line in listed.splitlines():
+            commit, _, name = line.partition("\t")
+            found[name.removeprefix(_TAGS).removesuffix("^{}")] = commit  # the peeled one is last
+        return found
+
+    def _ask_upstream(self, command: str, *words: str, timeout: float) -> str | None:
+        """Return what a git command prints of the repository that a path was cloned from.
+
+        Words that begin with a dash go before its address. None means that it cannot be asked.
+        """
         if not self.upstream:
             return None
         access = Access.of(self.upstream)  # CIs leave a login in the clone that they make
@@ -143,17 +159,34 @@ class Repo:
             self._git, timeout=timeout, options=access.options,
             env={**self._git.env, **access.login}, secrets=passwords(self.upstream),
         )  # fmt: skip
+        options = [word for word in words if word.startswith("-")]
+        refs = [word for word in words if not word.startswith("-")]
         try:
-            done = asked.run("ls-remote", "--tags", "--", access.address, cwd=self.path)
+            done = asked.run(command, *options, "--", access.address, *refs, cwd=self.path)
         except (SourceError, InvalidRecipeError):
             return None
-        if done.code != 0:
-            return None
-        found: dict[str, str] = {}
-        for line in done.stdout.splitlines():
+        return done.stdout if done.code == 0 else None
+
+    def annotated(self, *, timeout: float) -> Repo:
+        """Return the clone with each release as it is tagged where a path was cloned from.
+
+        A CI may leave the tag that started it lightweight, whatever it is (actions/checkout,
+        issue 882). Where that repository cannot be asked, the clone stays as it is.
+        """
+        light = {one.tag: one.commit for one in self.releases() if not one.annotated}
+        listed = light and self._ask_upstream("ls-remote", "--tags", timeout=timeout)
+        for line in (listed or "").splitlines():
             commit, _, name = line.partition("\t")
-            found[name.removeprefix(_TAGS).removesuffix("^{}")] = commit  # the peeled one is last
-        return found
+            tag = name.removesuffix("^{}")
+            if tag != name and light.get(tag.removeprefix(_TAGS)) == commit:  # annotated there
+                self._ask_upstream(
+                    "fetch", "--quiet", "--no-tags", f"+{tag}:{tag}", timeout=timeout
+                )
+        if not listed:
+            return self
+        return _read(
+            self._git, self.path, source=self.source, notice=self.notice, upstream=self.upstream
+        )
 
     def descends(self, head: str, commit: str) -> bool:
         """Whether a head descends from a commit; one that is missing here is not an ancestor."""
@@ -192,8 +225,9 @@ class Repo:
                 f"'{ref}' can be no ref of {self.source}",
                 hint="name a branch, a tag, a commit or a pull request's number",
             )
-        name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
-        known = self._tags.get(name) or self._branches.get(name)
+        known = self._tags.get(ref.removeprefix("refs/tags/"))
+        if known is None or ref.startswith("refs/heads/"):
+            known = self._branches.get(ref.removeprefix("refs/heads/"))
         return known.commit if known else self._resolve_unlisted(ref)
 
     def checkout(self, commit: str) -> None:
@@ -354,10 +388,11 @@ def clone(
         explain(f"the recipe {shown} cannot be cloned", done.stderr, local=local)
     if local is None or is_remote(source):
         return _read(git, destination, source=shown, notice="", upstream=None)
-    return _read(
+    repo = _read(
         git, destination, source=shown, notice=local_source.uncommitted(git, local),
         upstream=local_source.upstream(git, local),
     )  # fmt: skip
+    return repo.annotated(timeout=min(timeout, stretched(ASK_SECONDS)))
 
 
 def _read(git: Git, path: Path, *, source: str, notice: str, upstream: str | None) -> Repo:

@@ -159,6 +159,19 @@ def test_a_tag_whose_object_is_lost_is_refused(origin: Path) -> None:
         cloned(origin)
 
 
+def test_a_tag_that_a_ci_left_lightweight_is_what_its_origin_has(origin: Path) -> None:
+    """actions/checkout, issue 882: it fetches the commit of a pushed tag over the tag."""
+    light = "1.1.0+1.0"
+    git(origin, "tag", light)
+    copy = copy_of(origin)
+    git(copy, "update-ref", f"refs/tags/{TAG}", git(copy, "rev-parse", f"{TAG}^{{commit}}"))
+    assert git(copy, "cat-file", "-t", TAG) == "commit"
+    assert cloned(copy).lightweight_tags() == (light,)
+    origin.rename(origin.parent / "gone")
+    again = clone(str(copy), copy.parent / "again", timeout=20)
+    assert again.lightweight_tags() == (TAG, light)
+
+
 def test_every_tag_that_is_no_base_has_its_reason(origin: Path) -> None:
     """The message of `--version` gives it."""
     git(origin, "tag", "light")

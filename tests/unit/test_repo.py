@@ -136,6 +136,8 @@ def test_a_head_is_upgraded_only_from_an_older_release_behind_it(
         ("1.0.0+1.0", "first"),
         ("refs/tags/1.0.0+1.0", "first"),
         ("both", "first"),
+        ("refs/tags/both", "first"),
+        ("refs/heads/both", "feature"),  # travis-ci/travis-ci, issue 3178
         ("7", "request"),
         ("#7", "request"),
         ("pull/7", "request"),
