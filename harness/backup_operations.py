@@ -64,7 +64,8 @@ class BackupOperations:
         self._outside = Outside(nodes=self.context.nodes)
 
     @property
-    def _watch(self) -> VolumeWatch:
+    def watch(self) -> VolumeWatch:
+        """What looks into the volumes."""
         return VolumeWatch(
             nodes=self.context.nodes,
             vault=self.context.tools.vault,
@@ -131,9 +132,14 @@ class BackupOperations:
         }
 
     def look_outside(self) -> None:
-        """Look at what the app keeps outside its volumes, unless a stage has done so."""
+        """Look at what the app keeps outside its volumes, or at its programs if a stage has."""
+        look = self.context.look()
         if not self._looked:
-            self._visit(self.context.look(), Stage.INSTALL)
+            self._visit(look, Stage.INSTALL)
+            return
+        up = [one for one in self._outside.containers(look) if look.containers[one.id].usable]
+        for warning in self._outside.ended(up):
+            self.context.warn(warning)
 
     def _visit(
         self,
@@ -147,7 +153,7 @@ class BackupOperations:
     ) -> Visit:
         """Visit every volume, as `VolumeWatch.visit` does, and warn of what lies outside them."""
         containers = self._outside.containers(look)
-        visit = self._watch.visit(
+        visit = self.watch.visit(
             look,
             places={**(places or {}), **self._outside.anonymous(containers)},
             read=read,
@@ -255,7 +261,7 @@ class BackupOperations:
         spec = self._spec(look)
         require_containers(spec, look, "restore")
         self._locate(spec, look)
-        visit = self._watch.visit(look, places=self._places, write=self._witnesses)
+        visit = self.watch.visit(look, places=self._places, write=self._witnesses)
         changed = visit.written
         self.context.ledger.begin(Op.RESTORE, snapshot=self._snapshot)
         began = time.time()
@@ -339,7 +345,7 @@ class BackupOperations:
     def _spec(self, look: StackSnapshot) -> BackupSpec:
         """Return what the labels ask for, without volumes that no container has mounted yet."""
         spec = BackupSpec.of(look.services, self.context.target.stack)
-        missing = self._watch.missing(look) if spec.parts else ()
+        missing = self.watch.missing(look) if spec.parts else ()
         return replace(spec, parts=tuple(p for p in spec.parts if p.volume not in missing))
 
     def require_in_place(self, look: StackSnapshot) -> None:

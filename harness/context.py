@@ -18,7 +18,7 @@ from harness.docker.deaths import out_of_memory
 from harness.docker.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
 from harness.docker.nodes import Nodes
 from harness.docker.readiness import Before
-from harness.docker.restart import restart
+from harness.docker.restart import outstayed, restart
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
 from harness.errors import ConvergenceError, WaitTimeoutError
@@ -166,6 +166,8 @@ class Context:
         self.fence()
         self.ledger.begin(Op.RESTART)
         names = restart(self.client, self.look, ran=self.ran)
+        for warning in outstayed(before, names, self.nodes.events, stage):
+            self.warn(warning)
         try:
             after = self.settle(Before.of(before))
         except ConvergenceError as error:

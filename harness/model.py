@@ -52,9 +52,12 @@ class WarningCode(StrEnum):
     ANONYMOUS_VOLUME = "anonymous-volume"
     DATA_ON_TMPFS = "data-on-tmpfs"
     LINK_LEAVES_VOLUME = "link-leaves-volume"
+    VOLUME_HIDES_IMAGE = "volume-hides-image"  # it still has files of the base's image
     # how services run
     SERVICE_ENDED = "service-ended"  # with code 0, and nothing shows that it is a job
     OUT_OF_MEMORY = "out-of-memory"  # the kernel killed a process of a container
+    PROGRAM_ENDED = "program-ended"  # one of several in a container, which runs on
+    KILLED_AT_STOP = "killed-at-stop"  # it did not end within its grace period, and may lose data
     # backup and restore
     BACKUP_LABEL_TWICE = "backup-label-twice"
     BACKUP_LABEL_UNKNOWN = "backup-label-unknown"

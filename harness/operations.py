@@ -36,10 +36,12 @@ from harness.ledger import Op
 from harness.model import Adaptation, Outcome, Stage
 from harness.pages import Pages
 from harness.platforms.base import Deployed, Revision
+from harness.platforms.override import own_labels
 from harness.recipes import ignored
 from harness.recipes.releases import Release
 from harness.seeding import SeedContext
 from harness.verdict import warnings
+from harness.volumes.hidden import Hidden
 from harness.waiting import stretched
 
 REMOVE_SECONDS = 120.0
@@ -268,6 +270,14 @@ class Operations:
         services = tuple(s for s in after.services if s.name in self._deployed.services)
         declared = changes.declared_volumes(self.context.client, services)
         kept |= self._backups.after_upgrade(before, replace(after, services=services), declared)
+        hidden = Hidden(
+            nodes=self.context.nodes,
+            labels=own_labels(self.context.target),
+            sums=self._backups.watch.sums,
+            stack=stack,
+        )
+        for warning in hidden.warnings(before, after):
+            self.context.warn(warning)
         return {**facts, **kept, **compared}
 
     def look_outside(self) -> None:

@@ -7,20 +7,24 @@ update: a database would start beside the one that holds its files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+import time
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from typing import Any
 
 import docker
 import requests
 from docker.errors import APIError, create_api_error_from_http_exception
 
+from harness.docker.events import EventLog, Happening
 from harness.docker.placement import constraints_of
 from harness.docker.snapshot import NANOSECONDS, ServiceState, StackSnapshot
+from harness.model import RunWarning, Stage, WarningCode
 from harness.waiting import Deadline, retry, stretched, wait_for
 
 LONG_GRACE = 60.0  # seconds: a service that may take longer to stop is left running
 STOP_SECONDS = LONG_GRACE + 30.0  # after which nothing stops any more
 DEFAULT_GRACE = 10 * NANOSECONDS  # where the recipe has no stop_grace_period
+KILL = 9
 ENDED = frozenset({"shutdown", "complete", "failed", "rejected", "orphaned", "remove"})
 STALE = "out of sequence"
 ATTEMPTS = 5
@@ -97,6 +101,43 @@ def restart(
     for service in services:
         _scale(client, service, service.replicas or 0)
     return tuple(service.name for service in services)
+
+
+def outstayed(
+    before: StackSnapshot, names: Collection[str], events: EventLog, stage: Stage
+) -> Iterator[RunWarning]:
+    """Yield a warning for each service that was killed when it was to stop, and may write a volume.
+
+    What a program does at its end (write what it has in memory, a checkpoint, remove its lock) was
+    cut short then. The engine sends the stop signal first, and SIGKILL after the grace period.
+
+    Args:
+        before: the look before the restart.
+        names: the services that were restarted.
+        events: what happened to their containers.
+        stage: the stage that restarted them.
+    """
+    for service in (one for one in before.services if one.name in names and _writable(one)):
+        ids = [task.container_id for task in before.tasks_of(service) if task.live]
+        for happened in (events.of(identity, ended=time.time()) for identity in ids if identity):
+            signals = [event.signal for event in happened if event.what is Happening.KILL]
+            if len(signals) > 1 and signals[-1] == KILL:
+                yield RunWarning(
+                    code=WarningCode.KILLED_AT_STOP,
+                    text=f"service {service.name} did not end within its grace period of "
+                    f"{_grace(service):g} s after signal {signals[-2]}, and was killed: what it "
+                    f"had not yet written to {', '.join(_writable(service))} is lost",
+                    next="let its program get the signal (`exec` in a start script, `init: true`, "
+                    "`stop_signal`), or raise stop_grace_period",
+                    stage=stage,
+                )
+                break
+
+
+def _writable(service: ServiceState) -> list[str]:
+    """Return where a service mounts volumes that it may write to."""
+    mounts = service.template["ContainerSpec"].get("Mounts") or ()
+    return [m["Target"] for m in mounts if m["Type"] == "volume" and not m.get("ReadOnly")]
 
 
 def _stopping(look: StackSnapshot, services: tuple[ServiceState, ...]) -> list[str]:

@@ -26,6 +26,7 @@ from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.errors import HarnessError
 from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.census import DISPOSABLE, JOURNALS, Census
+from harness.volumes.running import SECONDS, Running
 from harness.waiting import stretched
 
 USUAL = re.compile(
@@ -38,8 +39,6 @@ ADDED, DELETED = 1, 2  # the kind of a change, as `docker diff` has it; 0 is cha
 DIRECTORY, LINK = 1 << 31, 1 << 27  # of a file's mode, as Go has it
 LOOKED_AT = 40  # files of one container
 SHOWN = 5
-SECONDS = 10.0
-ROOT = ("", "0", "root")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +110,11 @@ class Outside:
 
     nodes: Nodes
     _told: set[tuple[str, ...]] = field(default_factory=set)
-    _writable: set[tuple[str, str]] = field(default_factory=set)  # services and places
+    _running: Running = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Prepare what looks at processes."""
+        self._running = Running(target=self._target)
 
     def containers(self, look: StackSnapshot) -> tuple[Inside, ...]:
         """Return one running container of each service."""
@@ -127,6 +130,10 @@ class Outside:
                 except (NotFound, HarnessError):
                     continue  # it is gone, or its engine cannot be asked
         return tuple(found)
+
+    def ended(self, containers: Sequence[Inside]) -> Iterator[RunWarning]:
+        """Yield a warning for each program that ended in a container which runs on."""
+        return self._running.ended(containers)
 
     def anonymous(self, containers: Sequence[Inside]) -> Mapping[str, str]:
         """Return the node of each anonymous volume, by name, so that it can be counted."""
@@ -153,7 +160,7 @@ class Outside:
             yield from self._anonymous(one, census, stage)
             yield from self._tmpfs(one, stage)
             yield from self._links(one, census, stage)
-            yield from self._access(one, stage)
+            yield from self._running.warnings(one, stage)
         for name in in_memory:
             if self._new("memory", name):
                 yield RunWarning(
@@ -224,35 +231,6 @@ class Outside:
             return "files that cannot be counted"
         names = [name for name in done.text.splitlines() if not _discardable(name)]
         return f"{len(names)} files" if names else ""
-
-    def _access(self, one: Inside, stage: Stage) -> Iterator[RunWarning]:
-        """Warn of volumes that a service could write at an earlier look and cannot now."""
-        for mount in one.mounts:
-            if mount["Type"] != "volume" or not mount.get("RW"):
-                continue
-            place, key = mount["Destination"], (one.service.name, mount["Destination"])
-            if self._can_write(one, place):
-                self._writable.add(key)
-            elif key in self._writable and self._new("access", *key):
-                yield RunWarning(
-                    code=WarningCode.VOLUME_NOT_WRITABLE,
-                    text=f"service {one.service.name} runs as user {one.user}, who cannot write to "
-                    f"{place}; before, the service could",
-                    next="change the owner of the files in an entrypoint, or keep the user",
-                    stage=stage,
-                )
-
-    def _can_write(self, one: Inside, place: str) -> bool:
-        """Whether a container's own user may write to a place, as far as it can be asked."""
-        if one.user.partition(":")[0] in ROOT:
-            return True
-        try:
-            done = self._target(one).exec(
-                ["test", "-w", place], timeout=stretched(SECONDS), check=False
-            )
-        except HarnessError:
-            return True
-        return done.code != 1
 
     def _target(self, one: Inside) -> ExecTarget:
         return ExecTarget(

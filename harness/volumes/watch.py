@@ -10,12 +10,16 @@ from docker.errors import NotFound
 
 from harness.backups.labels import short_name
 from harness.backups.placing import located
-from harness.backups.restic import Repository
+from harness.backups.restic import VOLUMES, Repository
 from harness.backups.witness import Witnesses, problem
 from harness.core.driver_options import own_data
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import StackSnapshot
 from harness.volumes.census import Census, take
+from harness.waiting import stretched
+
+SUMS = 'cd "$1" && xargs -0 sha256sum -z -- 2> /dev/null'
+SUM_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +132,27 @@ class VolumeWatch:
         """
         where = located(look).items()
         return frozenset(volume for volume, node in where if self._options(volume, node) is None)
+
+    def sums(self, volume: str, node: str, paths: Collection[str]) -> dict[str, str]:
+        """Return the checksums of files of a volume, by their path in it, of those that are there.
+
+        Args:
+            volume: its full name; nothing of one that is not there, or leads to the host.
+            node: the id of the node that it lies on.
+            paths: the files.
+        """
+        made_with = self._options(volume, node)
+        if made_with is None or not own_data(made_with):
+            return {}
+        with self.vault((volume,), node="" if node == self.nodes.own else node) as repository:
+            done = repository.target.exec(
+                ["sh", "-c", SUMS, "ccci", f"{VOLUMES}/{volume}"],
+                timeout=stretched(SUM_SECONDS),
+                stdin="".join(f"{path}\0" for path in paths).encode(errors="surrogateescape"),
+                check=False,
+            )
+        lines = done.stdout.decode(errors="surrogateescape").split("\0")
+        return {path: total for total, _, path in (one.partition("  ") for one in lines) if path}
 
     def _options(self, volume: str, node: str) -> Mapping[str, str] | None:
         """Return the options of a volume's driver; None if the node has no such volume.

@@ -21,6 +21,7 @@ from harness.context import Context
 from harness.docker.exec import ExecTarget
 from harness.docker.http import Response
 from harness.docker.nodes import Nodes
+from harness.docker.programs import Process
 from harness.docker.readiness import Before
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.docker.sweep import Swept
@@ -46,6 +47,7 @@ from harness.recipes.releases import Release
 from harness.recipes.versions import Version
 from harness.seeding import SeedContext
 from harness.volumes.census import SCRIPT
+from harness.volumes.watch import SUMS
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
 
@@ -140,6 +142,8 @@ class Bench:
     steps_said: list[str] = field(default_factory=list)
     finished: list[StageResult] = field(default_factory=list)
     warned: list[RunWarning] = field(default_factory=list)
+    processes: tuple[Process, ...] = ()  # of each container
+    seeded: bool = False  # whether the images have a file where a volume is mounted
     tasks_made: int = 0
     left: tuple[str, ...] = ()  # of a stack that was to be removed
     # what the fakes are asked for by those that know them by another name
@@ -324,6 +328,9 @@ class Bench:
             if argv[2] == SCRIPT:
                 lines = [f"D\t{n}\t{n * 10}\t0\t{STACK}_{key}\n" for key, n in self.held.items()]
                 return SimpleNamespace(stdout="".join(lines).encode())
+            if argv[2] == SUMS:
+                assert options["stdin"] == b"a.js\0"
+                return SimpleNamespace(stdout=b"of nginx:b  a.js\0")
             _, _, volume, name = argv[-1].split("/")
             assert (name, options["timeout"]) == (NAME, 60.0)
             assert volume in self.mounted
@@ -408,6 +415,14 @@ class Bench:
         assert not self.observed(), "the app's containers are replaced now"
         self.happen("restart" if "app" in ran else "restart all but what may be a job")
         return tuple(one.name for one in self.stack.services)
+
+    def contents(
+        self, client: object, image: str, place: str, labels: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return the checksums of what an image has at a volume's place."""
+        assert client is self
+        assert (place in self.volumes.values(), labels["ccci.run"]) == (True, TARGET.run)
+        return {"a.js": f"of {image}"} if self.seeded else {}
 
     def read(self, nodes: Nodes, stack: str) -> StackSnapshot:
         """Take a look."""
@@ -530,6 +545,8 @@ def set_up(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr("harness.context.settle", made.settle)
     monkeypatch.setattr("harness.context.read_stack", made.read)
     monkeypatch.setattr("harness.context.restart", made.restart)
+    monkeypatch.setattr("harness.volumes.running.Running._processes", lambda *_: made.processes)
+    monkeypatch.setattr("harness.volumes.hidden.contents", made.contents)
     monkeypatch.setattr("harness.operations.sweep_stack", made.sweep_stack)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)

@@ -22,6 +22,7 @@ from harness.plan.planner import PlannedStage
 from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_run import LABELS, Bench, full, previous, set_up
 from tests.unit.fake_stack import STACK
+from tests.unit.test_programs import container
 
 DATA = f"{STACK}_data"
 PART = {**LABELS, "backupbot.backup.volumes.data.path": "sub"}
@@ -295,7 +296,36 @@ def test_a_run_without_an_upgrade_or_a_backup_looks_outside_at_its_end(bench: Be
     assert [one.code for one in bench.warned] == [WarningCode.DATA_IN_LAYER]
 
 
+def test_a_program_that_ended_is_seen_at_the_end_of_a_run(bench: Bench) -> None:
+    """When everything else was looked at; not in a container that does not answer."""
+    bench.processes = tuple(container("nginx", "worker"))
+    operations = bench.until(Stage.UPGRADE)
+    bench.processes = tuple(container("nginx"))
+    up = bench.stack
+    starting = {one: replace(state, health="starting") for one, state in up.containers.items()}
+    bench.stack = replace(up, containers=starting)
+    operations.look_outside()
+    assert bench.warned == []
+    bench.stack = up
+    operations.look_outside()
+    assert [one.code for one in bench.warned] == [WarningCode.PROGRAM_ENDED]
+
+
 # Backup
+
+
+def test_what_the_restart_had_to_kill_is_a_warning(bench: Bench) -> None:
+    """Also if the app does not come up again: that may be why."""
+    operations = bench.until(Stage.UPGRADE)
+    (running,) = (one for one in bench.stack.tasks if one.desired == "running")
+    for action, signal in (("kill", "15"), ("kill", "9"), ("die", "")):
+        event = {"id": running.container_id, "Action": action}
+        operations.context.nodes.events.add({**event, "Actor": {"Attributes": {"signal": signal}}})
+    crashes = ConvergenceError("it crashes")
+    bench.then["restart"] = lambda: bench.failing.update(settle=crashes)
+    with pytest.raises(ConvergenceError):
+        operations.perform(Stage.BACKUP)
+    assert [one.code for one in bench.warned] == [WarningCode.KILLED_AT_STOP]
 
 
 def test_a_backup_runs_between_its_hooks_over_a_fresh_witness(bench: Bench) -> None:

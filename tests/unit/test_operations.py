@@ -405,6 +405,18 @@ def test_what_is_left_of_a_base_would_spoil_the_heads_install(bench: Bench) -> N
 # The upgrade
 
 
+def test_a_volume_with_files_of_the_base_s_image_is_a_warning(bench: Bench) -> None:
+    """They hide those of the head's. A volume that leads to the host is not read."""
+    bench.seeded = True
+    bench.volumes = {"data": "/data", "host": "/host"}
+    bench.made_with = {"host": {"type": "none", "o": "bind", "device": "/srv"}}
+    operations = bench.until(Stage.INSTALL)
+    operations.perform(Stage.UPGRADE)
+    (warning,) = bench.warned
+    assert (warning.code, warning.stage) == (WarningCode.VOLUME_HIDES_IMAGE, Stage.UPGRADE)
+    assert warning.text.startswith("volume data of service app hides files of the head's image")
+
+
 def test_an_upgrade_reports_what_it_changed(bench: Bench) -> None:
     """Before and after: without that, nobody could tell an upgrade from a no-op."""
     facts = bench.until(Stage.INSTALL).perform(Stage.UPGRADE)

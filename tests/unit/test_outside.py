@@ -74,6 +74,12 @@ class Engine:
         )
 
 
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No container here can list its processes: they are tested by themselves."""
+    monkeypatch.setattr("harness.volumes.running.Running._processes", lambda *_: ())
+
+
 def found(
     engine: Engine, app: ServiceState | None = None, census: Census | None = None
 ) -> list[RunWarning]:

@@ -9,9 +9,11 @@ import pytest
 import requests
 from docker.errors import APIError
 
-from harness.docker.restart import LONG_GRACE, restart, restarted
+from harness.docker.events import EventLog
+from harness.docker.restart import LONG_GRACE, outstayed, restart, restarted
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.errors import WaitTimeoutError
+from harness.model import Stage, WarningCode
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_stack import container, look, service, task
 
@@ -181,3 +183,38 @@ def test_a_volume_is_not_left_behind_on_another_node() -> None:
         "app",
         "db",
     ]
+
+
+def stopped(*actions: tuple[str, int], keeps: ServiceState | None = None) -> list[str]:
+    """Return what is told of a database's stop, of which the engine told these events."""
+    log = EventLog()
+    for action, signal in (*actions, ("die", 0)):
+        attributes = {"signal": str(signal)} if signal else {}
+        log.add({"id": "c-db-1", "Action": action, "Actor": {"Attributes": attributes}})
+    db = keeps or service("db", volumes={"data": "/d"})
+    told = list(outstayed(look(APP, db), ("app", "db"), log, Stage.BACKUP))
+    assert all((o.code, o.stage) == (WarningCode.KILLED_AT_STOP, Stage.BACKUP) for o in told)
+    assert list(outstayed(look(APP, db), ("app",), log, Stage.BACKUP)) == []
+    return [one.text for one in told]
+
+
+def test_a_service_that_is_killed_when_it_is_to_stop_is_told() -> None:
+    """It could write to a volume, and may not have done so."""
+    (text,) = stopped(("kill", 15), ("kill", 9))
+    assert text == (
+        "service db did not end within its grace period of 10 s after signal 15, and was killed: "
+        "what it had not yet written to /d is lost"
+    )
+    grace = service("db", volumes={"data": "/d"})
+    grace.template["ContainerSpec"]["StopGracePeriod"] = 2_500_000_000
+    assert "of 2.5 s after signal 3" in stopped(("kill", 3), ("kill", 9), keeps=grace)[0]
+
+
+def test_a_service_that_ends_in_time_or_keeps_nothing_is_not_told() -> None:
+    """Nor is one whose signal to stop is SIGKILL, as its recipe says."""
+    assert stopped(("kill", 15)) == stopped() == stopped(("kill", 9)) == []
+    assert stopped(("kill", 1), ("kill", 15)) == []
+    assert stopped(("kill", 15), ("kill", 9), keeps=service("db")) == []
+    reads = service("db", volumes={"data": "/d"})
+    reads.template["ContainerSpec"]["Mounts"][0]["ReadOnly"] = True
+    assert stopped(("kill", 15), ("kill", 9), keeps=reads) == []
