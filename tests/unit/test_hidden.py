@@ -139,6 +139,9 @@ def test_only_a_volume_of_the_same_service_at_the_same_place_is_compared() -> No
     app = service(image="app:1", volumes={"data": "/srv"})
     app.template["ContainerSpec"]["Mounts"][0]["VolumeOptions"]["Subpath"] = "a"
     assert upgraded(*files, before=look(app)) == []
+    app = service(image="app:1", volumes={"data": "/srv"})
+    app.template["ContainerSpec"]["Mounts"][0]["VolumeOptions"] = {"DriverConfig": {"Name": "nfs"}}
+    assert upgraded(*files, before=look(app)) == [], "it leads to another machine"
     assert len(upgraded(*files)) == 1
 
 
