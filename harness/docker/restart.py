@@ -1,8 +1,9 @@
 """Restarting an app as a reboot of its server does: all of it stops, then all of it starts.
 
 Scaling to nothing and back replaces every container and changes no definition, so that no update
-begins and nothing is rolled back. `order: start-first` does not apply, as it would to a forced
-update: a database would start beside the one that holds its files.
+begins and nothing is rolled back. A global service cannot be scaled: for a moment it gets a
+constraint that no node meets, which has the same effect. `order: start-first` does not apply, as
+it would to a forced update: a database would start beside the one that holds its files.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ STOP_SECONDS = LONG_GRACE + 30.0  # after which nothing stops any more
 DEFAULT_GRACE = 10 * NANOSECONDS  # where the recipe has no stop_grace_period
 KILL = 9
 ENDED = frozenset({"shutdown", "complete", "failed", "rejected", "orphaned", "remove"})
+NOWHERE = "node.labels.ccci.restart == now"  # a constraint that no node meets
 STALE = "out of sequence"
 ATTEMPTS = 5
 ATTEMPT_SECONDS = 10.0
@@ -35,7 +37,7 @@ CALL_SECONDS = 60.0
 def restarted(look: StackSnapshot, ran: Container[str]) -> tuple[ServiceState, ...]:
     """Return the services that are restarted: each that runs in full, but for these.
 
-    Jobs and global services cannot be scaled. One may take too long to stop. Another may leave its
+    Jobs cannot be restarted. A service may take too long to stop. Another may leave its
     volume behind on another node. And a task that Swarm would not start again after code 0 may be a
     job, and has to run for half a minute without a health check until it counts as up: it is
     restarted only if its base ran on, and if it has a volume, and so something to lose.
@@ -47,11 +49,22 @@ def restarted(look: StackSnapshot, ran: Container[str]) -> tuple[ServiceState, .
     return tuple(
         service
         for service in look.services
-        if service.replicas and not service.job and _grace(service) <= LONG_GRACE
-        if service.replicas == sum(t.live and t.state == "running" for t in look.tasks_of(service))
+        if _runs(look, service) and not service.job and _grace(service) <= LONG_GRACE
         if service.restart == "any" or _checked(look, service) or _keeps_data(service, ran)
-        if not (look.others and service.volumes) or constraints_of(service)
+        if not (look.others and service.volumes) or _stays(service)
     )
+
+
+def _runs(look: StackSnapshot, service: ServiceState) -> bool:
+    """Whether it runs in full, and not on nothing."""
+    live = [task for task in look.tasks_of(service) if task.live]
+    wanted = len(live) if service.replicas is None else service.replicas
+    return 0 < wanted == sum(task.state == "running" for task in live)
+
+
+def _stays(service: ServiceState) -> bool:
+    """Whether it comes up on the same node again, as far as its definition says."""
+    return service.replicas is None or bool(constraints_of(service))
 
 
 def _keeps_data(service: ServiceState, ran: Container[str]) -> bool:
@@ -90,7 +103,7 @@ def restart(
     """
     services = restarted(look(), ran)
     for service in services:
-        _scale(client, service, 0)
+        _update(client, service, run=False)
     wait_for(
         look,
         what="the services to stop",
@@ -99,7 +112,7 @@ def restart(
         describe=lambda now: ", ".join(_stopping(now, services)),
     )
     for service in services:
-        _scale(client, service, service.replicas or 0)
+        _update(client, service, run=True)
     return tuple(service.name for service in services)
 
 
@@ -157,21 +170,21 @@ class _StaleError(APIError):
     """Swarm has changed the service meanwhile: its version counts up with each status."""
 
 
-def _scale(client: docker.DockerClient, service: ServiceState, replicas: int) -> None:
-    """Set how many tasks a service has."""
+def _update(client: docker.DockerClient, service: ServiceState, *, run: bool) -> None:
+    """Let a service have its tasks, or none."""
     retry(
-        lambda _: _update(client, service.id, replicas),
+        lambda _: _update_once(client, service, run=run),
         on=_StaleError,
         attempts=ATTEMPTS,
         deadline=Deadline.after(stretched(ATTEMPT_SECONDS)),
     )
 
 
-def _update(client: docker.DockerClient, identity: str, replicas: int) -> None:
+def _update_once(client: docker.DockerClient, service: ServiceState, *, run: bool) -> None:
     # By hand, because the SDK makes the definition anew from those parts of it that it knows.
-    api = client.api
+    api, identity = client.api, service.id
     found: Mapping[str, Any] = api.inspect_service(identity)  # type: ignore[no-untyped-call]  # stubs lack it
-    spec = {**found["Spec"], "Mode": {"Replicated": {"Replicas": replicas}}}
+    spec = _running(found["Spec"], service.replicas if run else 0)
     version = found["Version"]["Index"]
     url = f"{api.base_url}/v{api.api_version}/services/{identity}/update?version={version}"
     answer = api.request("POST", url, json=spec, timeout=stretched(CALL_SECONDS))
@@ -181,3 +194,14 @@ def _update(client: docker.DockerClient, identity: str, replicas: int) -> None:
         if STALE in answer.text:
             raise _StaleError(answer.text) from error
         create_api_error_from_http_exception(error)
+
+
+def _running(spec: Mapping[str, Any], replicas: int | None) -> dict[str, Any]:
+    """Return a definition with so many tasks; None stands for the nodes that a global one has."""
+    if "Global" not in spec["Mode"]:
+        return {**spec, "Mode": {"Replicated": {"Replicas": replicas}}}
+    template = spec["TaskTemplate"]
+    placement = {**(template.get("Placement") or {})}
+    constraints = [one for one in placement.get("Constraints") or () if one != NOWHERE]
+    placement["Constraints"] = constraints if replicas is None else [*constraints, NOWHERE]
+    return {**spec, "TaskTemplate": {**template, "Placement": placement}}

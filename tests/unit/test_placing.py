@@ -118,6 +118,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wide:
     monkeypatch.setattr("harness.context.read_stack", made.read)
     monkeypatch.setattr("harness.context.restart", made.restart)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
+    monkeypatch.setattr("harness.volumes.running.Running._processes", lambda *_: ())
     wide(made)
     return made
 

@@ -10,7 +10,7 @@ import requests
 from docker.errors import APIError
 
 from harness.docker.events import EventLog
-from harness.docker.restart import LONG_GRACE, outstayed, restart, restarted
+from harness.docker.restart import LONG_GRACE, NOWHERE, outstayed, restart, restarted
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from harness.errors import WaitTimeoutError
 from harness.model import Stage, WarningCode
@@ -42,12 +42,16 @@ class Engine:
     leaves: tuple[TaskState, ...] = ()
     asked: list[tuple[str, int, int]] = field(default_factory=list)  # service, version, replicas
     version: int = 7
+    constraints: list[str] = field(default_factory=lambda: ["node.role == manager"])
     base_url: str = "http+docker://localhost"
     api_version: str = "1.41"
 
     def inspect_service(self, identity: str) -> dict[str, Any]:
         """Return a service with all that the engine knows of it."""
         spec = {"Name": identity, "Mode": {"Replicated": {"Replicas": 9}}, "Own": {"Kept": True}}
+        if identity == "id-everywhere":
+            template = {"Placement": {"Constraints": self.constraints}, "Kept": True}
+            spec |= {"Mode": {"Global": {}}, "TaskTemplate": template}
         return {"Version": {"Index": self.version}, "Spec": spec}
 
     def request(
@@ -62,8 +66,14 @@ class Engine:
             self.stale -= 1
             self.version += 1
             return answered(500, "rpc error: code = Unknown desc = update out of sequence")
-        self.asked.append((identity, int(version), json["Mode"]["Replicated"]["Replicas"]))
-        if not json["Mode"]["Replicated"]["Replicas"] and not self.stubborn:
+        if "Global" in json["Mode"]:
+            assert json["TaskTemplate"]["Kept"]
+            self.constraints = json["TaskTemplate"]["Placement"]["Constraints"]
+            replicas = int(NOWHERE not in self.constraints)
+        else:
+            replicas = json["Mode"]["Replicated"]["Replicas"]
+        self.asked.append((identity, int(version), replicas))
+        if not replicas and not self.stubborn:
             kept = tuple(one for one in self.now.tasks if one.service_id != identity)
             self.now = replace(self.now, tasks=(*kept, *self.leaves))
         return answered(200, "")
@@ -95,6 +105,20 @@ def test_all_stops_before_anything_starts() -> None:
     assert engine.asked == [
         ("id-app", 7, 0), ("id-db", 7, 0), ("id-app", 7, 1), ("id-db", 7, 2),
     ]  # fmt: skip
+
+
+def test_a_global_service_is_stopped_by_a_constraint_that_no_node_meets() -> None:
+    """It cannot be scaled. Its own constraints stay, and it is alone on each node."""
+    everywhere = service("everywhere", replicas=None, volumes={"data": "/d"})
+    engine = Engine(now=replace(look(APP, everywhere), others=frozenset({"other"})))
+    assert engine.restart() == ("app", "everywhere")
+    assert engine.asked[1:] == [
+        ("id-everywhere", 7, 0), ("id-app", 7, 1), ("id-everywhere", 7, 1),
+    ]  # fmt: skip
+    assert engine.constraints == ["node.role == manager"]
+    assert names(look(everywhere, tasks=())) == []
+    starting = task(everywhere, 2, slot="other", state="starting")
+    assert names(look(everywhere, tasks=(task(everywhere), starting))) == []
 
 
 def test_an_update_that_swarm_overtook_is_made_again() -> None:
@@ -145,7 +169,6 @@ def test_a_task_that_has_ended_is_waited_for_until_swarm_forgets_it(desired: str
 @pytest.mark.parametrize(
     "changes",
     [
-        {"replicas": None},
         {"replicas": 0},
         {"replicas": 3},
         {"job": True},
@@ -154,7 +177,7 @@ def test_a_task_that_has_ended_is_waited_for_until_swarm_forgets_it(desired: str
     ],
 )
 def test_what_cannot_be_restarted_is_left_running(changes: Mapping[str, Any]) -> None:
-    """Global services and jobs, what does not run in full, and what takes long to stop or start."""
+    """Jobs, what does not run in full, and what takes long to stop or start."""
     assert names(pair()) == ["app", "db"]
     assert names(pair(replace(DB, **cast("Any", changes)))) == ["app"]
 
