@@ -161,7 +161,7 @@ def check(
     environment = os.environ if environment is None else environment
     with ThreadPoolExecutor(max_workers=2) as pool:
         git = pool.submit(_tool, "git", "apt-get install git", host, environment)
-        cli = pool.submit(_tool, "docker", "apt-get install docker-cli", host, environment)
+        cli = pool.submit(_tool, "docker", "apt-get install docker.io", host, environment)
         info = _info(client, engine)
         ipvs = _ipvs(info, engine, host, environment)
         rows = [_python(), git.result(), cli.result()]
@@ -215,7 +215,8 @@ def _engine_rows(info: Mapping[str, Any], api: str) -> Iterator[Row]:
     )
     rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
     if rootless:
-        note = "overlay networks need an engine that runs as root"
+        note = "Docker supports no overlay networks in rootless mode, and may ignore limits there: "
+        note += "see docs/isolation.md"
         yield Row(name="rootless", value="yes", ok=False, note=note)
     driver = str(info.get("Driver"))
     slow = "every layer is a full copy: slow, and needs much room" if driver == "vfs" else ""

@@ -206,10 +206,11 @@ def test_a_swarm_must_be_led_from_here_or_not_exist_yet(
 
 
 def test_a_rootless_engine_will_not_do() -> None:
-    """It has no overlay networks, so no stack on it could ever be reached."""
+    """Tasks on overlay networks are rejected, for which the recipe would be blamed."""
     fake = Fake(info={**INFO, "SecurityOptions": ["name=seccomp", "name=rootless"]})
-    with pytest.raises(EngineError, match="rootless"):
+    with pytest.raises(EngineError, match="rootless") as caught:
         fake.check().require()
+    assert "docs/isolation.md" in caught.value.hint
 
 
 def test_containers_of_another_system_will_not_do() -> None:
