@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 _ROWS: list["Attempt"] = []
 
@@ -73,5 +75,5 @@ def made(rows: tuple[Attempt, ...], place: Path) -> Iterator[tuple[Attempt, str,
         directory.mkdir()
         try:
             yield row, row.act(directory), True
-        except Exception as error:  # noqa: BLE001  any of them is a promise that was not kept
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001  a promise not kept
             yield row, f"{type(error).__name__}: {error}", False

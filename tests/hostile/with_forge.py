@@ -108,9 +108,9 @@ def token_taken_by_a_redirect(_place: Path) -> str:
 def token_taken_by_the_next_page(_place: Path) -> str:
     """A forge names a next page of comments on another host, and then pages without end."""
     wire = FakeForge()
-    for _ in range(api.PAGES + 5):
-        wire.answer([{"id": 1, "body": "x", "user": {"login": "a", "username": "a"},
-                      "author": {"username": "a"}}] * 50,
+    for page in range(api.PAGES + 5):
+        wire.answer([{"id": 100 * page + number, "body": "x", "author": {"username": "a"},
+                      "user": {"login": "a", "username": "a"}} for number in range(100)],
                     Link='<https://evil.example.net/next>; rel="next"')  # fmt: skip
     found = list(opened("github", wire).comments())
     assert found
