@@ -28,8 +28,8 @@ Say = Callable[[str], None]
 START_SECONDS = 90.0
 DETAIL_LINES = 15
 # For each container, dockerd starts its own program about ten times, and a third of that was the
-# collector of Go's memory: with this, a run takes a tenth less of the processor, and dockerd
-# 70 MB more.
+# collector of Go's memory: with this, a run takes a tenth less of the processor, and dockerd up
+# to twice its memory (240 MB in a run, 370 MB after fifty at once).
 COLLECT_LATER = "400"  # percent, as GOGC has it; 100 is Go's own
 _HOST_CONFIG = Path("/etc/docker/daemon.json")
 # What says how networks and registries are reached here, and as whom containers run; where things
