@@ -69,6 +69,7 @@ class WarningCode(StrEnum):
     # what is deployed
     OPTION_IGNORED = "option-ignored"  # by `docker stack deploy`
     NOT_REPLACED = "not-replaced"  # by a later compose file: docker joins lists, keeps values
+    SHARED_NAME = "shared-name"  # a neighbour's, to which another app on a server may answer
     TEMPLATE_VARIABLE_MISSING = "template-variable-missing"
     ONLY_LABEL_CHANGED = "only-label-changed"
     NO_PAGE = "no-page"  # no page was asked for

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from docker.errors import DockerException
@@ -22,9 +23,12 @@ from harness.context import Context
 from harness.core.events import Doing, Step
 from harness.docker import changes, templates
 from harness.docker.faults import spoiled
+from harness.docker.neighbours import ambiguous
+from harness.docker.own_networks import own_name
 from harness.docker.readiness import Before, unsettled
 from harness.docker.snapshot import StackSnapshot
 from harness.docker.sweep import sweep_stack
+from harness.docker.templates import config_text
 from harness.errors import (
     ConvergenceError,
     HarnessError,
@@ -315,9 +319,12 @@ class Operations:
 
     def _warn_of_what_is_deployed(self, deployed: Deployed) -> None:
         """Warn of what the Swarm ignores or leaves empty, also if the app never settles for it."""
+        client, look = self.context.client, self.context.look()
+        shared = client.api.networks(filters={"name": own_name(look.stack, "")})
         for warning in (
             *ignored.warnings(deployed.ignored),
-            *templates.missing(self.context.client, self.context.look().services),
+            *templates.missing(client, look.services),
+            *ambiguous(look, [one["Id"] for one in shared], partial(config_text, client)),
         ):
             self.context.warn(replace(warning, stage=self._stage))
 

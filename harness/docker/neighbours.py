@@ -8,11 +8,12 @@ are the cause. What a program has built in, or reads from a secret, is seen in i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.model import RunWarning, WarningCode
 
 # Variables that name a user or a database, and not a server; often these are the service's name.
 NO_ADDRESS = re.compile(r"(^|_)(USER|USERNAME|DB|DATABASE|DBNAME|NAME|PASSWORD|PASS)$", re.ASCII)
@@ -25,11 +26,14 @@ LOGGED = (
     r"|server|server at|connect to|upstream|ENOTFOUND|EAI_AGAIN)[:=]? ?[\"'`]?){0}(?![\w.-]))"
 )
 
+COMMON = "app"  # the main service of every recipe, which is on the network of the proxy
+HOST = re.compile(r"(^|_)HOST(NAME)?$", re.ASCII)
+
 
 def logged(text: str, name: str, stack: str) -> bool:
     """Whether a program's log names a service of its stack as an address."""
     pattern = LOGGED.format(re.escape(name))
-    return bool(re.search(pattern, text.replace(f"{stack}_", "tasks.")))
+    return bool(re.search(pattern, text.replace(f"{stack}_", "tasks.") if stack else text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +90,42 @@ def _reached(name: str, direct: Mapping[str, set[str]]) -> set[str]:
         found.add(one)
         ahead |= direct[one] - found
     return found
+
+
+def ambiguous(
+    snapshot: StackSnapshot, shared: Collection[str], read: Callable[[str], str]
+) -> Iterator[RunWarning]:
+    """Yield a warning for each neighbour whose name another app on a server may answer to.
+
+    On a network of several apps, each service answers to its bare name. In a run, that network has
+    this app alone, so nothing shows there.
+
+    Args:
+        snapshot: a look at the stack.
+        shared: the ids of the networks that stand for those of several apps.
+        read: returns the text of a config, by its id.
+    """
+    on = {service.name for service in snapshot.services if _networks(service) & {*shared}}
+    for service in (one for one in snapshot.services if one.name in on):
+        text = "\n".join((*_texts(service, read), *_hosts(service)))
+        for other in snapshot.services:
+            known = other.name in on or other.name == COMMON
+            if known and other.name != service.name and logged(text, other.name, ""):
+                yield RunWarning(
+                    code=WarningCode.SHARED_NAME,
+                    text=f"service {service.name} calls {other.name} by that name, and is on a "
+                    f"network of several apps: on a server, another app's {other.name} may answer",
+                    next=f"call it ${{STACK_NAME}}_{other.name}",
+                )
+
+
+def _networks(service: ServiceState) -> set[str]:
+    return {str(one.get("Target")) for one in service.template.get("Networks") or ()}
+
+
+def _hosts(service: ServiceState) -> Iterator[str]:
+    """Yield what a service's variables say is a host, in words that are an address."""
+    for entry in service.template["ContainerSpec"].get("Env") or ():
+        name, _, value = entry.partition("=")
+        if HOST.search(name):
+            yield f"host={value}"

@@ -216,7 +216,7 @@ class Bench:
 
         return SimpleNamespace(
             inspect_container=inspect, base_url="http://elsewhere",
-            inspect_volume=inspect_volume,
+            inspect_volume=inspect_volume, networks=lambda **_: [{"Id": "shared"}],
             diff=lambda _: [{"Path": path, "Kind": 1} for path in self.changed] or None,
             api_version="1.41", head=lambda *_, **__: SimpleNamespace(headers=A_FILE),
         )  # fmt: skip

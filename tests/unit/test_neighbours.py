@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.docker.neighbours import Neighbours, logged
+from harness.docker.neighbours import Neighbours, ambiguous, logged
 from harness.docker.snapshot import ServiceState
 from tests.unit.fake_stack import look, service
 
@@ -132,3 +132,29 @@ def test_a_log_names_an_address(line: str) -> None:
 def test_a_word_in_a_log_is_no_address(line: str) -> None:
     """Services have names like db, web and app."""
     assert not logged(line, "db", "made_test")
+
+
+def named(text: str, *, app: str = "n-shared", web: str = "n-shared", **spec: Any) -> list[str]:  # noqa: ANN401  any part of a container
+    """Return which names another app may answer to, where web's command has that text."""
+    asks = owner("web", Args=[text], **spec)
+    asks.template["Networks"] = [{"Target": "n-own"}, {"Target": web}]
+    asked = [owner("app"), owner("api")]
+    for one in asked:
+        one.template["Networks"] = [{"Target": app}]
+    warnings = ambiguous(look(asks, *asked), ["n-shared"], lambda _: "")
+    return [one.text.split()[3] for one in warnings]
+
+
+def test_a_bare_name_on_a_network_of_several_apps_is_told() -> None:
+    """Every recipe has an `app` there, so that one's own need not be."""
+    assert named("proxy_pass http://app:80;") == ["app"]
+    assert named("", Env=["UPSTREAM_HOST=api"]) == ["api"]
+    assert named("http://app http://api") == ["app", "api"]
+    assert named("http://app http://api", app="n-own") == ["app"]
+
+
+def test_a_name_that_is_whole_or_stays_within_the_app_is_not_told() -> None:
+    """Nor is a word that may be no address."""
+    assert named("http://made_test_app:80 http://${STACK_NAME}_app") == []
+    assert named("http://app", web="n-other") == []
+    assert named("celery -A app worker", Env=["NAME=app"]) == []
