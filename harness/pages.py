@@ -68,12 +68,12 @@ class Pages:
                 ready=lambda page: page.answered or not page.url,
                 interval=0.2,
             )
-            if seen[0].unlike:
+            if seen[0].unlike or seen[0].unbalanced:
                 wait_for(
                     look,
                     what="a page like the one of before",
                     deadline=Deadline.after(UNLIKE_SECONDS * self.context.factor),
-                    ready=lambda page: not page.unlike,
+                    ready=lambda page: not (page.unlike or page.unbalanced),
                     interval=1.0,
                 )
         if seen:

@@ -91,6 +91,13 @@ def page_warning(page: Page, health: Health, meta: RecipeMeta) -> RunWarning | N
             next="set HEALTH_PATH in recipe_meta.py to a page that anybody may see, or "
             f"HEALTH_STATUS = {page.status} if that is right",
         )
+    if page.unbalanced:
+        return RunWarning(
+            code=WarningCode.ROUTER_DROPPED,
+            text=f"service {health.service}: {page.unbalanced}, so Traefik takes it for dead and "
+            "sends no visitor there",
+            next="correct loadbalancer.healthcheck.path in its labels: visitors get a 503",
+        )
     if page.seen is Seen.PAGE and page.changed:
         return RunWarning(
             code=WarningCode.PAGE_CHANGED,

@@ -108,6 +108,7 @@ class Page:
         signs: what it has in it.
         unlike: whether the problem is that it differs from the page of before.
         changed: how it differs from that page, where that may well be meant; or empty.
+        unbalanced: why Traefik's own health check would keep all visitors from it, or empty.
     """
 
     seen: Seen
@@ -120,6 +121,7 @@ class Page:
     signs: tuple[Sign, ...] = ()
     unlike: bool = False
     changed: str = ""
+    unbalanced: str = ""
 
     @classmethod
     def load(cls, raw: Mapping[str, Any]) -> Page:

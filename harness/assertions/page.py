@@ -54,7 +54,18 @@ def ask(app: Asked) -> Page:
     earlier = app.facts.health.earlier
     if earlier and earlier.routed and not routed:
         return Page(seen=Seen.PROBLEM, url="", status=0, problem=_unreachable(app))
-    return replace(_judged(app), routed=routed)
+    page = replace(_judged(app), routed=routed)
+    return replace(page, unbalanced=_unbalanced(app)) if page.good else page
+
+
+def _unbalanced(app: Asked) -> str:
+    """Return what the path answers by which Traefik takes a server for dead; or empty."""
+    door = door_of(app.facts.health)
+    if not door.balance.startswith("/"):
+        return ""
+    answer = app.ask(Request(path=door.balance), door)
+    well = 0 < answer.status < 400  # noqa: PLR2004  as Traefik has it
+    return "" if well else f"{door.balance} answers with status {answer.status}"
 
 
 def _judged(app: Asked) -> Page:

@@ -28,6 +28,7 @@ ROUTER = "the HTTP router "
 ASKED_FOR = "DOMAIN in .env.sample"  # why an app without a router or a health check has a page
 ENTRY_POINTS = frozenset({"web", "web-secure", "websecure", "http", "https"})  # those of browsers
 _REGEX = "redirectregex.regex"
+_UNUSUAL = ("port", "scheme", "status", "method", "mode")  # of a load balancer's health check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Door:
         prefix: the path that its router wants, or empty for any.
         path: the path that the container is asked for, where a middleware rewrites the prefix.
         check: the path that a health check asks on that port, or empty.
+        balance: the path by which Traefik decides whether it sends anybody there, or empty.
         why: which part of the recipe names it, for people; empty when none does.
         redirects: whether the proxy answers with a redirect in the container's place.
         aside: whether only other entry points lead to it than those of browsers.
@@ -55,6 +57,7 @@ class Door:
     prefix: str = ""
     path: str = "/"
     check: str = ""
+    balance: str = ""
     why: str = ""
     redirects: bool = False
     aside: bool = False
@@ -169,6 +172,7 @@ def _routed(compose: Compose) -> Iterator[Door]:
                     prefix=prefix,
                     path=_rewritten(prefix, rewrites),
                     check=_check_beside(compose.services[server.service], server),
+                    balance=server.check,
                     why=f"{ROUTER}{router}",
                     redirects=_redirects(host, prefix or "/", rewrites),
                     aside=_is_aside(fields.get("entrypoints", "")),
@@ -184,7 +188,8 @@ def _servers(service: Service, labels: routers.Labels) -> dict[str, _Server]:
         scheme = fields.get("server.scheme", "").strip().lower() or "http"
         known = port.isascii() and port.isdigit() and len(port) <= DIGITS_OF_PORT
         number = int(port) if known else _likely_port(service)
-        check = "" if "healthcheck.port" in fields else fields.get("healthcheck.path", "").strip()
+        usual = not any(f"healthcheck.{name}" in fields for name in _UNUSUAL)
+        check = fields.get("healthcheck.path", "").strip() if usual else ""
         found[name] = _Server(service=service.name, port=number, scheme=scheme, check=check)
     return found
 

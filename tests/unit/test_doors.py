@@ -318,8 +318,10 @@ def test_the_path_that_traefik_checks_shows_that_an_app_works(tmp_path: Path) ->
     labels = ("traefik.http.routers.a.rule=Host(`a.test`)", f"{HTTP}.port=8090")
     path = "traefik.http.services.a.loadbalancer.healthcheck.path=/api/health"
     other = "traefik.http.services.a.loadbalancer.healthcheck.port=9000"
-    assert doors(tmp_path, service("app", *labels, path))[0].check == "/api/health"
-    assert doors(tmp_path, service("app", *labels, path, other))[0].check == ""
+    (door,) = doors(tmp_path, service("app", *labels, path))
+    assert (door.check, door.balance) == ("/api/health", "/api/health")
+    (door,) = doors(tmp_path, service("app", *labels, path, other))
+    assert (door.check, door.balance) == ("", "")
 
 
 def test_the_path_of_a_health_check_counts_only_on_the_port_of_the_page(tmp_path: Path) -> None:

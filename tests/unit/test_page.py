@@ -446,6 +446,21 @@ def test_a_page_of_any_size_is_looked_at_quickly() -> None:
         assert asked({"app /": (200, part * 40_000)}).good
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(200, ""), (302, ""), (404, "status 404"), (500, "status 500"), (0, "status 0")],
+)
+def test_a_server_that_traefik_takes_for_dead_is_warned_of(status: int, told: str) -> None:
+    """traefik/traefik, issue 3417: its page is well, and all visitors get a 503."""
+    door = replace(APP, balance="/health")
+    found = asked({"app /": 200, "app /health": status}, doors=(door,))
+    assert (found.good, bool(found.unbalanced)) == (True, bool(told))
+    warning = page_warning(found, Health(service="app"), RecipeMeta())
+    assert (warning and warning.code) == (WarningCode.ROUTER_DROPPED if told else None)
+    assert told in (warning.text if warning else "")
+    assert not asked({"app /": 500, "app /health": status}, doors=(door,)).unbalanced
+
+
 def test_the_message_names_the_router_that_traefik_drops() -> None:
     """It is why no visitor gets there."""
     door = replace(APP, host="a.test", dropped="no label gives the port of its service")
