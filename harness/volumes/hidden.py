@@ -23,7 +23,8 @@ from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.census import JOURNALS
 
 JOURNAL = re.compile(JOURNALS)
-LARGEST = 64 << 20  # bytes of an image's folder that are read
+LARGEST = 64 << 20  # bytes of an image's folder that are read, 512 more for each file
+HEAD = 512  # bytes of an archive before each file: there may be any number of empty ones
 PIECE = 1 << 16  # bytes
 SHOWN = 5
 
@@ -104,7 +105,7 @@ def _sums(stream: Iterator[bytes]) -> dict[str, str]:
     size = 0
     with tarfile.open(fileobj=cast("Any", _Reader(stream)), mode="r|") as archive:
         for member in archive:
-            size += member.size
+            size += HEAD + member.size
             if size > LARGEST:
                 return {}
             file = archive.extractfile(member) if member.isreg() else None

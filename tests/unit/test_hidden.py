@@ -162,6 +162,9 @@ def test_what_cannot_be_read_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert contents(client, "app:1", "/srv", LABELS) == {"a": total("12345")}
     assert contents(client, "app:9", "/srv", LABELS) == {}
     assert contents(client, "app:1", "/none", LABELS) == {}
-    monkeypatch.setattr(hidden, "LARGEST", 4)
+    headers = 3 * hidden.HEAD  # of the folder and of both files
+    monkeypatch.setattr(hidden, "LARGEST", headers + 6)
+    assert contents(client, "app:1", "/srv", LABELS)
+    monkeypatch.setattr(hidden, "LARGEST", headers + 5)
     assert contents(client, "app:1", "/srv", LABELS) == {}
     assert engine.made == []

@@ -134,13 +134,16 @@ def test_a_word_in_a_log_is_no_address(line: str) -> None:
     assert not logged(line, "db", "made_test")
 
 
+def on(one: ServiceState, *networks: str) -> ServiceState:
+    """Return a service that is on these networks."""
+    targets = [{"Target": network} for network in networks]
+    return replace(one, template={**one.template, "Networks": targets})
+
+
 def named(text: str, *, app: str = "n-shared", web: str = "n-shared", **spec: Any) -> list[str]:  # noqa: ANN401  any part of a container
     """Return which names another app may answer to, where web's command has that text."""
-    asks = owner("web", Args=[text], **spec)
-    asks.template["Networks"] = [{"Target": "n-own"}, {"Target": web}]
-    asked = [owner("app"), owner("api")]
-    for one in asked:
-        one.template["Networks"] = [{"Target": app}]
+    asks = on(owner("web", Args=[text], **spec), "n-own", web)
+    asked = [on(owner(name), app) for name in ("app", "api")]
     warnings = ambiguous(look(asks, *asked), ["n-shared"], lambda _: "")
     return [one.text.split()[3] for one in warnings]
 
