@@ -22,6 +22,7 @@ MEMORY_SHARE = 0.75  # of the smallest node's memory
 MOST_PIDS = 4096  # systemd gives a service about as many; a large Java server needs some hundreds
 LOG_MIB = 100
 LOG_FILES = 2
+MOST_LOG_FILES = 100  # the engine renames each of them whenever one is full
 ROTATED = ("json-file", "local")  # the log drivers that know a size
 GIBIBYTE, MEBIBYTE = 1024**3, 1024**2
 PIDS_SINCE = (3, 9)  # the file format that has `deploy.resources.limits.pids`
@@ -75,8 +76,9 @@ class Limits:
         own = _limits(service)
         reserved = _bytes((resources.get("reservations") or {}).get(MEMORY))
         laid: dict[str, Any] = {}
-        if not 0 < _bytes(own.get(MEMORY)) <= self.memory and reserved <= self.memory:
-            laid[MEMORY] = str(self.memory)
+        most = max(self.memory, reserved)  # docker takes no limit below what is reserved
+        if not 0 < _bytes(own.get(MEMORY)) <= most:
+            laid[MEMORY] = str(most)
         if pids and not 0 < _whole(own.get(PIDS)) <= self.pids:
             laid[PIDS] = self.pids
         changed = {"resources": {**resources, "limits": {**own, **laid}}} if laid else {}
@@ -85,8 +87,10 @@ class Limits:
     def _logging(self, service: Service) -> Mapping[str, Any]:
         own: Mapping[str, Any] = service.raw.get("logging") or {}
         options: Mapping[str, Any] = own.get("options") or {}
-        kept = _bytes(options.get("max-size")) * (_whole(options.get("max-file")) or 1)
-        if not self.log or own.get("driver", ROTATED[0]) not in ROTATED or 0 < kept <= self.log:
+        files = _whole(options.get("max-file", 1))  # 0 is what docker alone can read, such as +9
+        kept = _bytes(options.get("max-size")) * files
+        fits = 0 < kept <= self.log and files <= MOST_LOG_FILES
+        if not self.log or (own.get("driver") or ROTATED[0]) not in ROTATED or fits:
             return {}
         each = {"max-size": str(self.log // LOG_FILES), "max-file": str(LOG_FILES)}
         return {**own, "options": {**options, **each}}

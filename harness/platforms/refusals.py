@@ -16,11 +16,13 @@ from harness.docker.sweep import RUN_LABEL
 from harness.errors import InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
 from harness.recipes.compose import LONGEST_NAME, Compose, Resource
+from harness.recipes.files import MOST_BYTES
 from harness.signals import reading
 
 # What Swarm takes for one config and one secret, from swarmkit's manager/controlapi.
 LARGEST_CONFIG = 1000 * 1024 - 1  # bytes; before Engine 20.10 half of it
 LARGEST_SECRET = 500 * 1024 - 1
+MOST_ADDRESSES = 1 << 16  # of the Swarm's 16 million, which every run's networks come out of
 # Networks that every machine for Co-op Cloud has: to make one of that name is the recipe's fault.
 EVERYWHERE = BUILT_IN | {PROXY}
 
@@ -61,6 +63,13 @@ def _refuse_undeployable(compose: Compose, stack: str) -> None:
 
 def _refuse_sizes(compose: Compose) -> None:
     """Refuse configs and secrets that are empty or larger than Swarm takes."""
+    total = sum(compose.source.look(one.file).size for one in compose.made_of_files())
+    if total > MOST_BYTES:
+        raise InvalidRecipeError(
+            f"the configs and secrets come to {total} bytes, more than the limit of {MOST_BYTES}",
+            cause="each is kept in the Swarm, also where several are made of one file",
+            hint="put large files into the image, or into a volume",
+        )
     wrong = [
         f"{kind} {key}: {size} bytes, {'at least 1' if not size else f'at most {largest}'}"
         for kind, resources, largest in (
@@ -110,13 +119,21 @@ def _refuse_clashing_ports(compose: Compose, *, alone: bool) -> None:
 
 
 def _refuse_clashing_subnets(compose: Compose) -> None:
-    """Refuse two networks of the recipe with overlapping fixed subnets: one would not come up."""
+    """Refuse subnets that leave none for others, or overlap, so that one would not come up."""
     fixed = [
         (key, subnet)
         for key, network in compose.networks.items()
         if not network.external
         for subnet in _subnets(network)
     ]
+    addresses = sum(one.num_addresses for _, one in fixed if isinstance(one, ipaddress.IPv4Network))
+    if addresses > MOST_ADDRESSES:
+        raise InvalidRecipeError(
+            f"the networks' subnets have {addresses} addresses, more than the limit of"
+            f" {MOST_ADDRESSES}",
+            cause="the networks of other apps would find none",
+            hint="make them smaller: 10.20.30.0/24 has room for 250 containers",
+        )
     # Subnets are apart or nested: the first one inside another follows it in this order.
     fixed.sort(key=lambda one: (one[1].version, int(one[1].network_address), one[1].prefixlen))
     for (name, subnet), (other, second) in itertools.pairwise(fixed):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from harness.recipes.compose import RESOURCES, Compose, Resource
 from harness.recipes.compose_fields import text
 
 NAMED_SINCE = (3, 5)  # the file format from which `external` is true or false, and `name` beside it
-_UNSAFE = re.compile(r"[^\x20-\x7e\n]")
 
 
 def complete(
@@ -116,12 +114,9 @@ def write(compose: Compose, override: Mapping[str, Any], directory: Path) -> Pat
 
 def written(document: Mapping[str, Any]) -> str:
     """Return a document as YAML that every reader reads alike: quoted texts, ASCII alone."""
-    return _UNSAFE.sub(_escape, json.dumps(escaped(document), ensure_ascii=False, indent=1))
-
-
-def _escape(match: re.Match[str]) -> str:
-    point = ord(match[0])
-    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"  # noqa: PLR2004  as YAML has it
+    text = json.dumps(escaped(document), ensure_ascii=False, indent=1).replace("\x7f", r"\x7f")
+    # Python's escapes are YAML's too; JSON's own are not: it has no characters past U+FFFF.
+    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def escaped(value: Any) -> Any:  # noqa: ANN401  any YAML value

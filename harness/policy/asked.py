@@ -21,7 +21,7 @@ from harness.recipes.compose_fields import Port, text
 KINDS = (
     *("bind", "port", "cap", "sysctl", "network", "network-driver", "network-opts", "ipam-driver"),
     *("volume-driver", "driver-opts", "config", "secret", "secret-driver", "log-driver"),
-    *("log-opts", "mount", "volume", "credential-spec", "oom-score-adj", "resource"),
+    *("log-opts", "mount", "volume", "credential-spec", "oom-score-adj", "resource", "ulimit"),
 )
 OWN_LABELS = "ccci."
 OWN_IMAGES = "localhost/cc-ci"
@@ -40,6 +40,8 @@ LOG_OPTIONS = frozenset(
         *("labels", "labels-regex", "env", "env-regex"),
     }
 )
+# With these a container goes before all else that runs on the machine.
+ULIMITS = ("rtprio", "nice")
 NETWORK_OPTIONS = frozenset({"encrypted", "com.docker.network.driver.mtu"})
 
 
@@ -148,6 +150,7 @@ def _privileges(raw: Mapping[str, Any]) -> Iterator[str]:
         yield f"credential-spec:{key}={text(value)}"
     if text(raw.get("oom_score_adj")).startswith("-"):
         yield f"oom-score-adj:{text(raw['oom_score_adj'])}"
+    yield from (f"ulimit:{name}" for name in ULIMITS if name in _mapping(raw.get("ulimits")))
     yield from _resources(raw)
 
 

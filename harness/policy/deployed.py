@@ -95,6 +95,7 @@ def _service(name: str, spec: Mapping[str, Any], mounts: list[Mount]) -> Service
         raw={
             "cap_add": container.get("CapabilityAdd"),
             "sysctls": container.get("Sysctls"),
+            "ulimits": {one["Name"]: one for one in container.get("Ulimits") or ()},
             "oom_score_adj": container.get("OomScoreAdj"),
             "credential_spec": (container.get("Privileges") or {}).get("CredentialSpec"),
             "logging": {"driver": log.get("Name"), "options": log.get("Options")},

@@ -8,8 +8,9 @@ later definition replaces an earlier one of that name as a whole.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,9 @@ from harness.recipes.normal import normal
 
 MOST_FILES = 50
 MOST_SERVICES = 100
+MOST_REPLICAS = 100  # of all services together: a Swarm's manager dies of a thousand
+MOST_USES = 1000  # mounts of all services together, and their places on networks
+MOST_RESOURCES = 200  # of a kind: each network takes 256 addresses of the Swarm
 LONGEST_NAME = 64  # characters; Swarm refuses a longer name of a secret or a config
 _RESOURCE = frozenset({"name", "external", "labels"})
 RESOURCES = {
@@ -169,10 +173,10 @@ def load(source: Files, compose_file: str, env: Mapping[str, str]) -> Compose:
     files = tuple(name for name in compose_file.split(":") if name) or ("compose.yml",)
     _refuse_too_many(len(files), "compose files", MOST_FILES)
     source.fetch(files)
-    reading = _Reading(source=source, env=env)
+    reading = _Reading(source=source, interpolator=Interpolator(env=env))
     for name in files:
         reading.add(name)
-    _refuse_too_many(len(reading.services), "services", MOST_SERVICES)
+    _refuse_a_crowd(reading)
     if not reading.services:
         raise InvalidRecipeError(
             f"{' and '.join(files)} of the recipe define no services",
@@ -186,7 +190,7 @@ def load(source: Files, compose_file: str, env: Mapping[str, str]) -> Compose:
         networks=reading.resources["networks"],
         secrets=reading.resources["secrets"],
         configs=reading.resources["configs"],
-        unset=frozenset(reading.unset),
+        unset=frozenset(reading.interpolator.unset),
         version=reading.versions[0],
         options={name: frozenset(options) for name, options in reading.options.items()},
         kept={name: tuple(kept) for name, kept in reading.kept.items() if kept},
@@ -200,14 +204,13 @@ class _Reading:
     """What several files come to, as one after the other is read."""
 
     source: Files
-    env: Mapping[str, str]
+    interpolator: Interpolator
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     resources: dict[str, dict[str, Resource]] = field(
         default_factory=lambda: {section: {} for section in RESOURCES}
     )
     options: dict[str, set[str]] = field(default_factory=dict)
     kept: dict[str, list[str]] = field(default_factory=dict)
-    unset: set[str] = field(default_factory=set)
     versions: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> None:
@@ -229,7 +232,7 @@ class _Reading:
             if raw is None:
                 raise InvalidRecipeError(f"{where} is empty", hint="write {} for nothing new")
             self.options.setdefault(key, set()).update(fields.mapping(raw, where))
-            service = resolved(normal(raw, where), self.source, self.env, where)
+            service = resolved(normal(raw, where), self.source, self.interpolator, where)
             first = self.services.get(key)
             if first is None:
                 self.services[key] = service
@@ -255,8 +258,8 @@ class _Reading:
             raise InvalidRecipeError(
                 f"{name} is not a mapping at its top level", hint="it begins with 'services:'"
             )
-        interpolator = Interpolator(name=name, env=self.env, unset=self.unset)
-        filled = {key: interpolator.walk(value, key) for key, value in raw.items()}
+        self.interpolator.name = name
+        filled = {key: self.interpolator.walk(value, key) for key, value in raw.items()}
         return {**fields.known(filled, TOP, name), "version": raw.get("version")}
 
 
@@ -266,6 +269,23 @@ def _refuse_too_many(count: int, what: str, most: int) -> None:
             f"the recipe has {count} {what}, more than the limit of {most}",
             hint="split it into several recipes",
         )
+
+
+def _refuse_a_crowd(reading: _Reading) -> None:
+    """Refuse more than what an engine can do besides its other work."""
+    services = reading.services.values()
+    _refuse_too_many(len(services), "services", MOST_SERVICES)
+    _refuse_too_many(_replicas(services), "replicas", MOST_REPLICAS)
+    for key, what in (("volumes", "mounts"), ("networks", "places on networks")):
+        _refuse_too_many(sum(len(one.get(key) or ()) for one in services), what, MOST_USES)
+    for section, resources in reading.resources.items():
+        _refuse_too_many(len(resources), section, MOST_RESOURCES)
+
+
+def _replicas(services: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many containers services ask for; what is no number, docker refuses."""
+    asked = ((service.get("deploy") or {}).get("replicas") for service in services)
+    return sum(int(one) for one in asked if isinstance(one, int | float) and math.isfinite(one))
 
 
 def _section(content: Mapping[str, object], section: str, name: str) -> dict[str, object]:
@@ -346,6 +366,10 @@ def _port(raw: Mapping[str, object]) -> Port:
 
 def _resource(key: str, raw: object, where: str, known: frozenset[str]) -> Resource:
     definition = fields.known(raw, known, where)
+    if "/" in str(definition.get("name")):
+        raise InvalidRecipeError(
+            f"{where}.name is '{fields.text(definition['name'])}'", hint="take the '/' out of it"
+        )
     external = definition.pop("external", None)
     named = external.get("name") if isinstance(external, dict) else None  # the older syntax
     if definition.get("labels") is not None:

@@ -13,21 +13,24 @@ from typing import Any
 from harness.errors import InvalidRecipeError
 from harness.recipes.compose_fields import text
 from harness.recipes.files import Files
+from harness.recipes.interpolation import Interpolator
 
 BOM = "\ufeff"
 BLANKS = (" ", "\t")
 
 
 def resolved(
-    service: Mapping[str, Any], files: Files, env: Mapping[str, str], where: str
+    service: Mapping[str, Any], files: Files, interpolator: Interpolator, where: str
 ) -> dict[str, Any]:
     """Return a service in its normal form without `env_file`, whose variables are all in it.
 
     A `~` before a host's path is the recipe's variable HOME, where it sets one.
 
     Raises:
-        InvalidRecipeError: a file is missing, lies outside of the recipe, or cannot be read.
+        InvalidRecipeError: a file is missing, lies outside of the recipe, or cannot be read, or
+            the variables are more than what a recipe's files may hold.
     """
+    env = interpolator.env
     rest = {key: value for key, value in service.items() if key != "env_file"}
     for mount in rest.get("volumes") or ():
         if mount.get("type") == "bind" and text(mount.get("source")).startswith("~"):
@@ -36,14 +39,17 @@ def resolved(
     for item in service.get("env_file") or ():
         if not isinstance(item, str):
             raise InvalidRecipeError(f"{where}.env_file has an item that is not a file's name")
-        found |= dict(_assignments(files, item, env, f"{where}.env_file"))
+        for name, value in _assignments(files, item, env, f"{where}.env_file"):
+            interpolator.count(f"{name}={value}")
+            found[name] = value
     found |= service.get("environment") or {}
     if not found:
         return rest
-    filled = {
-        name: env.get(name, value) if value in (None, "") else value
-        for name, value in found.items()
-    }
+    filled = dict(found)
+    for name in found.keys() & env.keys():
+        if found[name] in (None, ""):
+            interpolator.count(env[name])
+            filled[name] = env[name]
     return {**rest, "environment": filled}
 
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from harness.errors import InvalidRecipeError
 
 MOST_VALUES = 100_000
-MOST_CHARACTERS = 8_000_000  # of all values, with their variables filled in
+MOST_CHARACTERS = 4_000_000  # of all values, with their variables filled in
 DEEPEST = 60
 
 # Docker knows the forms with a default without braces as well: `$TAG-alpine` is TAG, or `alpine`.
@@ -83,16 +83,16 @@ for _place, _cast in _CASTS.items():
 
 @dataclass(slots=True, kw_only=True)
 class Interpolator:
-    """Fills the variables of one file in.
+    """Fills the variables of a recipe's files in, one after the other.
 
     Attributes:
-        name: of the file, for messages.
+        name: of the file that is being read, for messages.
         env: the variables and their values.
         unset: gathers the names that had neither a value nor a default; they became nothing.
     """
 
-    name: str
     env: Mapping[str, str]
+    name: str = ""
     unset: set[str] = field(default_factory=set)
     _values: int = 0
     _characters: int = 0
@@ -109,11 +109,10 @@ class Interpolator:
             InvalidRecipeError: a `$` that means nothing, a variable that is required and not set,
                 or a file whose aliases unfold without end.
         """
-        self._values += 1
-        if self._values > MOST_VALUES or depth > DEEPEST:
+        if depth > DEEPEST:
             self._refuse()
+        self.count(value if isinstance(value, str) else "")
         if isinstance(value, str):
-            self._count(value)
             filled = self.fill(value, where)
             return value if filled == value else self._cast(filled, where)
         if isinstance(value, dict):
@@ -162,7 +161,7 @@ class Interpolator:
                     detail=text,
                 )
             found = self._lookup(match["named"] or match["braced"], where)
-            self._count(found)
+            self._measure(found)
             return found
 
         return value_of
@@ -190,12 +189,23 @@ class Interpolator:
             self.unset.add(name)
         return value or ""
 
-    def _count(self, text: str) -> None:
+    def count(self, text: str) -> None:
+        """Count one more value, of whichever file.
+
+        Raises:
+            InvalidRecipeError: it is one too many, or it has a null character.
+        """
+        self._values += 1
+        if self._values > MOST_VALUES:
+            self._refuse()
+        self._measure(text)
+
+    def _measure(self, text: str) -> None:
         self._characters += len(text)
         if self._characters > MOST_CHARACTERS:
             raise InvalidRecipeError(
                 f"{self.name} comes to more than the limit of {MOST_CHARACTERS} characters",
-                cause="its YAML aliases or its variables multiply",
+                cause="YAML aliases or variables multiply, there or in the files before",
                 hint="write less",
             )
         if "\0" in text:
@@ -204,8 +214,8 @@ class Interpolator:
     def _refuse(self) -> NoReturn:
         raise InvalidRecipeError(
             f"{self.name} holds too many values, or is nested too deeply",
-            cause="its YAML aliases unfold into each other",
-            hint="write them out",
+            cause="YAML aliases unfold into each other, or the files together are too large",
+            hint=f"all of them may have {MOST_VALUES} values",
         )
 
 

@@ -41,6 +41,12 @@ def routed(rule: str) -> str:
     return labels(f"traefik.http.routers.a.rule={rule}", port)
 
 
+def overlays(count: int) -> str:
+    """Return a line of `.env.sample` that names so many further compose files."""
+    names = "".join(f":compose.{n}.yml" for n in range(count))
+    return f'\nCOMPOSE_FILE="compose.yml{names}"\n'
+
+
 def laughs() -> str:
     """Return aliases, each of which is ten of the one before it."""
     lines = [f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)]
@@ -114,15 +120,52 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
     "a-file-named-often": ("compose files", lambda: recipe(
         env='COMPOSE_FILE="' + "compose.yml:" * 19_000 + '"\n'
     )),
-    "overlays-of-500-kb": (TIME, lambda: recipe(
-        env='COMPOSE_FILE="compose.yml' + "".join(f":compose.{n}.yml" for n in range(45)) + '"\n',
+    "overlays-of-500-kb": (VALUES, lambda: recipe(
+        env=overlays(45),
         **{f"compose_{n}_yml": "version: '3.8'\nservices:\n  app:\n    environment:\n"
            + many("      V#: x\n") for n in range(45)},
+    )),
+    "overlays-of-many-variables": (TEXT, lambda: recipe(
+        env="A=" + "x" * 100_000 + overlays(4),
+        **{f"compose_{n}_yml": "version: '3.8'\nservices:\n  app:\n    environment:\n"
+           + "".join(f"      V{n}_{i}: ${{A}}\n" for i in range(70)) for n in range(4)},
+    )),
+    "overlays-of-many-volumes": (VALUES, lambda: recipe(
+        env=overlays(45),
+        **{f"compose_{n}_yml": "version: '3.8'\nvolumes:\n" + many(f"  v{n}-#: \n", 400_000)
+           for n in range(45)},
+    )),
+    "faces-in-a-variable": ("", lambda: recipe(
+        env="A=" + "\U0001f600" * 60_000 + "\n",
+        compose="    environment:\n" + "".join(f"      V{n}: x${{A}}\n" for n in range(62)),
+    )),
+    "env-files-without-end": (VALUES, lambda: recipe(
+        compose="".join(f"  a{n}: {{image: x, env_file: e}}\n" for n in range(90)),
+        e=many("V#=\n", 1_900_000),
+    )),
+    "settings-for-each-service": (TEXT, lambda: recipe(
+        env="A=" + "x" * 200_000 + "\n",
+        compose="".join(f"  a{n}: {{image: x, environment: [A]}}\n" for n in range(90)),
+    )),
+    "configs-of-one-file": ("configs and secrets come to", lambda: recipe(
+        compose="configs:\n" + "".join(f"  c{n}: {{file: c}}\n" for n in range(150)),
+        c="x" * 1_000_000,
+    )),
+    "networks-without-end": ("networks, more than", lambda: recipe(
+        compose="networks:\n" + "".join(f"  n{n}: \n" for n in range(9_000))
+    )),
+    "replicas-without-end": ("replicas, more than", lambda: recipe(
+        compose="    deploy: {mode: replicated-job, replicas: 1e+6}\n"
+    )),
+    "subnets-of-all-addresses": ("addresses, more than", lambda: recipe(
+        compose="networks: {n: {ipam: {config: [{subnet: 10.128.0.0/9}]}}}\n"
     )),
     "ports-without-end": ("ports", lambda: recipe(
         compose="    ports:\n" + "".join(f"      - {{target: {n}}}\n" for n in range(20_000))
     )),
-    "mounts-without-end": ("", lambda: recipe(compose="    volumes:\n" + many("      - /m#\n"))),
+    "mounts-without-end": ("mounts, more than", lambda: recipe(
+        compose="    volumes:\n" + many("      - /m#\n")
+    )),
     "subnets-without-end": ("", lambda: recipe(
         compose="networks:\n  n:\n    ipam:\n      config:\n" + "".join(
             f"        - {{subnet: 10.{n >> 8}.{n & 255}.0/24}}\n" for n in range(10_000)
@@ -184,6 +227,7 @@ SLOW = frozenset(
         *("aliases-of-300-kb", "merges-that-multiply", "merges-of-merges", "braces-without-end"),
         *("anchors-given-twice", "keys-without-end", "underscores-in-a-number"),
         *("overlays-of-500-kb", "ports-without-end", "mounts-without-end"),
+        *("overlays-of-many-volumes", "env-files-without-end"),
         *("a-router-of-hosts", "backup-labels-without-end", "a-readme-of-empty-lines"),
         *("configs-of-150-mb", "tests-of-50-mb"),
     }

@@ -18,9 +18,11 @@ from docker.errors import NotFound
 
 from harness import linting, signals
 from harness.docker.faults import as_harness_error
-from harness.platforms.base import Target
+from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
+from harness.platforms.override import Machine, build
 from harness.platforms.refusals import refuse
+from harness.platforms.stackfile import write
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
 from harness.settings import Settings
@@ -44,6 +46,9 @@ def read(source: str, work: Path) -> str:
     files = repo.files(subject.plan.head.commit)
     compose = AppEnvironment.of(files, target).compose(files)
     refuse(_empty_engine(), compose, target)
+    revision = Revision(files=files, commit=files.commit, chaos=False)
+    override, _ = build(compose, target, revision, Machine(dnsrr=True))
+    write(compose, override, work / "stack")
     return ", ".join(compose.services)
 
 

@@ -78,9 +78,9 @@ def test_a_lower_limit_of_the_recipe_stays(
 
 
 def test_no_limit_is_below_what_the_recipe_reserves(tmp_path: Path) -> None:
-    """Docker would refuse it."""
+    """Docker would refuse it; and without any, one container could take all memory."""
     made = stack(tmp_path, ", deploy: {resources: {reservations: {memory: 5g}}}")
-    assert "memory" not in limits_of(made)
+    assert limits_of(made)["memory"] == str(5 * GIB)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,9 @@ def test_no_limit_is_below_what_the_recipe_reserves(tmp_path: Path) -> None:
         ("driver: json-file, options: {max-size: 1m}", {"max-size": "1m"}),
         ("driver: json-file, options: {max-size: 1g, tag: x}", {"max-file": "2", "tag": "x"}),
         ("driver: local, options: {max-size: 9m, max-file: '9'}", {"max-file": "2"}),
+        ("driver: '', options: {max-size: 9g}", {"max-size": str(5 * MIB)}),
+        ("driver: json-file, options: {max-size: 9m, max-file: '+9'}", {"max-file": "2"}),
+        ("driver: json-file, options: {max-size: '1', max-file: '900000'}", {"max-file": "2"}),
     ],
 )
 def test_logs_are_rotated_where_the_driver_can(

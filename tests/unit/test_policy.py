@@ -52,6 +52,7 @@ def asks(directory: Path, app: str = "", rest: str = "") -> list[str]:
         ("logging: {options: {syslog-address: 'unix:///run/x'}}", "",
          ["log-opts:syslog-address=unix:///run/x"]),
         ("oom_score_adj: -5", "", ["oom-score-adj:-5"]),
+        ("ulimits: {rtprio: 99, nice: {soft: 1, hard: 40}}", "", ["ulimit:rtprio", "ulimit:nice"]),
         ("oom_score_adj: 5, ulimits: {nofile: 9}, init: true, user: root", "", []),
         (f"deploy: {{resources: {{reservations: {{generic_resources: [{GPU}]}}}}}}", "",
          ["resource:gpu"]),
@@ -215,6 +216,7 @@ def test_what_an_engine_runs_is_asked_for_in_the_same_words(tmp_path: Path) -> N
         "Secrets": [{"SecretName": "other_s"}],
         "CapabilityAdd": ["CAP_NET_ADMIN"],
         "Sysctls": {"net.core.somaxconn": "9"},
+        "Ulimits": [{"Name": "nofile", "Hard": 9}, {"Name": "rtprio", "Hard": 99}],
     }  # fmt: skip
     task = {
         "ContainerSpec": container,
@@ -230,7 +232,7 @@ def test_what_an_engine_runs_is_asked_for_in_the_same_words(tmp_path: Path) -> N
     )  # fmt: skip
     assert [ask.item for ask in found] == [
         "bind:/srv/${STACK_NAME}", "port:8080", "cap:NET_ADMIN", "sysctl:net.core.somaxconn",
-        "log-driver:syslog", "bind:/srv", "volume:theirs", "network:other_default",
-        "config:other_c", "secret:other_s",
+        "ulimit:rtprio", "log-driver:syslog", "bind:/srv", "volume:theirs",
+        "network:other_default", "config:other_c", "secret:other_s",
     ]  # fmt: skip
     assert {ask.who for ask in found} == {"service app"}
