@@ -166,7 +166,7 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
     "mounts-without-end": ("mounts, more than", lambda: recipe(
         compose="    volumes:\n" + many("      - /m#\n")
     )),
-    "subnets-without-end": ("", lambda: recipe(
+    "subnets-without-end": ("addresses, more than", lambda: recipe(
         compose="networks:\n  n:\n    ipam:\n      config:\n" + "".join(
             f"        - {{subnet: 10.{n >> 8}.{n & 255}.0/24}}\n" for n in range(10_000)
         )
