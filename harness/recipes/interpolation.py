@@ -116,8 +116,11 @@ class Interpolator:
             filled = self.fill(value, where)
             return value if filled == value else self._cast(filled, where)
         if isinstance(value, dict):
-            items = value.items()
-            return {key: self.walk(item, f"{where}.{key}", depth + 1) for key, item in items}
+            found = {}
+            for key, item in value.items():
+                self._measure(str(key))
+                found[key] = self.walk(item, f"{where}.{key}", depth + 1)
+            return found
         if isinstance(value, list):
             return [self.walk(item, f"{where}.[]", depth + 1) for item in value]
         return value
@@ -209,7 +212,7 @@ class Interpolator:
                 hint="write less",
             )
         if "\0" in text:
-            raise InvalidRecipeError(f"{self.name} has a null character in a value")
+            raise InvalidRecipeError(f"{self.name} has a null character in it")
 
     def _refuse(self) -> NoReturn:
         raise InvalidRecipeError(

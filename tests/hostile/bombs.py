@@ -135,6 +135,11 @@ BOMBS: Mapping[str, tuple[str, Callable[[], Files]]] = {
         **{f"compose_{n}_yml": "version: '3.8'\nvolumes:\n" + many(f"  v{n}-#: \n", 400_000)
            for n in range(45)},
     )),
+    "labels-of-a-long-name": (TEXT, lambda: recipe(compose=(
+        "    labels: &a {? '" + "k" * 400_000 + "' : x}\n    deploy: &d {labels: *a}\n"
+        + "".join(f"  a{n}: {{image: x, labels: *a, deploy: *d}}\n" for n in range(90))
+        + "volumes:\n" + "".join(f"  v{n}: {{labels: *a}}\n" for n in range(190))
+    ))),
     "faces-in-a-variable": ("", lambda: recipe(
         env="A=" + "\U0001f600" * 60_000 + "\n",
         compose="    environment:\n" + "".join(f"      V{n}: x${{A}}\n" for n in range(62)),
