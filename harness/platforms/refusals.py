@@ -22,7 +22,7 @@ from harness.signals import reading
 # What Swarm takes for one config and one secret, from swarmkit's manager/controlapi.
 LARGEST_CONFIG = 1000 * 1024 - 1  # bytes; before Engine 20.10 half of it
 LARGEST_SECRET = 500 * 1024 - 1
-MOST_ADDRESSES = 1 << 16  # of the Swarm's 16 million, which every run's networks come out of
+MOST_ADDRESSES = 1 << 20  # of the 16 million of a Swarm, which all networks come out of
 # Networks that every machine for Co-op Cloud has: to make one of that name is the recipe's fault.
 EVERYWHERE = BUILT_IN | {PROXY}
 
