@@ -16,7 +16,7 @@ from docker.utils import parse_bytes
 from harness.docker.own_limits import MEMORY, PIDS
 from harness.measured import size
 from harness.platforms.stackfile import numbers
-from harness.recipes.compose import Compose, Service
+from harness.recipes.compose import Service
 
 MEMORY_SHARE = 0.75  # of the smallest node's memory
 MOST_PIDS = 4096  # systemd gives a service about as many; a large Java server needs some hundreds
@@ -26,8 +26,6 @@ MOST_LOG_FILES = 100  # the engine renames each of them whenever one is full
 ROTATED = ("json-file", "local")  # the log drivers that know a size
 GIBIBYTE, MEBIBYTE = 1024**3, 1024**2
 PIDS_SINCE = (3, 9)  # the file format that has `deploy.resources.limits.pids`
-LIFTED = "3.9"
-LIFTABLE = (3, 8)  # besides, the next format adds only keys that docker stack deploy ignores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +104,8 @@ class Laid:
 
 
 def knows_pids(version: str) -> bool:
-    """Whether a file format has a limit of processes; a file without one is of the newest."""
-    return not version or numbers(version) >= PIDS_SINCE
-
-
-def lifted(compose: Compose) -> str:
-    """Return the file format in which a limit of processes can be laid over, or nothing.
-
-    A format in which docker would accept what it refuses in the recipe's own is never taken.
-    """
-    if knows_pids(compose.version):
-        return compose.version
-    refused = any(PIDS in _limits(service) for service in compose.services.values())
-    return "" if refused or numbers(compose.version) < LIFTABLE else LIFTED
+    """Whether a file format has a limit of processes; no format, and "3", are the newest."""
+    return version in ("", "3") or numbers(version) >= PIDS_SINCE
 
 
 def _limits(service: Service) -> Mapping[str, Any]:

@@ -17,8 +17,9 @@ from harness.docker.own_networks import own_name
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.model import Adaptation
 from harness.platforms.base import Images, Revision, Target
-from harness.platforms.limits import Limits, knows_pids, lifted
+from harness.platforms.limits import Limits, knows_pids
 from harness.platforms.stackfile import external
+from harness.recipes import formats
 from harness.recipes.compose import Compose, Resource, Service
 
 DNSRR = "dnsrr"
@@ -115,7 +116,7 @@ def build(
         services[name] = {"labels": own, "deploy": deploy, **changed}
     override: dict[str, Any] = {"services": services}
     # Files of two formats cannot be merged: without a revision, docker does that after us.
-    version = (lifted(compose) if revision and machine.limits else "") or compose.version
+    version = formats.written(compose.version) if revision else compose.version
     if version:
         override["version"] = version
     if machine.limits:

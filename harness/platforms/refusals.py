@@ -15,6 +15,7 @@ from harness.docker.nodes import Nodes
 from harness.docker.sweep import RUN_LABEL
 from harness.errors import InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
+from harness.recipes import formats
 from harness.recipes.compose import LONGEST_NAME, Compose, Resource
 from harness.recipes.files import MOST_BYTES
 from harness.signals import reading
@@ -52,6 +53,13 @@ def _refuse_undeployable(compose: Compose, stack: str) -> None:
             f"names of more than {LONGEST_NAME} characters: {', '.join(too_long)}",
             cause="Swarm refuses such names for secrets and configs",
             hint="shorten the names in the compose file",
+        )
+    if new := list(formats.too_new(compose)):
+        raise InvalidRecipeError(
+            f"file format {compose.version} does not know these keys: "
+            + ", ".join(f"{key} (since {since})" for key, since in new),
+            cause="docker refuses a key that the format of its file does not have",
+            hint='write version: "3.8" or newer in the compose files',
         )
     bad = compose.bad_files()
     if bad:

@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
+from harness.platforms import stackfile
+from harness.platforms.base import Revision, Target
+from harness.platforms.override import Machine, build
+from harness.recipes import formats
 from harness.recipes.compose import Compose, load
 from tests.integration.rendering import as_docker_reads, rendered, without_ignored
 from tests.unit.committed import committed
@@ -172,3 +176,68 @@ def test_what_docker_reads_is_read_in_the_same_way(tmp_path: Path) -> None:
         found = dict(zip(cases, pool.map(one, enumerate(cases.values())), strict=True))
     wrong = {name: how for name, how in found.items() if how}
     assert not wrong, "\n".join(f"{name}: {how}" for name, how in wrong.items())
+
+
+# One use of each key that came with a later format than the first.
+KEYS = {
+    "services.a.secrets": ("secrets: [s]", "secrets: {s: {external: true}}"),
+    "services.a.deploy.endpoint_mode": ("deploy: {endpoint_mode: vip}", ""),
+    "services.a.configs": ("configs: [c]", "configs: {c: {external: true}}"),
+    "services.a.credential_spec": ("credential_spec: {file: x}", ""),
+    "services.a.deploy.placement.preferences": (
+        "deploy: {placement: {preferences: [{spread: node.id}]}}", ""),
+    "services.a.deploy.update_config.order": ("deploy: {update_config: {order: start-first}}", ""),
+    "services.a.healthcheck.start_period": ("healthcheck: {start_period: 1s}", ""),
+    "services.a.deploy.resources.reservations.generic_resources": (
+        "deploy: {resources: {reservations: {generic_resources: []}}}", ""),
+    "services.a.isolation": ("isolation: default", ""),
+    "services.a.deploy.rollback_config": ("deploy: {rollback_config: {parallelism: 1}}", ""),
+    "services.a.init": ("init: true", ""),
+    "services.a.credential_spec.config": (
+        "credential_spec: {config: c}", "configs: {c: {external: true}}"),
+    "services.a.deploy.placement.max_replicas_per_node": (
+        "deploy: {placement: {max_replicas_per_node: 1}}", ""),
+    "services.a.deploy.resources.limits.pids": ("deploy: {resources: {limits: {pids: 1}}}", ""),
+    "networks.n.attachable": ("networks: [n]", "networks: {n: {attachable: true}}"),
+    "configs.c.template_driver": (
+        "configs: [c]", "configs: {c: {file: ./x, template_driver: golang}}"),
+    "secrets.s.template_driver": (
+        "secrets: [s]", "secrets: {s: {file: ./x, template_driver: golang}}"),
+    "secrets.s.driver": ("secrets: [s]", "secrets: {s: {driver: d}}"),
+    "volumes.v.name": ("volumes: ['v:/v']", "volumes: {v: {name: w}}"),
+    "networks.n.name": ("networks: [n]", "networks: {n: {name: w}}"),
+    "configs.c.name": ("configs: [c]", "configs: {c: {file: ./x, name: w}}"),
+    "secrets.s.name": ("secrets: [s]", "secrets: {s: {file: ./x, name: w}}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", sorted(formats.OLDER))
+def test_keys_that_a_format_does_not_know_are_told_as_docker_does(
+    tmp_path: Path, version: str
+) -> None:
+    """The harness writes older formats as a newer one, in which docker would take them."""
+    assert {key.replace(".a.", ".").split(".", 1)[-1] for key in KEYS} >= {*formats.SERVICES}
+    (tmp_path / "x").write_text("x")
+    for key, (service, rest) in KEYS.items():
+        text = f"version: '{version}'\nservices: {{a: {{image: i, {service}}}}}\n{rest}\n"
+        (tmp_path / "compose.yml").write_text(text)
+        told = dict(formats.too_new(load(committed(tmp_path), "compose.yml", {})))
+        docker = as_docker_reads(tmp_path, ("compose.yml",))
+        assert (docker is None) == bool(told), (version, key, told)
+        assert not told or key in told
+
+
+def test_short_ports_and_mounts_are_read_in_the_first_format(tmp_path: Path) -> None:
+    """They are written in their long forms, which docker knows from 3.2 on."""
+    (tmp_path / "compose.yml").write_text(
+        "version: '3.0'\nservices: {a: {image: i, ports: ['80:80'], volumes: ['data:/v']}}\n"
+        "volumes: {data: }\n"
+    )
+    compose = load(committed(tmp_path), "compose.yml", {})
+    target = Target(recipe="r", run="run1", scope="s", domain="r-1.test")
+    revision = Revision(files=compose.source, commit="0" * 40, chaos=False)
+    override, _ = build(compose, target, revision, Machine(dnsrr=False))
+    path = stackfile.write(compose, override, tmp_path / "stack")
+    found = as_docker_reads(path.parent, (path.name,))
+    assert [port["target"] for port in found["services"]["a"]["ports"]] == ["80"]
+    assert [mount["source"] for mount in found["services"]["a"]["volumes"]] == ["data"]

@@ -106,26 +106,21 @@ def test_logs_are_rotated_where_the_driver_can(
 
 
 @pytest.mark.parametrize(
-    ("version", "service", "lifted"),
+    ("version", "written"),
     [
-        ("3.8", "", "3.9"),
-        ("3.9", "", "3.9"),
-        ("3.13", "", "3.13"),
-        ("", "", ""),
-        ("3.7", "", "3.7"),
-        ("3", "", "3"),
-        # docker refuses this in 3.8, and has to go on doing so
-        ("3.8", ", deploy: {resources: {limits: {pids: 5}}}", "3.8"),
+        ("3.8", "3.9"), ("3.9", "3.9"), ("3.13", "3.13"), ("", ""), ("3", "3"),
+        ("3.7", "3.9"), ("3.0", "3.9"),
+        # docker refuses these, and has to go on doing so
+        ("3.14", "3.14"), ("2.4", "2.4"),
     ],
-)
-def test_a_file_format_is_lifted_by_one_where_that_hides_no_mistake(
-    tmp_path: Path, version: str, service: str, lifted: str
+)  # fmt: skip
+def test_older_file_formats_are_written_as_one_that_has_a_limit_of_processes(
+    tmp_path: Path, version: str, written: str
 ) -> None:
-    """Only formats from 3.9 on have a limit of processes."""
-    made = stack(tmp_path, service, version=version)
-    assert made.get("version", "") == lifted
-    knows = lifted in ("3.9", "3.13", "")
-    assert ("pids" in limits_of(made)) == (knows or "pids" in service)
+    """A recipe chooses its format, and must not choose to have no limit."""
+    made = stack(tmp_path, "", version=version)
+    assert made.get("version", "") == written
+    assert ("pids" in limits_of(made)) == (written != "2.4")
 
 
 def test_a_file_that_is_merged_by_docker_keeps_its_format(tmp_path: Path) -> None:

@@ -108,3 +108,14 @@ def test_a_network_of_a_fixed_name_may_be_somebody_elses(
             refuse(engine.client, compose, TARGET)
     else:
         refuse(engine.client, compose, TARGET)
+
+
+def test_keys_of_a_later_file_format_are_told_with_that_format(tmp_path: Path) -> None:
+    """The harness writes 3.9, in which docker would take them."""
+    (tmp_path / "compose.yml").write_text(
+        'version: "3.3"\nservices: {app: {image: i, init: true}}\nvolumes: {data: {name: d}}\n'
+    )
+    client: Any = FakeEngine().client
+    with pytest.raises(InvalidRecipeError, match="file format 3.3 does not know") as caught:
+        refuse(client, load(committed(tmp_path), "compose.yml", {}), TARGET)
+    assert "services.app.init (since 3.7), volumes.data.name (since 3.4)" in caught.value.what
