@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 READ = "exec cat /proc/[0-9]*/stat /proc/[0-9]*/status 2> /dev/null"
-STAT = re.compile(r"^(\d+) \((.*)\) (\S) (\d+) (.*)$")
-BEGAN = 17  # the index of `starttime` among the fields of `stat` behind the parent's pid
+LONGEST = 4096  # characters of a line of the kernel's
+# Whatever a container prints is read: a program in it may pass for `cat`.
+STAT = re.compile(
+    r"^(?P<pid>\d{1,9}) \((?P<name>.*)\) (?P<state>\S) (?P<parent>\d{1,9}) (?:\S+ ){17}"
+    r"(?P<began>\d{1,18}) "
+)
+STATUS = re.compile(r"^(?P<key>Pid|Uid|Gid):\t(?P<first>\d{1,10})(?:\t(?P<effective>\d{1,10}))?")
 TICKS = 100  # a second: Linux tells programs no other number
 STEADY_SECONDS = 3.0  # what has run for so long, and for half of its container's time, is to run on
 JUDGED_SECONDS = 10.0  # how long a container has run until something may be missing in it
@@ -41,39 +46,42 @@ def processes(text: str) -> tuple[Process, ...]:
 
     The program that prints is the youngest of all, so its beginning is now.
     """
-    stats = [match for line in text.splitlines() if (match := STAT.match(line))]
-    users = _users(text)
-    began = {int(one[1]): int(one[5].split()[BEGAN]) / TICKS for one in stats}
-    now = max(began.values(), default=0.0)
+    lines = [line for line in text.splitlines() if len(line) < LONGEST]
+    stats = [*filter(None, map(STAT.match, lines))]
+    users = _users(lines)
+    now = max((int(one["began"]) for one in stats), default=0)
     every = [
         Process(
-            pid=int(one[1]),
-            parent=int(one[4]),
-            name=one[2],
-            ended=one[3] in "ZX",
-            age=now - began[int(one[1])],
-            user=users.get(int(one[1]), ""),
+            pid=int(one["pid"]),
+            parent=int(one["parent"]),
+            name=one["name"],
+            ended=one["state"] in "ZX",
+            age=(now - int(one["began"])) / TICKS,
+            user=users.get(int(one["pid"]), ""),
         )
         for one in stats
     ]
-    inside = {1}
-    for _ in every:
-        inside |= {one.pid for one in every if one.parent in inside}
+    below: dict[int, list[int]] = {}
+    for one in every:
+        below.setdefault(one.parent, []).append(one.pid)
+    inside, more = set[int](), [1]
+    while more:
+        inside.update(more)
+        more = [child for pid in more for child in below.pop(pid, ())]
     return tuple(one for one in every if one.pid in inside)
 
 
-def _users(text: str) -> dict[int, str]:
+def _users(lines: Iterable[str]) -> dict[int, str]:
     """Return the effective user and group of each process, by its pid."""
     found: dict[int, str] = {}
     pid = 0
-    for line in text.splitlines():
-        key, _, value = line.partition(":\t")
-        if key == "Pid":
-            pid = int(value)
-        elif key == "Uid":
-            found[pid] = value.split("\t")[1]
-        elif key == "Gid" and pid in found:
-            found[pid] += ":" + value.split("\t")[1]
+    for line in filter(None, map(STATUS.match, lines)):
+        if line["key"] == "Pid":
+            pid = int(line["first"])
+        elif line["key"] == "Uid":
+            found[pid] = line["effective"] or ""
+        elif pid in found:
+            found[pid] += f":{line['effective'] or ''}"
     return found
 
 

@@ -45,6 +45,18 @@ def test_processes_are_those_below_the_first_one() -> None:
     assert processes("") == processes("cat: not found") == ()
 
 
+def test_a_program_that_passes_for_cat_does_no_harm() -> None:
+    """It may print anything; thousands of processes, each started by the one before, are fine."""
+    for printed in (
+        "1 (a) S 0 1\n", "1 (a) S 0 " + "x " * 40, "Pid:\tx\nUid:\t1\nGid:\t\n",
+        stat(1, 0, "a", 10**17).replace(" 0 0\n", "9" * 99), ") S 1 0 0" * 500_000,
+    ):  # fmt: skip
+        assert processes(printed) == ()
+    assert processes(stat(1, 0, "a", 9) + "Pid:\t1\nUid:\t5\nGid:\t6\n")[0].user == ":"
+    chain = "".join(stat(pid, pid - 1, "fork", 1) for pid in range(1, 20_000))
+    assert len(processes(chain)) == 19_999
+
+
 def test_a_program_that_ended_is_told() -> None:
     """In the next container, or in the same one; what is started again all the time is missed."""
     both = container("nginx", "worker")
