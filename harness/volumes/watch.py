@@ -15,10 +15,16 @@ from harness.backups.witness import Witnesses, problem
 from harness.core.driver_options import own_data
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import StackSnapshot
+from harness.errors import ExecTimeoutError
 from harness.volumes.census import Census, take
 from harness.waiting import stretched
 
-SUMS = 'cd "$1" && xargs -0 sha256sum -z -- 2> /dev/null'
+# A link or a pipe in the place of a file is not read.
+SUMS = (
+    'cd "$1" && xargs -0 sh -c \'for f; do '
+    '[ -L "$f" ] || [ ! -f "$f" ] || printf "%s\\0" "$f"; done\' files'
+    " | xargs -0 -r sha256sum -z -- 2> /dev/null"
+)
 SUM_SECONDS = 60.0
 
 
@@ -137,7 +143,8 @@ class VolumeWatch:
         """Return the checksums of files of a volume, by their path in it, of those that are there.
 
         Args:
-            volume: its full name; nothing of one that is not there, or leads to the host.
+            volume: its full name; nothing of one that is not there, leads to the host, or takes
+                too long to read.
             node: the id of the node that it lies on.
             paths: the files.
         """
@@ -145,12 +152,15 @@ class VolumeWatch:
         if made_with is None or not own_data(made_with):
             return {}
         with self.vault((volume,), node="" if node == self.nodes.own else node) as repository:
-            done = repository.target.exec(
-                ["sh", "-c", SUMS, "ccci", f"{VOLUMES}/{volume}"],
-                timeout=stretched(SUM_SECONDS),
-                stdin="".join(f"{path}\0" for path in paths).encode(errors="surrogateescape"),
-                check=False,
-            )
+            try:
+                done = repository.target.exec(
+                    ["sh", "-c", SUMS, "ccci", f"{VOLUMES}/{volume}"],
+                    timeout=stretched(SUM_SECONDS),
+                    stdin="".join(f"{path}\0" for path in paths).encode(errors="surrogateescape"),
+                    check=False,
+                )
+            except ExecTimeoutError:
+                return {}
         lines = done.stdout.decode(errors="surrogateescape").split("\0")
         return {path: total for total, _, path in (one.partition("  ") for one in lines) if path}
 
