@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from shlex import quote
 
 import pytest
 
@@ -124,12 +125,12 @@ def test_files_that_come_and_go_meanwhile_are_no_error(place: Place) -> None:
         "echo $n > idx/$n/b; rm -rf idx/$((n-1)) 'album [2024]' 2>/dev/null; done"
     )
     place.run("mkdir /from/v/idx; for n in $(seq 500); do echo $n > /from/v/idx/$n; done")
-    place.run(f"nohup bash -c '{churn}' >/dev/null 2>&1 </dev/null & disown")
+    place.run(f"nohup bash -c {quote(churn)} >/dev/null 2>&1 </dev/null &")
     began = time.time()
     for _ in range(5):
         place.put_back().run()
     assert place.put_back().not_put_back(since=began, whole=False) == ()
-    place.run("touch /stop")
+    place.run("touch /stop; test $(ls /to/v/idx | sort -n | tail -1) -gt 500")
 
 
 def test_what_the_app_removes_under_a_restore_is_no_fault_of_the_restore(place: Place) -> None:
@@ -137,7 +138,7 @@ def test_what_the_app_removes_under_a_restore_is_no_fault_of_the_restore(place: 
     place.run("mkdir /from/v/idx; for n in $(seq 3000); do echo $n > /from/v/idx/$n; done")
     place.run("touch -d 2001-02-03 /from/v/idx; rm -rf /to/v/idx")
     sweeper = "until test -e /to/v/idx/1; do :; done; rm /to/v/idx/1; touch /swept"
-    place.run(f"nohup bash -c '{sweeper}' >/dev/null 2>&1 </dev/null & disown")
+    place.run(f"nohup bash -c {quote(sweeper)} >/dev/null 2>&1 </dev/null &")
     began = time.time()
     place.put_back().run()
     assert place.run("ls /swept") == "/swept\n"
