@@ -83,6 +83,16 @@ def test_subnets_that_overlap_are_told_in_advance(tmp_path: Path) -> None:
         refused(tmp_path, rest=networks % "{subnet: 10.9.0.128/25}")
 
 
+def test_subnets_that_leave_none_for_others_are_told_in_advance(tmp_path: Path) -> None:
+    """Networks with a /16 each are usual, and a /8 is all that a Swarm has by default."""
+    networks = (
+        "networks: {n: {ipam: {config: [{subnet: 172.28.0.0/16}]}}, m: {ipam: {config: [%s]}}}"
+    )
+    refused(tmp_path, rest=networks % "{subnet: 172.29.0.0/16}")
+    with pytest.raises(InvalidRecipeError, match="the networks' subnets have 16842752 addresses"):
+        refused(tmp_path, rest=networks % "{subnet: 10.0.0.0/8}")
+
+
 @pytest.mark.parametrize(
     ("name", "labels", "word"),
     [
