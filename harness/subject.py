@@ -40,6 +40,8 @@ from harness.seeding import SeedHooks
 from harness.settings import Settings
 from harness.waiting import stretched
 
+DEFAULT_REF = "default branch"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
@@ -121,9 +123,21 @@ class _Local:
         return f"the recipe's own tests are run, as approved: {self.gate.digest}"
 
 
+def asked_commit(entry: Entry, repo: Repo, settings: Settings, change: Change | None = None) -> str:
+    """Return the commit under test.
+
+    Raises:
+        SourceError: the ref that was asked for is not there.
+        UsageError: two different ones were asked for.
+    """
+    ref = asked_ref(settings, entry)
+    return change.resolve(repo) if change else repo.resolve(ref)
+
+
 def study(
     entry: Entry,
     repo: Repo,
+    commit: str,
     settings: Settings,
     target: Target,
     *,
@@ -135,6 +149,7 @@ def study(
     Args:
         entry: the recipe's line in the catalogue.
         repo: its private clone.
+        commit: the commit under test.
         settings: what was asked for.
         target: where it will be deployed.
         places: where the files around it lie.
@@ -148,8 +163,6 @@ def study(
     about = meta.load(
         Discovery.of(entry.name, tests=places.tests, overlays=places.overlays).meta_file()
     )
-    ref = asked_ref(settings, entry)
-    commit = change.resolve(repo) if change else repo.resolve(ref)
     local = _local(entry, repo, commit, settings, places=places, change=change)
     skip = settings.skip_generic | about.skip_generic()
     files = Discovery.of(
@@ -170,7 +183,7 @@ def study(
         recipe=entry.name,
         head=Head(
             commit=commit,
-            ref=ref or "default branch",
+            ref=asked_ref(settings, entry) or DEFAULT_REF,
             version=declared,
             has_backup=revisions.has_backup(compose, older),
             release=_release_of(repo, commit),

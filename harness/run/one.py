@@ -49,7 +49,15 @@ from harness.run.names import target_for
 from harness.settings import PROJECT, Settings
 from harness.signals import Stopper, reading, stop_on_signals
 from harness.stack_locks import StackLocks
-from harness.subject import Places, Subject, asked_stages, study
+from harness.subject import (
+    DEFAULT_REF,
+    Places,
+    Subject,
+    asked_commit,
+    asked_ref,
+    asked_stages,
+    study,
+)
 from harness.teardown import Teardown
 from harness.testbed import TestBed
 from harness.tools import ToolContainers
@@ -115,6 +123,7 @@ class Run:
     view: View
     _bed: TestBed | None = None
     _change: Change | None = None
+    _named: Revision | None = None  # the head, before its files were read
     _subject: Subject | None = None
     _lint: LintReport | None = None
     _abra: Abra | None = None
@@ -223,6 +232,10 @@ class Run:
         self._step(Doing(step=Step.CLONE, about=source))
         repo = clone(source, work / "recipe", timeout=stretched(CLONE_SECONDS))
         with reading():
+            # Known from here on, so that a recipe that cannot be read is told of to its forge, too.
+            commit = asked_commit(self.entry, repo, self.settings, self._change)
+            ref = asked_ref(self.settings, self.entry) or DEFAULT_REF
+            self._named = Revision(commit=commit, ref=ref, version="")
             self._step(Doing(step=Step.LINT))
             self._lint = linting.lint(
                 self.entry, repo, self.settings, self.environ, work=work, change=self._change
@@ -232,8 +245,9 @@ class Run:
             tests = tests_directory()
             places = Places(tests=tests, overlays=self.settings.overlays or tests, work=work)
             return study(
-                self.entry, repo, self.settings, self.target, places=places, change=self._change
-            )
+                self.entry, repo, commit, self.settings, self.target, places=places,
+                change=self._change,
+            )  # fmt: skip
 
     def _execute(self, bed: TestBed, subject: Subject, work: Path, held: StackLocks) -> None:
         settings, engine = self.settings, bed.engine.environ({})
@@ -383,9 +397,9 @@ class Run:
 
     @property
     def _head(self) -> Revision | None:
-        """The head, or None if the run did not get so far."""
+        """The head, without its version where it was not read; None if it was not resolved."""
         if self._subject is None:
-            return None
+            return self._named
         head = self._subject.plan.head
         return Revision(commit=head.commit, ref=head.ref, version=str(head.version or ""))
 

@@ -27,7 +27,7 @@ from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
 from harness.settings import Settings
 from harness.signals import reading
-from harness.subject import Places, study
+from harness.subject import Places, asked_commit, study
 
 SECONDS = 12.0  # of the processor, in the place of what a run has
 ROOM = 2 << 30  # bytes of address space: more would hurt whoever runs this
@@ -42,7 +42,8 @@ def read(source: str, work: Path) -> str:
     places = Places(tests=work, overlays=work, work=work)
     with reading():
         linting.lint(entry, repo, settings, {}, work=work)
-        subject = study(entry, repo, settings, target, places=places)
+        commit = asked_commit(entry, repo, settings)
+        subject = study(entry, repo, commit, settings, target, places=places)
     files = repo.files(subject.plan.head.commit)
     compose = AppEnvironment.of(files, target).compose(files)
     refuse(_empty_engine(), compose, target)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
+from harness import post, proc
+from harness.settings import Settings
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.support import ROOT, Call, RecipeRepo, command, environment, recipe_files
@@ -170,12 +171,28 @@ def test_a_bad_line_of_recipes_txt_is_named_by_its_number(tmp_path: Path) -> Non
     assert "line 2" in done.stderr
 
 
-def test_the_results_of_a_refused_recipe_are_written_all_the_same(
-    harness: Harness, tmp_path: Path
+HOST_PATH = recipe_files("1.0.0+1", **{"content:/usr": "/srv/content:/usr"})
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "failures"), [(without("compose.yml"), 1, 1), (HOST_PATH, 8, 0)]
+)
+def test_a_recipe_that_is_not_deployed_has_results_for_its_commit(
+    harness: Harness, tmp_path: Path, files: dict[str, str], code: int, failures: int
 ) -> None:
-    """A CI reads files, not terminals."""
-    call = harness(str(made(tmp_path, without("compose.yml")).path))
+    """A CI reads files, not terminals, and a pull request has to be told of it, too."""
+    repo = made(tmp_path, files)
+    call = harness(str(repo.path))
+    assert call.code == code, call.text
     assert call.directory is not None
     on_disk = json.loads((call.directory / "results.json").read_text())
     assert on_disk["verdict"]["cause"]
-    assert 'failures="1"' in (call.directory / "junit.xml").read_text()
+    assert f'failures="{failures}"' in (call.directory / "junit.xml").read_text()
+    commit = repo.git("rev-parse", "HEAD")
+    asked = post.Asked(
+        runs=(call.directory,), sha=commit, on="", context="cc-ci", details="", login="",
+        settings=Settings(),
+    )  # fmt: skip
+    told = post.load(call.directory, asked)
+    assert told.commit == commit
+    assert on_disk["verdict"]["outcome"] in told.summary

@@ -15,7 +15,7 @@ from harness.recipes.git import import_history
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo, clone
 from harness.settings import Settings
-from harness.subject import Places, Subject, study
+from harness.subject import Places, Subject, asked_commit, study
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made-1.test")
 APP = """
@@ -99,7 +99,9 @@ class Studies:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         places = Places(tests=self.tests, overlays=self.tests, work=work)
-        return study(asked, self.repo, Settings(**settings), TARGET, places=places)
+        wanted = Settings(**settings)
+        commit = asked_commit(asked, self.repo, wanted)
+        return study(asked, self.repo, commit, wanted, TARGET, places=places)
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the recipe's folder below `tests`."""
