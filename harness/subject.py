@@ -174,7 +174,9 @@ def study(
     compose, candidates = revisions.compose(commit), repo.candidates(commit)
     older, version = candidates.older, settings.version or about.UPGRADE_BASE
     asked = asked_stages(settings, entry)
-    policy = Policy.of(entry.name, about.HOST_ACCESS, trusted=settings.trust)
+    policy = Policy.of(
+        entry.name, about.HOST_ACCESS, trusted=settings.trust, overlays=str(places.overlays)
+    )
     warnings = list(_unsure(repo, commit, candidates, asked) if not version else ())
     if about.NO_WITNESS or about.MAX_LOSS or about.KNOWN_LEAKS:
         _check_meta(about, (compose, revisions.newest_of(older)), target.stack)
@@ -196,7 +198,6 @@ def study(
         notes=[
             *_notes(repo, about, local, change),
             *_older(declared, newest(older)),
-            *policy.notes(),
             said_of(doors(compose, target), about, (*compose.services,)),
         ],
         left_out=[
@@ -222,7 +223,11 @@ def study(
         for ask in asks_of(one, target.stack, target.domain)
     ]
     policy.require(asks)
-    plan = replace(plan, warnings=(*plan.warnings, *tags, *policy.stale(asks)))
+    plan = replace(
+        plan,
+        notes=(*plan.notes, *policy.notes(asks)),
+        warnings=(*plan.warnings, *tags, *policy.stale(asks)),
+    )
     if base and plan.base in candidates.others:
         plan = replace(plan, base=replace(plan.base, version=_loosely(base, target.stack)))
     return Subject(

@@ -15,7 +15,7 @@ from harness.errors import RefusedError, UsageError
 from harness.model import RunWarning, WarningCode
 from harness.policy.asked import KINDS, Ask
 
-DEFAULT = "a recipe may touch nothing of the host by default"
+DEFAULT = "by default a recipe has no access to the host"
 NAMED = 10  # things in the first line of a refusal; the lines below it have all
 
 
@@ -27,14 +27,18 @@ class Policy:
         recipe: its name.
         lines: the items that are allowed, each with the reason.
         trusted: whether everything is, on a machine of the user's own.
+        overlays: the directory in which its overlay lies, for messages.
     """
 
     recipe: str = ""
     lines: Mapping[str, str] = field(default_factory=dict)
     trusted: bool = False
+    overlays: str = "tests"
 
     @classmethod
-    def of(cls, recipe: str, lines: Mapping[str, str], *, trusted: bool) -> Policy:
+    def of(
+        cls, recipe: str, lines: Mapping[str, str], *, trusted: bool, overlays: str = "tests"
+    ) -> Policy:
         """Return the policy of a recipe's meta.
 
         Raises:
@@ -43,7 +47,7 @@ class Policy:
         for item in lines:
             if wrong := problem(item):
                 raise UsageError(f"HOST_ACCESS in recipe_meta.py: {wrong}")
-        return cls(recipe=recipe, lines=lines, trusted=trusted)
+        return cls(recipe=recipe, lines=lines, trusted=trusted, overlays=overlays)
 
     def require(self, asks: Iterable[Ask], *, by: str = DEFAULT) -> None:
         """Let a recipe be deployed that asks for nothing but what is allowed.
@@ -65,14 +69,16 @@ class Policy:
         for item in self._unused(asks):
             yield RunWarning(
                 code=WarningCode.STALE_HOST_ACCESS,
-                text=f"HOST_ACCESS allows {item}, for which the recipe does not ask",
+                text=f"HOST_ACCESS allows {item}, but the recipe does not ask for it",
                 next="remove it from recipe_meta.py",
             )
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what the plan says of it."""
-        said = "--trust: whatever the recipe asks of this machine is allowed"
-        return (said,) if self.trusted else ()
+    def notes(self, asks: Iterable[Ask]) -> tuple[str, ...]:
+        """Return what the plan says of what is allowed without a line."""
+        more = dict.fromkeys(ask.item for ask in asks if ask.item not in self.lines)
+        if not self.trusted:
+            return ()
+        return (f"--trust allows what HOST_ACCESS does not: {', '.join(more) or 'nothing'}",)
 
     def _allows(self, ask: Ask) -> bool:
         return not ask.never and (self.trusted or ask.item in self.lines)
@@ -88,28 +94,36 @@ class Policy:
         named = ", ".join(f"{ask.item} ({ask.who})" for ask in missing[:NAMED])
         named += f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         lines = [
-            f'    {json.dumps(ask.item, ensure_ascii=False)}: "why {ask.who} needs it",'
+            f'    {_quoted(ask.item)}: "",  # why does {_quoted(ask.who)[1:-1]} need it?'
             for ask in missing
             if not ask.never
         ]
-        detail = ["HOST_ACCESS = {", *lines, "}"] if lines else []
-        detail += [
+        detail = [
             f"{ask.item} ({ask.who}): no line allows it: {ask.never}"
             for ask in missing
             if ask.never
         ]
-        for ask in missing:
-            if near := difflib.get_close_matches(ask.item, unused, n=1, cutoff=0.8):
-                detail.append(f"{ask.item} is not {near[0]}, which a line allows")
+        detail += [
+            f"{ask.item} is not {near[0]}, which a line allows"
+            for ask in missing
+            if (near := difflib.get_close_matches(ask.item, unused, n=1, cutoff=0.8))
+        ]
+        detail += ["HOST_ACCESS = {", *lines, "}"] if lines else []
         return RefusedError(
-            f"{self.recipe} asks for {them} of this machine that its owner does not allow: {named}",
+            f"{self.recipe} asks for {them} of this machine that HOST_ACCESS does not allow: "
+            f"{named}",
             cause=cause,
-            hint="read the compose file, and add the lines below that are right, with reasons, to "
-            f"tests/{self.recipe}/recipe_meta.py; --trust allows them on a machine of your own"
+            hint="read the compose file; add those of the lines below that you agree with to "
+            f"HOST_ACCESS in {self.overlays}/{self.recipe}/recipe_meta.py, each with a reason; "
+            "--trust allows them on a machine of your own"
             if lines
             else "remove it from the recipe",
             detail="\n".join(detail),
         )
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def problem(item: object) -> str:
