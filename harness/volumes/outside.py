@@ -26,7 +26,7 @@ from harness.docker.snapshot import ServiceState, StackSnapshot
 from harness.errors import HarnessError
 from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.census import DISPOSABLE, JOURNALS, Census
-from harness.volumes.running import SECONDS, Running
+from harness.volumes.running import SECONDS, Once, Running
 from harness.waiting import stretched
 
 USUAL = re.compile(
@@ -109,7 +109,7 @@ class Outside:
     """
 
     nodes: Nodes
-    _told: set[tuple[str, ...]] = field(default_factory=set)
+    _new: Once = field(default_factory=Once)
     _running: Running = field(init=False)
 
     def __post_init__(self) -> None:
@@ -170,12 +170,6 @@ class Outside:
                     next="remove its driver_opts, if the files must outlive a restart",
                     stage=stage,
                 )
-
-    def _new(self, *key: str) -> bool:
-        """Whether that was not told before; from now on it was."""
-        new = key not in self._told
-        self._told.add(key)
-        return new
 
     def _layer(self, one: Inside, stage: Stage) -> Iterator[RunWarning]:
         paths = [path for path in written(one) if self._new("layer", one.service.name, path)]

@@ -26,6 +26,19 @@ SECONDS = 10.0
 ROOT = ("", "0", "root")
 
 
+class Once:
+    """Says of each thing whether it was not told before; from then on it was."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, ...]] = set()
+
+    def __call__(self, *key: str) -> bool:
+        """Return whether a thing, known by these words, is new."""
+        new = key not in self._told
+        self._told.add(key)
+        return new
+
+
 @dataclass(kw_only=True)
 class Running:
     """Looks at the processes of the app's containers; each finding is told once.
@@ -35,7 +48,7 @@ class Running:
     """
 
     target: Callable[[Inside], ExecTarget]
-    _told: set[tuple[str, ...]] = field(default_factory=set)
+    _new: Once = field(default_factory=Once)
     # services and places, and who could write there: "any", or "other" than root
     _writable: set[tuple[str, str, str]] = field(default_factory=set)
     _programs: Programs = field(default_factory=Programs)
@@ -69,12 +82,6 @@ class Running:
         except HarnessError:
             return ()
         return processes(done.text)
-
-    def _new(self, *key: str) -> bool:
-        """Whether that was not told before; from now on it was."""
-        new = key not in self._told
-        self._told.add(key)
-        return new
 
     def _ended(
         self, one: Inside, stage: Stage | None, seen: Sequence[Process]

@@ -19,7 +19,7 @@ from harness.errors import ExecTimeoutError
 from harness.volumes.census import Census, take
 from harness.waiting import stretched
 
-# A link or a pipe in the place of a file is not read.
+# Links and pipes are not read, even where a file used to be.
 SUMS = (
     'cd "$1" && xargs -0 sh -c \'for f; do '
     '[ -L "$f" ] || [ ! -f "$f" ] || printf "%s\\0" "$f"; done\' files'
