@@ -15,7 +15,7 @@ from harness.errors import BackupError
 MOST = 100  # files that are looked at
 LARGEST = 1 << 30  # bytes of one
 DUMP = ("dump", "sql")  # one of these is in a dump's name, if it is in a folder that is named
-# Prints each file that is no whole dump, and why. What is of no known format is taken for whole.
+# Prints each dump that is not whole, and why. Formats that are not known are taken for whole.
 BROKEN = r"""
 set -uo pipefail
 export LC_ALL=C

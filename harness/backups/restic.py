@@ -203,7 +203,7 @@ class Repository:
         return Entry.parse(self._run(listing).stdout.decode(errors="surrogateescape"))
 
     def broken_dumps(self, directory: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Return which of these files, below `/volumes`, are no whole dumps, each with why."""
+        """Return which of these dumps, below `/volumes`, are not whole, each with why."""
         start = f"{directory}{VOLUMES}/"
         argv = ["bash", "-c", BROKEN, "ccci-dumps", *(f"{start}{name}" for name in names)]
         told = self._run(argv).stdout.decode(errors="surrogateescape") if names else ""

@@ -283,7 +283,7 @@ def _refuse_a_crowd(reading: _Reading) -> None:
 
 
 def _replicas(services: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many containers services ask for; what is no number, docker refuses."""
+    """Return how many containers services ask for; docker refuses what is not a number."""
     asked = ((service.get("deploy") or {}).get("replicas") for service in services)
     return sum(int(one) for one in asked if isinstance(one, int | float) and math.isfinite(one))
 

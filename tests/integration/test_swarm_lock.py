@@ -192,7 +192,7 @@ def test_a_run_whose_lock_is_stolen_stops_before_its_next_op(
         def stolen() -> swarm_lock.Seen | None:
             """Steal the lock; None if its holder has renewed it in the same moment."""
             (seen,) = (one for one in swarm_lock.every_lock(configs) if one.run == run)
-            # Nobody renews it, and any other run may come by meanwhile.
+            # It is not renewed, and any other run may come by meanwhile.
             labels = {**seen.config.labels, OWNER: "a thief", RUN: "theirs"}
             labels[swarm_lock.LEASE] = "3600"
             return seen if configs.update(seen.config, labels) else None

@@ -380,7 +380,7 @@ def test_a_service_that_is_not_deployed_cannot_be_asked() -> None:
             "Host(`a.test`) && (PathPrefix(`/x`) || Path(`/y`))",
             {("a.test", "/x"), ("a.test", "/y")},
         ),
-        # traefik/traefik, pull request 13863: what a rule leaves out is no door
+        # traefik/traefik, pull request 13863: what a rule leaves out does not lead to a page
         ("Host(`a.test`) && !(PathPrefix(`/x`) || Host(`b.test`))", {("a.test", "")}),
         ("!(Path(`/x`) && (Path(`/y`) || Path(`/z`))) && Host(`a.test`)", {("a.test", "")}),
         (

@@ -122,7 +122,7 @@ def test_files_of_the_base_that_the_head_has_in_another_version_are_told() -> No
 def test_what_is_as_the_head_has_it_or_somebody_elses_is_not_told(
     there: dict[str, str], head: dict[str, str]
 ) -> None:
-    """The app's data are nobody's image."""
+    """No image holds the app's data."""
     assert upgraded(there, {"a": "1"}, head) == []
 
 

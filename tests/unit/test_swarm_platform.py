@@ -263,7 +263,7 @@ def test_secrets_are_created_with_labels_and_never_shown(bench: SwarmBench) -> N
 
 
 def test_each_external_network_is_one_of_the_runs_own(bench: SwarmBench) -> None:
-    """Nobody else is on it, whoever is on the recipe's; pages are asked for on the first one."""
+    """No other run is on it; pages are asked for on the first one."""
     lines = {"network:theirs": "why", "network:host": "why"}
     bench.platform.policy = Policy.of("made", lines, trusted=False)
     (bench.recipe / "compose.yml").write_text(
