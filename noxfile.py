@@ -23,8 +23,8 @@ from nox.command import CommandFailed
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from harness.errors import HarnessError  # noqa: E402  the path has to be set first
-from harness.proc import without_passwords  # noqa: E402  the same
+from harness.core.errors import HarnessError  # noqa: E402  the path has to be set first
+from harness.core.proc import without_passwords  # noqa: E402  the same
 from harness.report.output import complain  # noqa: E402  the same
 from harness.sessions import listing  # noqa: E402  the same
 from harness.sessions.asked import Asked, Recipes, stages  # noqa: E402  the same
@@ -99,7 +99,7 @@ def _called(session: nox.Session, *words: str, alone: bool = True) -> None:
 
 
 def _recipe(session: nox.Session, *recipes: str, only: tuple[str, ...] = ()) -> None:
-    from harness.settings import split  # noqa: PLC0415  a fast `nox -l`
+    from harness.core.settings import split  # noqa: PLC0415  a fast `nox -l`
 
     options = split(session.posargs)[1]
     _called(session, "harness", "run", *recipes, *options, *only, alone=RECIPES.alone)

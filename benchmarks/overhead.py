@@ -15,7 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import proc, reaper, testbed
+from harness import reaper, testbed
+from harness.core import proc
+from harness.core.settings import Settings
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.sweep import sweep
 from harness.embedded import samples
 from harness.platforms import stackfile
@@ -23,9 +26,7 @@ from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
 from harness.platforms.override import Machine, build
 from harness.recipes.repo import Repo, clone
-from harness.settings import Settings
 from harness.testbed import TestBed
-from harness.waiting import Deadline, wait_for
 
 RECIPE = "custom-html"
 STEP_SECONDS = 120.0

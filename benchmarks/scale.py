@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from harness import proc, testbed
+from harness import testbed
+from harness.core import proc
+from harness.core.memory import available
+from harness.core.settings import Settings
 from harness.embedded import samples
-from harness.memory import available
-from harness.settings import Settings
 from tests.truth import cases
 
 SAMPLES = ("custom-html", "radicale")

@@ -11,10 +11,10 @@ try:
     from rich.console import Console
     from rich.text import Text
 
-    from harness.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
+    from harness.core.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
+    from harness.core.waiting import Stretch
     from harness.report.output import complain, program
     from harness.report.terminal import plain
-    from harness.waiting import Stretch
 except ImportError as missing:  # Python's own code for it, 1, would mean that a recipe is wrong
     sys.stderr.write(
         f"cc-ci: this Python ({sys.executable}) cannot run the harness: {missing}\n"
@@ -36,7 +36,7 @@ USAGE = """usage: python -m harness COMMAND
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
-    """Run one command and return its exit code; see `harness.errors` for what each means."""
+    """Run one command and return its exit code; see `harness.core.errors` for what each means."""
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console(highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
 
 
 def _timeout_factor(words: Sequence[str], environ: Mapping[str, str]) -> float:
-    from harness.settings import timeout_factor  # noqa: PLC0415  a fast `--help`
+    from harness.core.settings import timeout_factor  # noqa: PLC0415  a fast `--help`
 
     return timeout_factor(words, environ)
 
@@ -77,9 +77,9 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
 
     One after another, each once; with `--jobs N`, N at a time, and each as often as it is named.
     """
+    from harness.core.settings import Settings  # noqa: PLC0415  the same
     from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
     from harness.run.one import run_one  # noqa: PLC0415  the same
-    from harness.settings import Settings  # noqa: PLC0415  the same
 
     settings = Settings.of_run(argv, environ)
     catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
@@ -113,8 +113,8 @@ def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness import reaper  # noqa: PLC0415  a fast `--help`
+    from harness.core.settings import Settings  # noqa: PLC0415  the same
     from harness.embedded import engine, images  # noqa: PLC0415  the same
-    from harness.settings import Settings  # noqa: PLC0415  the same
 
     action = argv[0] if argv else "status"
     cache = Settings.load(argv[1:], environ).cache
@@ -162,9 +162,9 @@ def _post(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 
 def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness import reaper  # noqa: PLC0415  a fast `--help`
+    from harness.core.settings import Settings  # noqa: PLC0415  the same
     from harness.embedded import engine  # noqa: PLC0415  the same
     from harness.embedded.node_endpoints import Finder  # noqa: PLC0415  the same
-    from harness.settings import Settings  # noqa: PLC0415  the same
 
     dry_run = "--dry-run" in argv
     settings = Settings.load([word for word in argv if word != "--dry-run"], environ)

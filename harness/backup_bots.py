@@ -19,14 +19,14 @@ from docker.errors import APIError, NotFound
 from docker.types import Mount, RestartPolicy, SecretReference
 
 from harness.backups.bot import VOLUMES, Bot, Said
+from harness.core.errors import TestBedError, WaitTimeoutError
+from harness.core.waiting import Deadline, stretched, wait_for
 from harness.docker.exec import ExecTarget
 from harness.docker.sweep import RUN_LABEL
 from harness.embedded.images import StandIn
-from harness.errors import TestBedError, WaitTimeoutError
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
-from harness.waiting import Deadline, stretched, wait_for
 
 LABEL = "coop-cloud.backupbot.enabled"  # of a bot's service: what abra looks for
 SOCKET = "/var/run/docker.sock"

@@ -9,11 +9,11 @@ from harness.backup_bots import SOCKET, BackupBots, ThroughAbra
 from harness.backups.bot import BotDriver, Caller, Direct
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
+from harness.core.settings import Settings
 from harness.embedded import images
 from harness.embedded.images import StandIn
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Platform
-from harness.settings import Settings
 from harness.stack_locks import StackLocks, hold_shared
 from harness.testbed import TestBed, in_background
 from harness.tools import ToolContainers

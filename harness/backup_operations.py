@@ -23,13 +23,13 @@ from harness.backups.restic import Repository
 from harness.backups.shown import not_shown
 from harness.backups.unread import SHOWN_FILES, vanished_warnings
 from harness.context import Context
+from harness.core.errors import BackupError
 from harness.core.events import Doing, Step
+from harness.core.ledger import Op
+from harness.core.model import Adaptation, Origin, Stage
 from harness.docker.exec import ExecTarget
 from harness.docker.readiness import Before
 from harness.docker.snapshot import StackSnapshot
-from harness.errors import BackupError
-from harness.ledger import Op
-from harness.model import Adaptation, Origin, Stage
 from harness.volumes.census import Census, losses
 from harness.volumes.mounts import Upgrade
 from harness.volumes.outside import Outside

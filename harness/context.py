@@ -13,7 +13,11 @@ import docker
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
 from harness.backups.restic import Repository
+from harness.core.errors import ConvergenceError, WaitTimeoutError
 from harness.core.events import Doing, Step
+from harness.core.ledger import Ledger, Op
+from harness.core.model import RunWarning, Stage
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.deaths import out_of_memory
 from harness.docker.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
 from harness.docker.nodes import Nodes
@@ -21,16 +25,12 @@ from harness.docker.readiness import Before
 from harness.docker.restart import outstayed, restart
 from harness.docker.settle import settle
 from harness.docker.snapshot import StackSnapshot, read_stack
-from harness.errors import ConvergenceError, WaitTimeoutError
 from harness.install_steps import InstallSteps
-from harness.ledger import Ledger, Op
-from harness.model import RunWarning, Stage
 from harness.plan.planner import Plan
 from harness.platforms.base import Platform, Target
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo
 from harness.seeding import SeedHooks
-from harness.waiting import Deadline, wait_for
 
 SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
 

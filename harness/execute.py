@@ -13,17 +13,15 @@ from pathlib import Path
 
 from harness.assertions import runner
 from harness.assertions.protocol import Order, Reading
-from harness.core.events import Doing, Step
-from harness.docker.faults import as_harness_error, spoiled
-from harness.docker.nodes import Nodes
-from harness.errors import (
+from harness.core.errors import (
     AbortedError,
     ContainerUnavailableError,
     ConvergenceError,
     HarnessError,
     TestCodeError,
 )
-from harness.model import (
+from harness.core.events import Doing, Step
+from harness.core.model import (
     BROKEN_TEST_CODE,
     AssertionResult,
     Origin,
@@ -31,11 +29,13 @@ from harness.model import (
     Stage,
     StageResult,
 )
+from harness.core.waiting import stretched
+from harness.docker.faults import as_harness_error, spoiled
+from harness.docker.nodes import Nodes
 from harness.operations import Operations
 from harness.plan.planner import NEEDS, Plan, PlannedStage
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import EndedBy, StageFacts
-from harness.waiting import stretched
 
 ASSERT_SECONDS = 900.0
 READ_SECONDS = 120.0  # for the imports of all test files, which deploy and ask nothing

@@ -20,24 +20,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import host, proc
-from harness.errors import (
+from harness import host
+from harness.core import proc
+from harness.core.errors import (
     EXIT_ABORTED,
     EXIT_ERROR,
     EXIT_FAILED,
     EXIT_PASSED,
     UsageError,
 )
-from harness.model import Outcome, Stage
+from harness.core.model import Outcome, Stage
+from harness.core.settings import Settings, split
+from harness.core.signals import Stopper, stop_on_signals
+from harness.core.waiting import SYSTEM_CLOCK, Clock
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult, read
 from harness.report.terminal import RUN_LINE
 from harness.report.together import Ending, Row, TogetherView, show_together
 from harness.requirements import make_output
 from harness.run.one import LAUNCHER
-from harness.settings import Settings, split
-from harness.signals import Stopper, stop_on_signals
-from harness.waiting import SYSTEM_CLOCK, Clock
 
 LOOK_SECONDS = 0.1
 _STAMPED = re.compile(r"\[ *[\d.]+s\] (.*)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from harness import __main__ as harness
-from harness import signals
+from harness.core import signals
 from harness.report.output import program
 
 

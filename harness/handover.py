@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.model import Stage
 from harness.docker.deaths import broken_since
 from harness.docker.readiness import Before, ended_well, how_it_quit
 from harness.docker.snapshot import ServiceState, StackSnapshot
-from harness.model import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

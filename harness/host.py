@@ -14,12 +14,12 @@ from pathlib import Path
 from docker.errors import DockerException
 from requests import RequestException
 
+from harness.core.errors import HarnessError
+from harness.core.memory import available
+from harness.core.settings import Settings
+from harness.core.waiting import stretched
 from harness.embedded import engine, preflight
 from harness.embedded.layout import Paths
-from harness.errors import HarnessError
-from harness.memory import available
-from harness.settings import Settings
-from harness.waiting import stretched
 
 MIB = 1024**2
 # Measured: a whole run of a sample takes up to 215 MiB of memory at its peak, 95 of them for the

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import docker
 
-from harness import proc
-from harness.errors import ProcessError, ProcessNotStartedError, RecipeError, TestBedError
+from harness.core import proc
+from harness.core.errors import ProcessError, ProcessNotStartedError, RecipeError, TestBedError
 from harness.platforms.base import Target
 
 SECONDS = 600.0

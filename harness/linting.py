@@ -15,8 +15,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from harness.abra.program import detect, find
-from harness.embedded import samples
-from harness.errors import (
+from harness.core.errors import (
     EXIT_PASSED,
     AbortedError,
     AbraError,
@@ -25,16 +24,17 @@ from harness.errors import (
     RefusedError,
     UsageError,
 )
+from harness.core.model import LintReport, RuleResult
+from harness.core.settings import Settings
+from harness.core.signals import reading
+from harness.core.waiting import stretched
+from harness.embedded import samples
 from harness.lint import checks, table
-from harness.model import LintReport, RuleResult
 from harness.pull_request import Change
 from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.repo import Repo, clone
 from harness.report.terminal import lint_lines, plain
-from harness.settings import Settings
-from harness.signals import reading
 from harness.subject import asked_ref
-from harness.waiting import stretched
 
 OWN = "cc-ci"
 CLONE_SECONDS = 300.0

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from filelock import Timeout, UnixFileLock
 
-from harness.errors import LockLostError, LockTimeoutError, TestBedError
-from harness.waiting import stretched
+from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.waiting import stretched
 
 POLL_SECONDS = 0.1
 REPEAT_NOTICE_SECONDS = 30.0

@@ -15,14 +15,14 @@ from typing import Any
 
 from harness import screenshot
 from harness.backups.labels import short_name
+from harness.core.errors import AbortedError
 from harness.core.events import Doing, Step
+from harness.core.ledger import Ledger
+from harness.core.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
+from harness.core.model import DeployedImage, Outcome, Stage, StageResult
 from harness.docker import stats
 from harness.docker.faults import as_harness_error
-from harness.errors import AbortedError
 from harness.inventory import contents, files_in
-from harness.ledger import Ledger
-from harness.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
-from harness.model import DeployedImage, Outcome, Stage, StageResult
 from harness.operations import Operations
 from harness.resources import compared, last_green
 

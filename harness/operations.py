@@ -20,7 +20,16 @@ from harness.assertions.health import health_of
 from harness.assertions.protocol import Facts
 from harness.backup_operations import BackupOperations
 from harness.context import Context
+from harness.core.errors import (
+    ConvergenceError,
+    HarnessError,
+    InternalError,
+    TestBedError,
+)
 from harness.core.events import Doing, Step
+from harness.core.ledger import Op
+from harness.core.model import Adaptation, Outcome, Stage
+from harness.core.waiting import stretched
 from harness.docker import changes, templates
 from harness.docker.faults import spoiled
 from harness.docker.neighbours import ambiguous
@@ -29,15 +38,7 @@ from harness.docker.readiness import Before, unsettled
 from harness.docker.snapshot import StackSnapshot
 from harness.docker.sweep import sweep_stack
 from harness.docker.templates import config_text
-from harness.errors import (
-    ConvergenceError,
-    HarnessError,
-    InternalError,
-    TestBedError,
-)
 from harness.handover import HandOver
-from harness.ledger import Op
-from harness.model import Adaptation, Outcome, Stage
 from harness.pages import Pages
 from harness.platforms.base import Deployed, Revision
 from harness.platforms.override import own_labels
@@ -46,7 +47,6 @@ from harness.recipes.releases import Release
 from harness.seeding import SeedContext
 from harness.verdict import warnings
 from harness.volumes.hidden import Hidden
-from harness.waiting import stretched
 
 REMOVE_SECONDS = 120.0
 CONTAINER_SECONDS = 60.0

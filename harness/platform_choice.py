@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.abra.program import Abra, detect
-from harness.errors import AbraError
+from harness.core.errors import AbraError
+from harness.core.settings import Settings
 from harness.platforms.abra import SERVER, AbraPlatform
 from harness.platforms.base import Images, Platform, Target
 from harness.platforms.swarm import SwarmPlatform
 from harness.policy.allowed import Policy
 from harness.recipes.meta import RecipeMeta
-from harness.settings import Settings
 from harness.testbed import TestBed
 
 

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import ForgeError, UsageError
+from harness.core.model import Outcome
 from harness.core.options import option_named
-from harness.errors import ForgeError, UsageError
+from harness.core.settings import CommandParser, Settings, command_parser
 from harness.forge import address, comment, token
 from harness.forge.base import Forge, PullRequest, State, Status
 from harness.forge.dialects import open_forge
-from harness.model import Outcome
 from harness.report import results, summary
 from harness.report.answer import counted, limits
 from harness.report.results import RunResult
-from harness.settings import CommandParser, Settings, command_parser
 
 PROG = "python -m harness post"
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from harness.core.errors import HarnessError, InternalError, TestBedError
 from harness.docker.faults import as_harness_error
-from harness.errors import HarnessError, InternalError, TestBedError
 from harness.report import html, junit, summary
 from harness.report.leaks import Guard, told
 from harness.report.results import RESULTS_FILE, RunResult

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness import proc
-from harness.errors import ForgeError, SourceError, UsageError
+from harness.core import proc
+from harness.core.errors import ForgeError, SourceError, UsageError
+from harness.core.settings import Settings
 from harness.forge import address, token
 from harness.forge.address import Address
 from harness.forge.base import Forge, PullRequest
@@ -16,7 +17,6 @@ from harness.forge.dialects import open_forge
 from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import Repo
-from harness.settings import Settings
 
 Open = Callable[[Address, token.Token | None], Forge]
 

@@ -24,14 +24,14 @@ from pathlib import Path
 import docker
 
 from harness import locks, swarm_lock
+from harness.core.errors import LockTimeoutError, WaitTimeoutError
+from harness.core.waiting import Deadline, stretched, wait_for
 from harness.docker.configs import Configs, EngineConfigs
 from harness.docker.nodes import Nodes
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, Found, Swept, find, sweep
-from harness.errors import LockTimeoutError, WaitTimeoutError
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.swarm_lock import Seen, Watch
-from harness.waiting import Deadline, stretched, wait_for
 
 SWEEP_SECONDS = 120.0
 LONGEST_KEEP_SECONDS = 7 * 24 * 3600.0  # a note that says more was written by a wrong clock

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.core.model import Outcome, Stage, StageResult
 from harness.core.options import OPTIONS
-from harness.model import Outcome, Stage, StageResult
+from harness.core.settings import Settings, skip_variables
 from harness.recipes.catalogue import Entry
-from harness.settings import Settings, skip_variables
 
 # What decides nothing about a verdict, or is only right for the run that had it.
 NOT_REPEATED = frozenset(

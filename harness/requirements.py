@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import TestBedError, UsageError
+from harness.core.errors import TestBedError, UsageError
 
 GIB = 1024.0**3
 IN_GIB = ("memory_gib", "disk_gib")

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.measured import Jump, Measure, Resources
-from harness.model import Outcome
+from harness.core.measured import Jump, Measure, Resources
+from harness.core.model import Outcome
 from harness.report import results
 from harness.verdict.facts import Growth
 

@@ -17,14 +17,13 @@ from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-from harness import proc, scratch
 from harness.assertions.app import App
-from harness.core import plain_files
+from harness.core import plain_files, proc, scratch
+from harness.core.errors import HarnessError, ProcessError
+from harness.core.measured import Screenshot
 from harness.docker.exec import ExecTarget
 from harness.docker.http import Prober, Request, Response
 from harness.docker.own_networks import own_name
-from harness.errors import HarnessError, ProcessError
-from harness.measured import Screenshot
 from harness.page_proxy import LOOPBACK, PageProxy
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")

@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from harness.assertions.app import App
-from harness.errors import AbortedError, HarnessError, RecipeError, TestCodeError
-from harness.model import BROKEN_TEST_CODE as BROKEN
-from harness.model import Stage
+from harness.core.errors import AbortedError, HarnessError, RecipeError, TestCodeError
+from harness.core.model import BROKEN_TEST_CODE as BROKEN
+from harness.core.model import Stage
 
 NOT_TO_BE_CAUGHT = (KeyboardInterrupt, GeneratorExit, MemoryError)
 

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from harness import locks, reaper, swarm_lock
+from harness.core.errors import UsageError
+from harness.core.settings import Settings
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import find
-from harness.errors import UsageError
 from harness.platforms.base import Target
-from harness.settings import Settings
 from harness.testbed import TestBed
 
 

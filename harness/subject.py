@@ -10,9 +10,11 @@ from pathlib import Path
 from harness.assertions.health import router_warnings, said_of
 from harness.backups.advice import advise
 from harness.backups.labels import VOLUME, is_enabled, short_name
+from harness.core.errors import RecipeError, UsageError
 from harness.core.events import Doing, Step
-from harness.errors import RecipeError, UsageError
-from harness.model import RunWarning, Stage
+from harness.core.model import RunWarning, Stage
+from harness.core.settings import Settings
+from harness.core.waiting import stretched
 from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.app_secrets import names_in
 from harness.platforms.base import Images, Target
@@ -37,8 +39,6 @@ from harness.recipes.repo import Repo
 from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
 from harness.seeding import SeedHooks
-from harness.settings import Settings
-from harness.waiting import stretched
 
 DEFAULT_REF = "default branch"
 

@@ -28,11 +28,11 @@ from pathlib import Path
 
 import docker
 
+from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, Interruptible, stretched
 from harness.docker.configs import Config, Configs
 from harness.docker.faults import ENGINE_ERRORS, as_harness_error
-from harness.errors import LockLostError, LockTimeoutError, TestBedError
 from harness.locks import REPEAT_NOTICE_SECONDS, boot_id
-from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, Interruptible, stretched
 
 LEASE_SECONDS = 60.0
 LONGEST_LEASE = 3600.0

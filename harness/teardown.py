@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import reaper
+from harness.core.ledger import Ledger, Op
+from harness.core.model import Outcome, TeardownResult
+from harness.core.settings import Settings
+from harness.core.waiting import stretched
 from harness.docker.diagnose import collect_logs, diagnosis, failed_checks
 from harness.docker.faults import as_harness_error
 from harness.docker.snapshot import read_stack
 from harness.docker.sweep import Swept, sweep
-from harness.ledger import Ledger, Op
-from harness.model import Outcome, TeardownResult
 from harness.platforms.base import Target
-from harness.settings import Settings
 from harness.testbed import TestBed
-from harness.waiting import stretched
 
 REMOVE_SECONDS = 120.0
 KEEP_SECONDS = 24 * 3600.0

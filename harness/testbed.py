@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import docker
 
+from harness.core.settings import Settings
 from harness.docker.nodes import Nodes
 from harness.embedded import engine as engines
 from harness.embedded import images, preflight, swarm
@@ -20,7 +21,6 @@ from harness.embedded.node_endpoints import Finder
 from harness.embedded.node_images import spread
 from harness.embedded.provider import ImageProvider
 from harness.platforms.limits import Limits
-from harness.settings import Settings
 
 Made = TypeVar("Made")
 ANSWER_SECONDS = 60.0  # an engine that is silent for longer has gone away

@@ -30,11 +30,11 @@ from harness.backups.restic import (
     empty_repository,
 )
 from harness.core.driver_options import own_data
+from harness.core.errors import EngineError, TestBedError
 from harness.core.network_names import PROXY
+from harness.core.waiting import Deadline, retry, stretched
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
-from harness.errors import EngineError, TestBedError
-from harness.waiting import Deadline, retry, stretched
 
 IDLE = ("sleep", "infinity")
 NETWORK_FORGOTTEN = re.compile(r"network \S+ not found|could not find network", re.IGNORECASE)

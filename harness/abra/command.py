@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.abra.install import install
 from harness.abra.program import RANGE, detect
-from harness.errors import EXIT_PASSED, UsageError
-from harness.settings import Settings
+from harness.core.errors import EXIT_PASSED, UsageError
+from harness.core.settings import Settings
 
 
 def command(argv: Sequence[str], environ: Mapping[str, str], say: Callable[[str], None]) -> int:

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
-from harness.errors import AbraError, ProcessError, ProcessNotStartedError
-from harness.waiting import stretched
+from harness.core import proc
+from harness.core.errors import AbraError, ProcessError, ProcessNotStartedError
+from harness.core.waiting import stretched
 
 OLDEST, TOO_NEW = (0, 9, 0), (1, 0, 0)  # this one and later, but none from that one on
 RANGE = "0.9.0 or later, before 1.0.0"

@@ -13,12 +13,12 @@ from harness.assertions import page
 from harness.assertions.protocol import Facts
 from harness.backups.labels import BackupSpec
 from harness.backups.restic import Repository, snapshot_path
+from harness.core.errors import RecipeError, UnknownNameError
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
 from harness.docker.nodes import Nodes
 from harness.docker.own_networks import own_name
 from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
-from harness.errors import RecipeError, UnknownNameError
 from harness.recipes.doors import Door
 
 

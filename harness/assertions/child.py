@@ -21,10 +21,10 @@ from _pytest.config import default_plugins
 
 from harness.assertions.plugin import ReadingPlugin, ResultsPlugin, StagePlugin
 from harness.assertions.protocol import END, Order, Reading, append
+from harness.core.model import Origin
+from harness.core.waiting import Stretch
+from harness.core.with_parent import end_with_parent
 from harness.docker import look_only
-from harness.model import Origin
-from harness.waiting import Stretch
-from harness.with_parent import end_with_parent
 
 # Any other code means that tests were not run and nobody has said why; a test may choose its code.
 DONE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from harness.assertions.look import Page, Seen, Sign
 from harness.assertions.protocol import Health
-from harness.errors import InvalidRecipeError
-from harness.model import RunWarning, WarningCode
+from harness.core.errors import InvalidRecipeError
+from harness.core.model import RunWarning, WarningCode
 from harness.recipes.compose import Compose
 from harness.recipes.doors import HTTP_PORT, Door
 from harness.recipes.meta import RecipeMeta

@@ -19,11 +19,11 @@ from requests.exceptions import RequestException
 from harness.assertions.app import App, BackupView
 from harness.assertions.protocol import BEGIN, Facts, Order, Reading, append
 from harness.assertions.witnesses import WitnessView
+from harness.core.errors import HarnessError, InternalError, TestCodeError
+from harness.core.ledger import Ledger
+from harness.core.model import BROKEN_TEST_CODE, Origin, Outcome
 from harness.docker.faults import as_harness_error
 from harness.docker.nodes import Nodes
-from harness.errors import HarnessError, InternalError, TestCodeError
-from harness.ledger import Ledger
-from harness.model import BROKEN_TEST_CODE, Origin, Outcome
 
 ENGINE = (DockerException, RequestException)
 # Mistakes in the code that raised them; an app's fault is told by an assertion.

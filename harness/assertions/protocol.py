@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.assertions.look import Page
+from harness.core.model import AssertionResult, Origin, Outcome, Stage
 from harness.docker.nodes import Endpoint
-from harness.model import AssertionResult, Origin, Outcome, Stage
 from harness.recipes.doors import Door
 
 END = {"event": "end"}

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from harness.assertions.protocol import Order, Reading, read_results, unfinished
-from harness.errors import ProcessError
-from harness.model import AssertionResult
-from harness.proc import Worker
+from harness.core.errors import ProcessError
+from harness.core.model import AssertionResult
+from harness.core.proc import Worker
 
 # With the first, assertions of helper modules would not be compiled at all; with the next two a
 # warning of a library would fail a recipe; with the last, a child would never end.

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 from harness.backups.labels import ENABLED, KNOWN, OLD_PATH, VOLUME, Hooks, is_enabled
-from harness.model import RunWarning, WarningCode
+from harness.core.model import RunWarning, WarningCode
 
 SPECIFICATION = "see docs/enroll-recipe.md, 'Backup labels'"
 PREFIX = "backupbot."

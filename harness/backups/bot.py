@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 from harness.backups.driver import HookRun, Job, Made
 from harness.backups.restic import BY_HAND, OF_OUR_OWN, require_data
+from harness.core.errors import BackupError, TestBedError
+from harness.core.model import Adaptation
+from harness.core.waiting import stretched
 from harness.docker.exec import ExecResult, ExecTarget
-from harness.errors import BackupError, TestBedError
-from harness.model import Adaptation
-from harness.waiting import stretched
 
 VOLUMES = "/var/lib/docker/volumes"  # where bots have volumes, each with its data in `_data`
 PROGRAM = "/usr/bin/backup"

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.backups.labels import short_name
-from harness.errors import BackupError
-from harness.model import RunWarning, Stage, WarningCode
+from harness.core.errors import BackupError
+from harness.core.model import RunWarning, Stage, WarningCode
 
 FORMAT = r"%y %s %T@ %l\0%P\0"  # of `find -printf`
 

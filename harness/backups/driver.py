@@ -9,8 +9,8 @@ from typing import Protocol
 
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.restic import Repository
+from harness.core.model import Adaptation
 from harness.docker.exec import ExecTarget
-from harness.model import Adaptation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.backups.content import Entry
 from harness.backups.labels import short_name
-from harness.errors import BackupError
+from harness.core.errors import BackupError
 
 MOST = 100  # files that are looked at
 LARGEST = 1 << 30  # bytes of one

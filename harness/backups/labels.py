@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from harness.core.errors import BackupError
 from harness.docker.snapshot import ServiceState
-from harness.errors import BackupError
 
 ENABLED = "backupbot.backup"
 OLD_PATH = "backupbot.backup.path"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.backups.labels import BackupSpec, VolumePart
+from harness.core.errors import BackupError, TestBedError
 from harness.docker.snapshot import StackSnapshot
-from harness.errors import BackupError, TestBedError
 
 
 def places(

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 
 from harness.backups.unread import SHOWN_FILES
-from harness.docker.exec import ExecTarget
-from harness.embedded.image_definitions import FOLDER
-from harness.errors import (
+from harness.core.errors import (
     ExecFailedError,
     ExecNotStartedError,
     ExecTimeoutError,
     HarnessError,
     TestBedError,
 )
-from harness.waiting import stretched
+from harness.core.waiting import stretched
+from harness.docker.exec import ExecTarget
+from harness.embedded.image_definitions import FOLDER
 
 SCRIPT = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "put_back.sh"
 LOG = "/tmp/ccci-put-back.log"  # noqa: S108  in a container of the harness

@@ -20,9 +20,7 @@ from harness.backups.dumps import BROKEN
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.put_back import PutBack
 from harness.backups.unread import INCOMPLETE, SHOWN_FILES, Unread
-from harness.docker.exec import ExecResult, ExecTarget
-from harness.docker.exec_stream import EXCERPT, MOST_OUTPUT
-from harness.errors import (
+from harness.core.errors import (
     BackupError,
     ExecFailedError,
     ExecNotStartedError,
@@ -30,7 +28,9 @@ from harness.errors import (
     ExecTimeoutError,
     TestBedError,
 )
-from harness.waiting import stretched
+from harness.core.waiting import stretched
+from harness.docker.exec import ExecResult, ExecTarget
+from harness.docker.exec_stream import EXCERPT, MOST_OUTPUT
 
 VOLUMES = "/volumes"
 STORE = "/store"  # a volume of the run: what all tool containers of a node share

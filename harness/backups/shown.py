@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from harness.backups.labels import BackupSpec, short_name
-from harness.model import RunWarning, Stage, WarningCode
+from harness.core.model import RunWarning, Stage, WarningCode
 
 NEXT = "assert restored data in tests/RECIPE/test_restore.py, and change them in a pre_restore hook"
 

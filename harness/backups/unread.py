@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model import RunWarning, Stage, WarningCode
+from harness.core.model import RunWarning, Stage, WarningCode
 
 INCOMPLETE = 3  # restic's exit code: there is a snapshot, and some files are not in it
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)

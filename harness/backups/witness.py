@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from harness.backups.labels import BackupSpec, short_name
 from harness.backups.restic import OF_OUR_OWN, VOLUMES
+from harness.core.errors import TestBedError
+from harness.core.waiting import stretched
 from harness.docker.exec import ExecTarget
-from harness.errors import TestBedError
-from harness.waiting import stretched
 
 # Not hidden: a migration that empties a volume with `rm -rf /data/*` has to be caught as well.
 NAME = "ccci-witness.txt"

@@ -1,1 +1,1 @@
-"""Leaves: what every other part may import, and what imports nothing but other leaves."""
+"""Leaves: what every other package may import, and what imports nothing but other leaves."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.model import Stage
+from harness.core.model import Stage
 
 FILE = "events.jsonl"  # in a run's directory
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UnknownNameError
-from harness.model import Stage
+from harness.core.errors import UnknownNameError
+from harness.core.model import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from typing import Any
 import docker
 from docker.errors import ImageNotFound
 
+from harness.core.model import RunWarning, Stage, WarningCode
 from harness.docker.snapshot import ServiceState, StackSnapshot
-from harness.model import RunWarning, Stage, WarningCode
 
 LABELS = "Labels"
 

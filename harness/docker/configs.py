@@ -15,7 +15,7 @@ import docker
 import requests
 from docker.errors import APIError, create_api_error_from_http_exception
 
-from harness.waiting import stretched
+from harness.core.waiting import stretched
 
 CALL_SECONDS = 10.0
 _CONFLICT = 409

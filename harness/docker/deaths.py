@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
 
+from harness.core.model import RunWarning, WarningCode
 from harness.docker.events import Event, Happening
 from harness.docker.nodes import Nodes
 from harness.docker.own_limits import MEMORY, laid_over, of_recipe
-from harness.model import RunWarning, WarningCode
 
 if TYPE_CHECKING:
     from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState

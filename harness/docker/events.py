@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from harness.errors import WaitTimeoutError
-from harness.waiting import Clock, Deadline, Interruptible, WokenClock, stretched, wait_for
+from harness.core.errors import WaitTimeoutError
+from harness.core.waiting import Clock, Deadline, Interruptible, WokenClock, stretched, wait_for
 
 RECONNECT_SECONDS = 1.0
 LATE_SECONDS = 2.0  # how long a container's last event may come after the Swarm's word of its end

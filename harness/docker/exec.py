@@ -18,10 +18,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from harness.docker.exec_stream import MOST_OUTPUT, Output, close, converse, output_into
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ContainerState, read_container
-from harness.errors import (
+from harness.core.errors import (
     ContainerUnavailableError,
     DiskFullError,
     EngineError,
@@ -32,7 +29,10 @@ from harness.errors import (
     HarnessError,
     WaitTimeoutError,
 )
-from harness.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched, wait_for
+from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched, wait_for
+from harness.docker.exec_stream import MOST_OUTPUT, Output, close, converse, output_into
+from harness.docker.nodes import Nodes
+from harness.docker.snapshot import ContainerState, read_container
 
 SUSPICIOUS_CODES = (126, 127, 137, 143)  # what an exec in a dying container can end with, too
 DEATH_SECONDS = 2.0  # within which a busy engine says that a container ended after its exec did

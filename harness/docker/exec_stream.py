@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import DiskFullError, TestBedError
-from harness.waiting import Deadline
+from harness.core.errors import DiskFullError, TestBedError
+from harness.core.waiting import Deadline
 
 STDOUT, STDERR = 1, 2
 HEADER = struct.Struct(">BxxxL")

@@ -23,8 +23,7 @@ from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from harness.docker.nodes import Nodes
-from harness.errors import (
+from harness.core.errors import (
     DiskFullError,
     EngineError,
     HarnessError,
@@ -32,7 +31,8 @@ from harness.errors import (
     InternalError,
     TestBedError,
 )
-from harness.model import Outcome
+from harness.core.model import Outcome
+from harness.docker.nodes import Nodes
 
 # What the SDK raises; while it reads an answer in pieces, the errors of the library below it.
 ENGINE_ERRORS = (DockerException, RequestException, HTTPError)

@@ -16,8 +16,8 @@ import docker
 from docker.utils import kwargs_from_env
 from requests import PreparedRequest, Response
 
+from harness.core.errors import LookOnlyError
 from harness.docker.nodes import Endpoint, Nodes
-from harness.errors import LookOnlyError
 
 LOOKS = frozenset({"GET", "HEAD"})
 # Names have no "/" or "%", so nothing that an engine would take for another path fits in here.

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from harness.core.model import RunWarning, WarningCode
 from harness.docker.snapshot import ServiceState, StackSnapshot
-from harness.model import RunWarning, WarningCode
 
 # Variables that name a user or a database, and not a server; often these are the service's name.
 NO_ADDRESS = re.compile(r"(^|_)(USER|USERNAME|DB|DATABASE|DBNAME|NAME|PASSWORD|PASS)$", re.ASCII)

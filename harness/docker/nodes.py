@@ -20,10 +20,10 @@ from requests import PreparedRequest, Response
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from harness.core.errors import EngineError
+from harness.core.settings import NODE
+from harness.core.waiting import stretched
 from harness.docker.events import FILTERS, EventLog
-from harness.errors import EngineError
-from harness.settings import NODE
-from harness.waiting import stretched
 
 CALL_SECONDS = 60
 # What the SDK raises when there is no answer at all; an answer that says no is an APIError.

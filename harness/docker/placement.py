@@ -13,8 +13,8 @@ from typing import Any
 
 import docker
 
+from harness.core.errors import ConvergenceError, EngineError, HarnessError
 from harness.docker.snapshot import NANOSECONDS, ServiceState, StackSnapshot
-from harness.errors import ConvergenceError, EngineError, HarnessError
 
 NO_NODE = "no suitable node"
 FOR_GOOD = (

@@ -13,6 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from harness.core.errors import (
+    ConvergenceError,
+    EngineError,
+    HarnessError,
+    TestBedError,
+    WaitTimeoutError,
+)
+from harness.core.measured import size
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.adapted import last_words, unresolved
 from harness.docker.crashes import Crashes
 from harness.docker.deaths import met_our_limit
@@ -29,15 +38,6 @@ from harness.docker.snapshot import (
     read_stack,
 )
 from harness.docker.templates import config_text
-from harness.errors import (
-    ConvergenceError,
-    EngineError,
-    HarnessError,
-    TestBedError,
-    WaitTimeoutError,
-)
-from harness.measured import size
-from harness.waiting import Deadline, wait_for
 
 LOOKS = 3  # in a row: one good look may fall between a container's end and the next one's start
 AGAIN = 3  # tasks of one service that met the same limit: the next one will, too

@@ -18,9 +18,9 @@ import docker
 from docker.errors import NotFound
 
 from harness.core.driver_options import own_data
+from harness.core.errors import EngineError
 from harness.docker.deaths import killed_from_outside
 from harness.docker.nodes import Nodes
-from harness.errors import EngineError
 
 NOT_COMPARED = frozenset({"Runtime", "Placement"})
 NANOSECONDS = 1e9  # in a second: the engine's unit of durations

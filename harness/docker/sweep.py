@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 import docker
 from docker.errors import APIError
 
+from harness.core.errors import EngineError, WaitTimeoutError
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.errors import EngineError, WaitTimeoutError
-from harness.waiting import Deadline, wait_for
 
 RUN_LABEL = "ccci.run"
 SCOPE_LABEL = "ccci.scope"

@@ -14,8 +14,8 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
+from harness.core.model import RunWarning, WarningCode
 from harness.docker.snapshot import ServiceState
-from harness.model import RunWarning, WarningCode
 
 ACTION = re.compile(r"\{\{-?(.*?)-?\}\}", re.DOTALL)
 PRINTED = re.compile(r"""^\s*\(?\s*env\s+["`]([^"`]+)["`]\s*\)?\s*$""")

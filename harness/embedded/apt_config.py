@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import proc
-from harness.errors import ImageError
-from harness.waiting import stretched
+from harness.core import proc
+from harness.core.errors import ImageError
+from harness.core.waiting import stretched
 
 NO_USRMERGE = "no-usrmerge.pref"
 _SECONDS = 30.0

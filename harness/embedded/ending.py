@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, ProcessError, WaitTimeoutError
+from harness.core.waiting import Deadline, stretched, wait_for
 from harness.embedded import processes
 from harness.embedded.endpoint import probe
 from harness.embedded.layout import COMMAND, DEFAULT_ENGINE, Paths, link_exists, locked
-from harness.errors import EngineError, ProcessError, WaitTimeoutError
-from harness.waiting import Deadline, stretched, wait_for
 
 STOP_SECONDS = 45.0  # dockerd gives its containers 15 s, then its containerd another 15 s
 KILL_SECONDS = 10.0

@@ -18,10 +18,10 @@ import requests
 from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, ProcessError
+from harness.core.waiting import stretched
 from harness.embedded.ssh_tunnel import reach
-from harness.errors import EngineError, ProcessError
-from harness.waiting import stretched
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 LOCAL_PROBE_SECONDS = 3.0

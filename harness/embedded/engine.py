@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, UsageError, WaitTimeoutError
+from harness.core.waiting import Deadline, stretched, wait_for
 from harness.embedded import endpoint, install, layout, private, processes
 from harness.embedded.ending import purge, stop
 from harness.embedded.endpoint import Engine
 from harness.embedded.private import State, Status, status
-from harness.errors import EngineError, UsageError, WaitTimeoutError
-from harness.waiting import Deadline, stretched, wait_for
 
 __all__ = ["Engine", "Machine", "Mode", "State", "Status"]
 __all__ += ["purge", "resolve", "start", "status", "stop"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ImageError
+from harness.core.errors import ImageError
 
 FOLDER = Path(__file__).with_name("images")
 # In a merged /usr these are links: a directory of that name in a layer would hide the real one.

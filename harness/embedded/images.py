@@ -24,9 +24,9 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from harness import locks
+from harness.core.errors import DiskFullError, EngineError, ImageError
 from harness.embedded import image_cache, image_layers, rootfs
 from harness.embedded.image_definitions import Definition, find, shipped, split
-from harness.errors import DiskFullError, EngineError, ImageError
 
 __all__ = ["StandIn", "ensure", "ensure_own", "find", "provide", "purge"]
 

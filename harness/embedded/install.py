@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness import proc
-from harness.errors import EngineError, ProcessError
-from harness.waiting import stretched
+from harness.core import proc
+from harness.core.errors import EngineError, ProcessError
+from harness.core.waiting import stretched
 
 OS_RELEASE = Path("/etc/os-release")
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")

@@ -17,11 +17,11 @@ import docker
 from docker.errors import DockerException
 from requests import RequestException
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, UnknownNameError
+from harness.core.settings import NODE
 from harness.docker.nodes import Endpoint, Nodes
 from harness.embedded.endpoint import Engine, from_context, probe, root_reason
-from harness.errors import EngineError, UnknownNameError
-from harness.settings import NODE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import docker
 from docker.errors import APIError, ImageNotFound
 
+from harness.core.errors import ImageError
 from harness.docker.faults import NO_ROOM
 from harness.docker.nodes import Nodes
-from harness.errors import ImageError
 
 
 def spread(nodes: Nodes, image: str, *, say: Callable[[str], None]) -> None:

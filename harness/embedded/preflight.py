@@ -24,11 +24,11 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import DiskFullError, EngineError, ProcessError, TestBedError
+from harness.core.waiting import stretched
 from harness.embedded import install
 from harness.embedded.endpoint import Engine, root_reason
-from harness.errors import DiskFullError, EngineError, ProcessError, TestBedError
-from harness.waiting import stretched
 
 GIB = 1024**3
 DEFAULT_GIB = 2.0

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, WaitTimeoutError
+from harness.core.waiting import Deadline, stretched, wait_for
 from harness.embedded import install, processes
 from harness.embedded.ending import sweep
 from harness.embedded.endpoint import DEFAULT_HOST, Engine, probe
 from harness.embedded.layout import DEFAULT_ENGINE, Paths, link_exists, locked
-from harness.errors import EngineError, WaitTimeoutError
-from harness.waiting import Deadline, stretched, wait_for
 
 Say = Callable[[str], None]
 

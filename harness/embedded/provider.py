@@ -13,13 +13,13 @@ from typing import Any
 import docker
 from docker.errors import APIError, ImageNotFound
 
+from harness.core.errors import EngineError, ImageError, InvalidRecipeError
+from harness.core.model import Adaptation
+from harness.core.waiting import Deadline
 from harness.docker.faults import ENGINE_ERRORS, NO_CREDENTIALS, NO_ROOM
 from harness.docker.nodes import Nodes
 from harness.embedded import images
 from harness.embedded.node_images import spread
-from harness.errors import EngineError, ImageError, InvalidRecipeError
-from harness.model import Adaptation
-from harness.waiting import Deadline
 
 PULL_SILENCE_SECONDS = 60.0  # without a word of progress; the engine itself may wait for ever
 PULL_SECONDS = 1800.0  # for one image, however slowly it comes

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness import locks
-from harness.errors import UnknownNameError
+from harness.core.errors import UnknownNameError
 from harness.recipes import git
 
 SAMPLES = Path(__file__).with_name("samples")

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness import proc
-from harness.errors import EngineError, HarnessError, WaitTimeoutError
-from harness.scratch import directory
-from harness.waiting import Deadline, stretched, wait_for
-from harness.with_parent import with_parent
+from harness.core import proc
+from harness.core.errors import EngineError, HarnessError, WaitTimeoutError
+from harness.core.scratch import directory
+from harness.core.waiting import Deadline, stretched, wait_for
+from harness.core.with_parent import with_parent
 
 SCHEME = "ssh://"
 SOCKET = "/var/run/docker.sock"  # the engine's on its host, where the address names no other

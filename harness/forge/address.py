@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 
 
 class Kind(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote
 
-from harness.errors import ForgeError
+from harness.core.errors import ForgeError
 from harness.forge.address import Address
 from harness.forge.api import Api, Reply
 from harness.forge.base import Answer, Comment, PullRequest, State, Status

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 
 LONGEST = 4096  # bytes; a longer file is no token
 

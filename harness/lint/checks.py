@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from harness.backups.advice import advise
 from harness.backups.labels import VolumeLabels, short_name
-from harness.errors import BackupError, InvalidRecipeError, RefusedError
+from harness.core.errors import BackupError, InvalidRecipeError, RefusedError
+from harness.core.model import Outcome, RuleResult
 from harness.lint.rules import BACKUP, RULES, Rule
-from harness.model import Outcome, RuleResult
 from harness.platforms.environment import ABRA_SH, COMPOSE_FILE, ENV_SAMPLE
 from harness.recipes import compose, envfile, yamlfile
 from harness.recipes.compose import Compose

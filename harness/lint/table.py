@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from harness.errors import AbraError
+from harness.core.errors import AbraError
+from harness.core.model import Outcome, RuleResult
 from harness.lint.rules import BY_NUMBER, NUMBER
-from harness.model import Outcome, RuleResult
 
 BORDER = re.compile(r"[│┃║|]")
 NAMES = {

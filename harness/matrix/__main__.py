@@ -7,17 +7,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import (
+from harness.core.errors import (
     EXIT_NOTHING_SELECTED,
     EXIT_PASSED,
     HarnessError,
     UnknownNameError,
     UsageError,
 )
+from harness.core.settings import CommandParser, Settings, command_parser
 from harness.matrix import files, formats, selection, times
 from harness.recipes.catalogue import Catalogue
 from harness.report.output import complain, program
-from harness.settings import CommandParser, Settings, command_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = sorted({*formats.FORMATS, *files.FILES})

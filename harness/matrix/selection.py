@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import proc
-from harness.errors import UsageError
+from harness.core import proc
+from harness.core.errors import UsageError
+from harness.core.waiting import stretched
 from harness.plan.sharding import share
 from harness.recipes.catalogue import Catalogue, Entry
-from harness.waiting import stretched
 
 SCHEMA = "cc-ci/matrix/1"
 RECIPES_FILE = "recipes.txt"

@@ -9,12 +9,18 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.core.errors import (
+    EXIT_ERROR,
+    EXIT_NOTHING_SELECTED,
+    EXIT_PASSED,
+    HarnessError,
+    UsageError,
+)
+from harness.core.settings import command_parser
 from harness.core.untrusted import visible
-from harness.errors import EXIT_ERROR, EXIT_NOTHING_SELECTED, EXIT_PASSED, HarnessError, UsageError
 from harness.matrix.selection import Cell, from_json
 from harness.report.output import complain, program
 from harness.report.results import RESULTS_FILE, RunResult, read
-from harness.settings import command_parser
 
 
 def main(argv: Sequence[str]) -> int:

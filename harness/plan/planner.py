@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from harness.errors import SourceError
-from harness.model import LEFT_OUT, Origin, RunWarning, Stage
+from harness.core.errors import SourceError
+from harness.core.model import LEFT_OUT, Origin, RunWarning, Stage
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
 

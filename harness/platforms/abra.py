@@ -19,10 +19,10 @@ from typing import Any
 import docker
 
 from harness.abra.program import Abra
+from harness.core.errors import AbraError, HarnessError, InvalidRecipeError, RefusedError
+from harness.core.model import Adaptation
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.errors import AbraError, HarnessError, InvalidRecipeError, RefusedError
-from harness.model import Adaptation
 from harness.platforms import stackfile
 from harness.platforms.admission import admit
 from harness.platforms.app_secrets import AppSecrets

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import docker
 from docker.errors import APIError
 
+from harness.core.errors import EngineError, InvalidRecipeError
+from harness.core.model import Adaptation
 from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.errors import EngineError, InvalidRecipeError
-from harness.model import Adaptation
 from harness.platforms.base import Target
 from harness.platforms.environment import ENV_SAMPLE
 from harness.platforms.override import own_labels

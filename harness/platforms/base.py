@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from harness.model import Adaptation
+from harness.core.model import Adaptation
 from harness.recipes.doors import Door
 from harness.recipes.files import Files
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from harness.core.errors import EngineError, InvalidRecipeError, TestBedError
 from harness.docker.faults import fault_in
-from harness.errors import EngineError, InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
 
 REFUSED = "Swarm takes no such definition, on any machine"

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from harness.errors import InvalidRecipeError
-from harness.model import Adaptation
+from harness.core.errors import InvalidRecipeError
+from harness.core.model import Adaptation
 from harness.platforms.base import Deployed, Target
 from harness.recipes import envfile, secrets
 from harness.recipes.compose import Compose, load

@@ -13,8 +13,8 @@ from typing import Any
 from docker.errors import DockerException
 from docker.utils import parse_bytes
 
+from harness.core.measured import size
 from harness.docker.own_limits import MEMORY, PIDS
-from harness.measured import size
 from harness.platforms.stackfile import numbers
 from harness.recipes.compose import Service
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.model import Adaptation
 from harness.core.network_names import BUILT_IN
 from harness.docker import own_limits
 from harness.docker.adapted import DNSRR_LABEL
 from harness.docker.own_networks import own_name
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
-from harness.model import Adaptation
 from harness.platforms.base import Images, Revision, Target
 from harness.platforms.limits import Limits, knows_pids
 from harness.platforms.stackfile import external

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 from harness.recipes.compose import RESOURCES, Compose, Resource
 from harness.recipes.compose_fields import text
 

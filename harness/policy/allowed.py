@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.errors import RefusedError, UsageError
-from harness.model import RunWarning, WarningCode
+from harness.core.errors import RefusedError, UsageError
+from harness.core.model import RunWarning, WarningCode
 from harness.policy.asked import KINDS, Ask
 
 DEFAULT = "by default a recipe has no access to the host"

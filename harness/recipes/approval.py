@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from harness.errors import InternalError, UsageError
-from harness.proc import scrub
+from harness.core.errors import InternalError, UsageError
+from harness.core.proc import scrub
 from harness.recipes.catalogue import is_remote, is_sample
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import Repo

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from harness.core.errors import UnknownNameError, UsageError
+from harness.core.model import Stage
 from harness.core.options import parse_stages
-from harness.errors import UnknownNameError, UsageError
-from harness.model import Stage
 
 OPTIONS = ("ref", "stages")
 SAMPLE_PREFIX = "sample:"

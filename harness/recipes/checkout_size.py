@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 
 MOST_FILES, MOST_BYTES = 20_000, 256 << 20
 MOST_LISTED = 8 << 20  # bytes of the list of files

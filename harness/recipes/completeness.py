@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.errors import SourceError
-from harness.model import RunWarning, Stage, WarningCode
+from harness.core.errors import SourceError
+from harness.core.model import RunWarning, Stage, WarningCode
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.repo import Repo
 from harness.recipes.versions import Version

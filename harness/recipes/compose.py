@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import InvalidRecipeError, RefusedError
+from harness.core.errors import InvalidRecipeError, RefusedError
 from harness.recipes import compose_fields as fields
 from harness.recipes import yamlfile
 from harness.recipes.compose_fields import Mount, Port

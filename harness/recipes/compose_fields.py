@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 from harness.recipes.plain import number_text
 
 

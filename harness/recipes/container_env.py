@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 from harness.recipes.compose_fields import text
 from harness.recipes.files import Files
 from harness.recipes.interpolation import Interpolator

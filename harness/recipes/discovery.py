@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness.model import Origin, Stage
+from harness.core.model import Origin, Stage
 from harness.recipes.catalogue import RESERVED_NAMES
 from harness.recipes.shipped import LaidOut
 

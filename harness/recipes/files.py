@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from harness.errors import InvalidRecipeError, RefusedError, TestBedError
+from harness.core.errors import InvalidRecipeError, RefusedError, TestBedError
 
 LARGEST_BYTES = 2_000_000  # of a file that is read as text
 MOST_BYTES = 32 << 20  # of all files of a commit that are read

@@ -13,17 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
-from harness.errors import (
+from harness.core import proc
+from harness.core.errors import (
     InvalidRecipeError,
     PrintedTooMuchError,
     ProcessError,
     SourceError,
     TestBedError,
 )
+from harness.core.waiting import stretched
 from harness.recipes.git_access import environment
 from harness.recipes.git_words import refuse_full_disk
-from harness.waiting import stretched
 
 LOCAL_SECONDS = 60.0  # for calls that touch this disk only
 LARGEST_FILE = 512 << 20  # bytes of a file that git may write, such as the pack of a clone

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from harness.errors import SourceError
-from harness.proc import without_passwords
+from harness.core.errors import SourceError
+from harness.core.proc import without_passwords
 from harness.recipes.catalogue import is_remote
 
 _USER, _PASSWORD = "CCCI_GIT_USER", "CCCI_GIT_PASSWORD"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import DiskFullError, InvalidRecipeError, SourceError
+from harness.core.errors import DiskFullError, InvalidRecipeError, SourceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.model import RunWarning, WarningCode
+from harness.core.model import RunWarning, WarningCode
 from harness.recipes.normal import UNSUPPORTED
 
 SAID = "Ignoring unsupported options: "

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 
 MOST_VALUES = 100_000
 MOST_CHARACTERS = 4_000_000  # of all values, with their variables filled in

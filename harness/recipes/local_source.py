@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import SourceError
+from harness.core.errors import SourceError
 from harness.recipes.catalogue import is_remote
 from harness.recipes.git import Git
 

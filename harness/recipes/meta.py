@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
-from harness.measured import Measure
-from harness.model import Stage, WarningCode
+from harness.core.errors import UsageError
+from harness.core.measured import Measure
+from harness.core.model import Stage, WarningCode
 
 LIMITS: Mapping[str, type | tuple[type, ...]] = {
     "memory_gib": (int, float),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from harness import proc
-from harness.errors import HarnessError, InvalidRecipeError, SourceError
+from harness.core import proc
+from harness.core.errors import HarnessError, InvalidRecipeError, SourceError
+from harness.core.waiting import stretched
 from harness.recipes import checkout_size, local_source
 from harness.recipes.catalogue import is_remote
 from harness.recipes.files import Files
@@ -21,7 +22,6 @@ from harness.recipes.git_access import Access, environment, local_path, password
 from harness.recipes.git_words import explain
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
-from harness.waiting import stretched
 
 _REF_FORMAT = "%00".join(
     f"%({name})" for name in ("refname", "objecttype", "objectname", "*objecttype", "*objectname")

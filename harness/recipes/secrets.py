@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 from harness.recipes.envfile import EnvEntry
 
 DEFAULT_LENGTH = 32

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import InternalError, TestBedError
+from harness.core.errors import InternalError, TestBedError
 from harness.recipes.repo import Repo
 
 FOLDER = "tests"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 from harness.recipes import plain
 from harness.recipes.files import Files
 

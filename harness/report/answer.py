@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.model import Outcome, RunWarning, Stage, StageResult, WarningCode
+from harness.core.model import Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.report.results import RunResult
 
 ANSWERS = {

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from harness.core.model import AssertionResult, LintReport, Outcome, StageResult
 from harness.core.untrusted import visible
-from harness.model import AssertionResult, LintReport, Outcome, StageResult
 from harness.report.results import RunResult
 from harness.verdict.decide import BAD
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from harness.model import Leak
-from harness.proc import MASK, scrub
+from harness.core.model import Leak
+from harness.core.proc import MASK, scrub
 from harness.report.results import RunResult
 
 SURE_BITS = 40.0  # of a random value: by chance it is once in 100 000 runs in logs of 10 MB

@@ -17,9 +17,9 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO, cast
 
+from harness.core.errors import EXIT_ABORTED, EXIT_ERROR, HarnessError
+from harness.core.proc import without_passwords
 from harness.core.untrusted import visible
-from harness.errors import EXIT_ABORTED, EXIT_ERROR, HarnessError
-from harness.proc import without_passwords
 
 OPTIMIZE, UTF8 = "PYTHONOPTIMIZE", "PYTHONUTF8"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.core import plain_files
-from harness.measured import (
+from harness.core.measured import (
     Jump,
     Measure,
     Resources,
@@ -23,7 +23,7 @@ from harness.measured import (
     StageResources,
     VolumeContent,
 )
-from harness.model import (
+from harness.core.model import (
     Adaptation,
     AssertionResult,
     DeployedImage,

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.core.errors import EXIT_ERROR, EXIT_PASSED
+from harness.core.model import NotShown, Outcome, RunWarning, StageResult
 from harness.core.untrusted import visible
-from harness.errors import EXIT_ERROR, EXIT_PASSED
-from harness.model import NotShown, Outcome, RunWarning, StageResult
 from harness.report import results
 from harness.report.answer import answer, counted, limits, place, why
 from harness.report.output import program

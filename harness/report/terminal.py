@@ -18,8 +18,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.model import LEFT_OUT, LintReport, Outcome, RunWarning, Stage, StageResult
 from harness.core.untrusted import visible
-from harness.model import LEFT_OUT, LintReport, Outcome, RunWarning, Stage, StageResult
 from harness.report.answer import answer, counted, place, why
 from harness.report.live import LiveView
 from harness.report.results import RunResult

@@ -16,8 +16,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.model import Outcome
 from harness.core.untrusted import visible
-from harness.model import Outcome
 from harness.report.answer import counted, limits
 from harness.report.live import LiveView
 from harness.report.results import RunResult

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from harness.model import RunWarning, Stage, TeardownResult
+from harness.core.model import RunWarning, Stage, TeardownResult
+from harness.core.settings import Settings
 from harness.observer import Seen
 from harness.recipes.meta import RecipeMeta
 from harness.resources import growth
-from harness.settings import Settings
 from harness.verdict import warnings
 from harness.verdict.decide import decide
 from harness.verdict.facts import EndedBy, RunFacts, StageFacts

@@ -6,10 +6,10 @@ import re
 from datetime import datetime
 
 from harness import reaper
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.core.settings import Settings
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
-from harness.settings import Settings
 
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 

@@ -18,19 +18,22 @@ from harness.abra.program import Abra
 from harness.backup_choice import driver_for
 from harness.context import Context
 from harness.core import events
+from harness.core.errors import HarnessError, UsageError
 from harness.core.events import Doing, Events, Step
+from harness.core.ledger import Ledger
+from harness.core.model import LintReport, RunWarning, Stage, TeardownResult
+from harness.core.own_revision import own_revision
+from harness.core.settings import PROJECT, Settings
+from harness.core.signals import Stopper, reading, stop_on_signals
+from harness.core.waiting import stretched
 from harness.docker.faults import as_harness_error
 from harness.docker.own_networks import own_name
 from harness.docker.sweep import RUN_LABEL
 from harness.embedded import samples
-from harness.errors import HarnessError, UsageError
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
-from harness.ledger import Ledger
-from harness.model import LintReport, RunWarning, Stage, TeardownResult
 from harness.observer import Observer, Seen
 from harness.operations import Operations
-from harness.own_revision import own_revision
 from harness.platform_choice import abra_for, platform_for
 from harness.platforms.base import Platform, Target
 from harness.platforms.override import own_labels
@@ -46,8 +49,6 @@ from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, plain, show_result
 from harness.run.facts import Ended
 from harness.run.names import target_for
-from harness.settings import PROJECT, Settings
-from harness.signals import Stopper, reading, stop_on_signals
 from harness.stack_locks import StackLocks
 from harness.subject import (
     DEFAULT_REF,
@@ -63,7 +64,6 @@ from harness.testbed import TestBed
 from harness.tools import ToolContainers
 from harness.verdict.decide import BAD, decide
 from harness.verdict.facts import EndedBy, RunFacts
-from harness.waiting import stretched
 
 CLONE_SECONDS = 300.0
 LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox

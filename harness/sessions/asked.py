@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import HarnessError, UnknownNameError, UsageError
-from harness.model import Stage
+from harness.core.errors import HarnessError, UnknownNameError, UsageError
+from harness.core.model import Stage
 from harness.recipes.catalogue import Catalogue
 
 RECIPES_FILE = "recipes.txt"
@@ -99,7 +99,7 @@ class Asked:
         """
         if not any(_OF_RECIPES.match(session) for session in self.sessions):
             return self._to_list(project)
-        from harness.settings import Settings  # noqa: PLC0415  a fast `nox -l`
+        from harness.core.settings import Settings  # noqa: PLC0415  a fast `nox -l`
 
         asked = Settings.of_run(self.after, environ)
         inside = tuple(dict.fromkeys(filter(None, map(_recipe, self.sessions))))
@@ -116,7 +116,7 @@ class Asked:
 
     def _to_list(self, project: Path) -> Recipes:
         if self.listing and self.after:
-            from harness.settings import split  # noqa: PLC0415  a fast `nox -l`
+            from harness.core.settings import split  # noqa: PLC0415  a fast `nox -l`
 
             return Recipes(names=split(self.after)[0])
         try:

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from harness import locks, proc
+from harness import locks
+from harness.core import proc
 
 INSTALL_SECONDS = 900.0
 STAMP = "cc-ci.stamp"

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.errors import EXIT_PASSED, HarnessError, UsageError
+from harness.core.errors import EXIT_PASSED, HarnessError, UsageError
+from harness.core.settings import Settings
 from harness.report.output import complain, program
-from harness.settings import Settings
 from harness.site import badges, index, page
 
 INDEX = "runs.sqlite"

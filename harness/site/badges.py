@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from html import escape
 
+from harness.core.model import Outcome
 from harness.core.untrusted import visible
-from harness.model import Outcome
 
 # Of white text on them, the contrast is 4.5 or more.
 COLOURS = {

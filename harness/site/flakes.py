@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.site.index import Indexed
 
 COMPARED = (Outcome.PASSED, Outcome.FAILED, Outcome.ERROR)

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.report.answer import limits, place
 from harness.report.results import LOGS, RESULTS_FILE, RunResult, read, unfinished
 

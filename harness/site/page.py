@@ -16,8 +16,8 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
+from harness.core.model import Outcome, Stage
 from harness.core.untrusted import visible_value
-from harness.model import Outcome, Stage
 from harness.site.flakes import Flakes, flakes
 from harness.site.index import Indexed
 

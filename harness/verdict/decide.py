@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.errors import (
+from harness.core.errors import (
     EXIT_ABORTED,
     EXIT_ERROR,
     EXIT_FAILED,
@@ -20,7 +20,7 @@ from harness.errors import (
     LockTimeoutError,
     TestCodeError,
 )
-from harness.model import (
+from harness.core.model import (
     BROKEN_TEST_CODE,
     NOTHING_ASSERTED,
     AssertionResult,
@@ -60,7 +60,9 @@ class Verdict:
     exit_code: int
     stage: str = ""  # the stage, "teardown", or empty if no stage decided
     cause: str = ""
-    kind: str = ""  # of the error that decided it, as harness.errors calls it; empty if none did
+    kind: str = (
+        ""  # of the error that decided it, as harness.core.errors calls it; empty if none did
+    )
     not_shown: tuple[NotShown, ...] = ()  # stages of the full plan that prove nothing
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from harness.errors import HarnessError
-from harness.model import AssertionResult, Leak, Outcome, RunWarning, Stage, TeardownResult
+from harness.core.errors import HarnessError
+from harness.core.model import AssertionResult, Leak, Outcome, RunWarning, Stage, TeardownResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class EndedBy:
     """An error that ended an op, a run, or the writing of its results.
 
     Attributes:
-        kind: what harness.errors calls it.
+        kind: what harness.core.errors calls it.
         outcome: the word that the error stands for.
         exit_code: the exit code that goes with it.
         text: the whole message.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.model import RunWarning, Stage, WarningCode
+from harness.core.model import RunWarning, Stage, WarningCode
 from harness.verdict.facts import StageFacts
 
 

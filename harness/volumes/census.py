@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from harness.backups.restic import OF_OUR_OWN, VOLUMES
 from harness.backups.witness import NAME
+from harness.core.errors import ExecTimeoutError, TestBedError
+from harness.core.model import RunWarning, Stage, WarningCode
+from harness.core.waiting import stretched
 from harness.docker.exec import ExecTarget
-from harness.errors import ExecTimeoutError, TestBedError
-from harness.model import RunWarning, Stage, WarningCode
-from harness.waiting import stretched
 
 MANY = 20  # files in a folder, whose loss is not a coincidence
 FEW = 5  # fewer say nothing

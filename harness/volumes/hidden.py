@@ -17,9 +17,9 @@ from typing import Any, cast
 import docker
 from docker.errors import APIError
 
+from harness.core.model import RunWarning, Stage, WarningCode
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot
-from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.census import JOURNALS
 
 JOURNAL = re.compile(JOURNALS)

@@ -20,14 +20,14 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
+from harness.core.errors import HarnessError
+from harness.core.model import RunWarning, Stage, WarningCode
+from harness.core.waiting import stretched
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot
-from harness.errors import HarnessError
-from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.census import DISPOSABLE, JOURNALS, Census
 from harness.volumes.running import SECONDS, Once, Running
-from harness.waiting import stretched
 
 USUAL = re.compile(
     r"^/(tmp|run|dev|proc|sys|var/(tmp|run|cache|log|lock|spool))(/|$)|/[.](cache|npm|local|gnupg)(/|$)"

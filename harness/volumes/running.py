@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.core.errors import HarnessError
+from harness.core.model import RunWarning, Stage, WarningCode
+from harness.core.waiting import SYSTEM_CLOCK, stretched
 from harness.docker.exec import ExecTarget
 from harness.docker.programs import (
     JUDGED_SECONDS,
@@ -15,9 +18,6 @@ from harness.docker.programs import (
     age_of,
     processes,
 )
-from harness.errors import HarnessError
-from harness.model import RunWarning, Stage, WarningCode
-from harness.waiting import SYSTEM_CLOCK, stretched
 
 if TYPE_CHECKING:
     from harness.volumes.outside import Inside

@@ -13,11 +13,11 @@ from harness.backups.placing import located
 from harness.backups.restic import VOLUMES, Repository
 from harness.backups.witness import Witnesses, problem
 from harness.core.driver_options import own_data
+from harness.core.errors import ExecTimeoutError
+from harness.core.waiting import stretched
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import StackSnapshot
-from harness.errors import ExecTimeoutError
 from harness.volumes.census import Census, take
-from harness.waiting import stretched
 
 # Links and pipes are not read, even where a file used to be.
 SUMS = (

@@ -2,8 +2,8 @@
 
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts
+from harness.core.ledger import Ledger, Op
 from harness.docker.readiness import Before, unsettled
-from harness.ledger import Ledger, Op
 
 
 def test_it_was_deployed_exactly_once(ledger: Ledger, facts: Facts) -> None:

@@ -3,8 +3,8 @@
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts
 from harness.assertions.witnesses import WitnessView
+from harness.core.ledger import Ledger, Op
 from harness.docker.readiness import Before, lost, unsettled
-from harness.ledger import Ledger, Op
 
 
 def test_it_was_redeployed_in_place(ledger: Ledger) -> None:

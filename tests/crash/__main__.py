@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.errors import EXIT_ERROR, EXIT_FAILED, EXIT_PASSED, HarnessError
-from harness.settings import Settings
+from harness.core.errors import EXIT_ERROR, EXIT_FAILED, EXIT_PASSED, HarnessError
+from harness.core.settings import Settings
 from tests.crash import accidents, matrix
 from tests.crash.matrix import Came
 from tests.integration.own_engine import own_engine

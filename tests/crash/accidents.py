@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from harness.core.errors import EXIT_ERROR, HarnessError
 from harness.core.events import Doing, Step
+from harness.core.ledger import Op
+from harness.core.model import Stage
 from harness.docker.sweep import RUN_LABEL
-from harness.errors import EXIT_ERROR, HarnessError
-from harness.ledger import Op
-from harness.model import Stage
 from tests.crash.killing import Scope, started
 from tests.crash.matrix import Bed, Came, Dead, await_end, complete, follow
 

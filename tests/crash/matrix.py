@@ -17,11 +17,11 @@ from pathlib import Path
 
 import docker
 
+from harness.core.errors import HarnessError, WaitTimeoutError
 from harness.core.events import Doing
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import RUN_LABEL, find
-from harness.errors import HarnessError, WaitTimeoutError
-from harness.waiting import Deadline, wait_for
 from tests.crash.killing import RECIPE, Child, Kill, Kind, Scope, Started, alive_of, started, steps
 from tests.integration.own_engine import OwnEngine, share
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.errors import EXIT_FAILED, EXIT_PASSED, EXIT_USAGE
+from harness.core.errors import EXIT_FAILED, EXIT_PASSED, EXIT_USAGE
 from tests.hostile.table import attempts, made
 
 LOG_WIDTH = 160

@@ -16,7 +16,10 @@ from typing import Any
 
 from docker.errors import NotFound
 
-from harness import linting, signals
+from harness import linting
+from harness.core import signals
+from harness.core.settings import Settings
+from harness.core.signals import reading
 from harness.docker.faults import as_harness_error
 from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
@@ -25,8 +28,6 @@ from harness.platforms.refusals import refuse
 from harness.platforms.stackfile import write
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
-from harness.settings import Settings
-from harness.signals import reading
 from harness.subject import Places, asked_commit, study
 
 SECONDS = 12.0  # of the processor, in the place of what a run has

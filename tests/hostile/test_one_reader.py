@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 from harness.platforms import stackfile
 from harness.platforms.base import Target
 from harness.platforms.environment import AppEnvironment

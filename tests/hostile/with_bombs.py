@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
 from tests.hostile.bombs import BOMBS, SLOW, Files
 from tests.hostile.table import attempt
 

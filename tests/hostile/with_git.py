@@ -15,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from harness import proc
-from harness.errors import InvalidRecipeError, RefusedError, SourceError
+from harness.core import proc
+from harness.core.errors import InvalidRecipeError, RefusedError, SourceError
 from harness.recipes import git as limits
 from harness.recipes.git import import_history
 from harness.recipes.repo import Repo, clone

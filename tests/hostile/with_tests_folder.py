@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InternalError, InvalidRecipeError
+from harness.core.errors import InternalError, InvalidRecipeError
 from harness.recipes.approval import Approvals, Gate, decide
 from harness.recipes.repo import Repo
 from harness.recipes.shipped import Shipped, lay_out

@@ -12,9 +12,9 @@ import pytest
 from filelock import FileLock
 
 from harness import reaper, testbed
+from harness.core.settings import Settings
 from harness.docker.sweep import RUN_LABEL, find
 from harness.screenshot import Browser
-from harness.settings import Settings
 from harness.testbed import TestBed
 from tests.integration.own_engine import share
 from tests.integration.support import Call, run_harness

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
 from tests.integration.own_engine import Namespaces, end
 from tests.integration.servers import await_line, program
 

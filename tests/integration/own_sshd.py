@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
+from harness.core import proc
 from tests.integration.own_engine import Namespaces, end
 from tests.integration.servers import await_line, program
 

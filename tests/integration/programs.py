@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.abra.program import detect, find
-from harness.errors import AbraError
-from harness.settings import default_cache
+from harness.core.errors import AbraError
+from harness.core.settings import default_cache
 from tests.integration.support import ROOT
 
 STAND_IN = Path(__file__).with_name("stand_in_abra.py")

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from harness import proc
+from harness.core import proc
 from harness.platforms import stackfile
 from harness.recipes.compose import RESOURCES, Compose
 from harness.recipes.merging import UNIQUE

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, HarnessError, ProcessError
+from harness.core.waiting import Deadline, wait_for
 from harness.embedded import install, processes
-from harness.errors import EngineError, HarnessError, ProcessError
-from harness.waiting import Deadline, wait_for
 
 APT_SECONDS = 300.0
 

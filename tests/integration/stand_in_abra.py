@@ -15,7 +15,7 @@ from string import Template
 
 import yaml
 
-from harness import proc
+from harness.core import proc
 
 HOME = Path(os.environ.get("ABRA_DIR", "/nowhere"))
 OWN_FILE = "abra-labels.json"

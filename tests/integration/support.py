@@ -11,12 +11,11 @@ from typing import Any
 
 import jsonschema
 
-from harness import proc
-from harness.core import events
+from harness.core import events, proc
 from harness.core.events import Doing, Events, Step
-from harness.ledger import Op
-from harness.model import Stage
-from harness.waiting import Deadline, wait_for
+from harness.core.ledger import Op
+from harness.core.model import Stage
+from harness.core.waiting import Deadline, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "docs" / "results.schema.json"

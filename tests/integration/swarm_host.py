@@ -12,12 +12,12 @@ from pathlib import Path
 import docker
 
 from harness import locks, swarm_lock
+from harness.core.errors import LockLostError
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.configs import EngineConfigs
 from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
-from harness.errors import LockLostError
 from harness.reaper import Shared, stack_lock
 from harness.swarm_lock import Lease
-from harness.waiting import Deadline, wait_for
 
 SECONDS = 60.0
 LEASE = 6.0  # seconds; a holder on a busy machine must not lose it

@@ -7,11 +7,11 @@ import pytest
 
 from harness import linting
 from harness.abra.program import Abra, detect
+from harness.core.errors import AbraError
+from harness.core.settings import Settings, default_cache
 from harness.embedded import samples
-from harness.errors import AbraError
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
-from harness.settings import Settings, default_cache
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
 from harness.abra.install import install
-from harness.errors import AbraError
+from harness.core import proc
+from harness.core.errors import AbraError
 
 pytestmark = pytest.mark.timeout(600)  # Go compiles its standard library first
 

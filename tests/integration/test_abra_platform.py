@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness import proc
+from harness.core import proc
 from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.docker.sweep import RUN_LABEL, find
 from harness.testbed import TestBed

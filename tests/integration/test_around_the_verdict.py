@@ -7,9 +7,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.model import LEFT_OUT, Stage
 from harness.docker.sweep import RUN_LABEL, find
-from harness.model import LEFT_OUT, Stage
 from tests.integration.conftest import Harness, Usual
 from tests.integration.support import ROOT, RUN_SECONDS, command, environment
 

@@ -15,6 +15,7 @@ from harness import locks
 from harness.backup_bots import LABEL, BackupBots
 from harness.backup_choice import LOCK
 from harness.backups.bot import Bot, Direct
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.exec import ExecTarget
 from harness.docker.sweep import sweep
 from harness.embedded import images
@@ -22,7 +23,6 @@ from harness.embedded.images import StandIn
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.testbed import TestBed
-from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.running import left, run_of, running
 from tests.integration.support import begun

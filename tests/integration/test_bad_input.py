@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import post, proc
-from harness.settings import Settings
+from harness import post
+from harness.core import proc
+from harness.core.settings import Settings
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.support import ROOT, Call, RecipeRepo, command, environment, recipe_files

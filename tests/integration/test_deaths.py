@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from docker.models.containers import Container
 
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.deaths import killed_from_outside
 from harness.docker.snapshot import TaskState
 from harness.docker.sweep import RUN_LABEL, sweep
 from harness.testbed import TestBed
-from harness.waiting import Deadline, wait_for
 
 SLEEPS = "sleep 600 & wait $!"
 SHOOTS = ["sh", "-c", "kill -9 $(pidof sleep)"]

@@ -24,11 +24,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError
+from harness.core.waiting import Deadline, wait_for
 from harness.embedded import engine, layout, preflight, processes, swarm
 from harness.embedded.endpoint import Engine, probe
-from harness.errors import EngineError
-from harness.waiting import Deadline, wait_for
 from tests.integration.own_engine import Namespaces, namespaces
 
 pytestmark = pytest.mark.xdist_group("engine-private")

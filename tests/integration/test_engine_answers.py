@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.events import Doing, Step
-from harness.model import Stage
+from harness.core.model import Stage
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.engine_proxy import EngineProxy

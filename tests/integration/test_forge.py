@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
-from harness.model import Outcome
-from harness.proc import Completed
+from harness.core import proc
+from harness.core.model import Outcome
+from harness.core.proc import Completed
+from harness.core.settings import Settings
 from harness.pull_request import ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
 from harness.report.results import Revision, RunResult
-from harness.settings import Settings
 from harness.verdict.decide import Verdict
 from tests.integration.own_forge import TOKEN, OwnForge, serve
 from tests.integration.support import RecipeRepo, recipe_files

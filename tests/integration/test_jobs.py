@@ -12,9 +12,9 @@ from typing import Any
 import docker
 import pytest
 
+from harness.core.errors import HarnessError
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.sweep import RUN_LABEL, find
-from harness.errors import HarnessError
-from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, running
 from tests.integration.support import (

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import ContainerUnavailableError
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.http import Request, Response
-from harness.errors import ContainerUnavailableError
 from harness.page_proxy import LOOPBACK, PageProxy
-from harness.waiting import Deadline, wait_for
 
 HOST = "made.test"
 

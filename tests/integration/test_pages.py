@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.measured import Resources, StageResources
-from harness.model import Outcome, Stage
+from harness.core.measured import Resources, StageResources
+from harness.core.model import Outcome, Stage
 from harness.report import html
 from harness.report.results import Revision, RunResult
 from harness.screenshot import Browser

@@ -9,9 +9,9 @@ from shlex import quote
 import pytest
 
 from harness.backups.put_back import COMPARE, PutBack
+from harness.core.errors import TestBedError
 from harness.docker.exec import ExecTarget
 from harness.docker.sweep import RUN_LABEL, sweep
-from harness.errors import TestBedError
 from harness.testbed import TestBed
 
 SNAPSHOT = r"""

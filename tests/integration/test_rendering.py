@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 from harness.recipes.compose import load
 from tests.integration.rendering import as_docker_reads, rendered, without_ignored
 from tests.unit.committed import committed

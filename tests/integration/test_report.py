@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness import proc
-from harness.model import Outcome
+from harness.core import proc
+from harness.core.model import Outcome
 from harness.report import html
 from harness.report.results import RunResult, read
 from harness.screenshot import PNG, Browser

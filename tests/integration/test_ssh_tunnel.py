@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import EngineError
+from harness.core.scratch import sweep
+from harness.core.waiting import Deadline, wait_for
 from harness.embedded import ssh_tunnel
 from harness.embedded.ssh_tunnel import PREFIX, Tunnels
-from harness.errors import EngineError
-from harness.scratch import sweep
-from harness.waiting import Deadline, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 FORWARDS = """\

@@ -14,15 +14,15 @@ import docker
 import pytest
 
 from harness import reaper, swarm_lock
+from harness.core.errors import LockTimeoutError
 from harness.core.events import Doing, Step
+from harness.core.model import Stage
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.configs import EngineConfigs
 from harness.docker.sweep import STACK_LABEL, find
-from harness.errors import LockTimeoutError
-from harness.model import Stage
 from harness.reaper import Shared, stack_lock
 from harness.swarm_lock import OWNER, RUN
 from harness.testbed import TestBed
-from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, reaches, run_of, running
 from tests.integration.support import INSTALL_ASSERTIONS, ROOT, begun

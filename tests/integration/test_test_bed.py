@@ -16,9 +16,9 @@ import docker
 import pytest
 
 from harness.core.events import Doing, Step
+from harness.core.waiting import Deadline, wait_for
 from harness.docker.sweep import RUN_LABEL
 from harness.testbed import TestBed
-from harness.waiting import Deadline, wait_for
 from tests.integration.conftest import Harness
 from tests.integration.own_engine import OwnEngine, own_engine
 from tests.integration.support import (

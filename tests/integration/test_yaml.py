@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 from harness.platforms import stackfile
 from harness.platforms.base import Revision, Target
 from harness.platforms.override import Machine, build

@@ -20,8 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
-from harness.errors import ProcessError
+from harness.core import proc
+from harness.core.errors import ProcessError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXIT_STALE = 2

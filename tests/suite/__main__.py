@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from harness import testbed
-from harness.errors import EXIT_ABORTED, EXIT_FAILED, EXIT_PASSED, HarnessError
-from harness.settings import Settings
+from harness.core.errors import EXIT_ABORTED, EXIT_FAILED, EXIT_PASSED, HarnessError
+from harness.core.settings import Settings
 from tests.suite.checks import CHECKS, ROOT
 from tests.suite.parts import Part, Result, failed, table, timed
 from tests.suite.running import run

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKED = ("harness", "tests", "benchmarks", *(path.name for path in ROOT.glob("*.py")))

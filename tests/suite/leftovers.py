@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness import proc, reaper, scratch
+from harness import reaper
+from harness.core import proc, scratch
+from harness.core.settings import default_cache
+from harness.core.waiting import Deadline, wait_for
 from harness.embedded import processes
 from harness.embedded.endpoint import Engine, probe
-from harness.settings import default_cache
-from harness.waiting import Deadline, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "ccci-tests-"

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness.errors import EXIT_ABORTED, EXIT_FAILED, EXIT_PASSED, EXIT_USAGE
-from harness.own_revision import own_revision
+from harness.core.errors import EXIT_ABORTED, EXIT_FAILED, EXIT_PASSED, EXIT_USAGE
+from harness.core.own_revision import own_revision
 from tests.suite.checks import ROOT
 from tests.suite.parts import Part, Result, failed, table, timed, write
 from tests.suite.running import run

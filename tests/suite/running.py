@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from harness.with_parent import with_parent
+from harness.core.with_parent import with_parent
 from tests.suite.checks import ROOT
 
 STOPS = (signal.SIGINT, signal.SIGTERM)

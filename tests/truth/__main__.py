@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness import testbed
-from harness.errors import EXIT_FAILED, EXIT_PASSED, HarnessError
-from harness.settings import Settings
+from harness.core.errors import EXIT_FAILED, EXIT_PASSED, HarnessError
+from harness.core.settings import Settings
 from tests.truth import cases, perturb, runner, table
 
 LOG_WIDTH = 160

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UnknownNameError, UsageError
-from harness.model import Origin, Outcome, Stage, WarningCode
+from harness.core.errors import UnknownNameError, UsageError
+from harness.core.model import Origin, Outcome, Stage, WarningCode
 
 LYING = Path(__file__).resolve().parents[1] / "lying"
 RECIPES = LYING / "recipes"

@@ -25,10 +25,10 @@ from harness.__main__ import main as harness_main
 from harness.context import Context
 from harness.core import events
 from harness.core.events import Doing, Step
+from harness.core.ledger import Op
+from harness.core.model import Stage
 from harness.docker.readiness import Before
 from harness.docker.snapshot import NAMESPACE_LABEL, StackSnapshot
-from harness.ledger import Op
-from harness.model import Stage
 from harness.pages import Pages
 from harness.run.one import Run
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness import proc
+from harness.core import proc
 from harness.core.events import entries
-from harness.settings import SKIP_GENERIC
+from harness.core.settings import SKIP_GENERIC
 from tests.integration.support import ROOT, environment
 from tests.truth import disturbed
 

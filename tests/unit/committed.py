@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
 from harness.recipes.files import Files
 from harness.recipes.git import Git
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness.waiting import SystemClock, WokenClock
+from harness.core.waiting import SystemClock, WokenClock
 
 
 @dataclass(kw_only=True)

@@ -18,16 +18,8 @@ from harness.backups.content import Entry
 from harness.backups.restic import Snapshot
 from harness.backups.witness import NAME
 from harness.context import Context
-from harness.docker.exec import ExecTarget
-from harness.docker.http import Response
-from harness.docker.nodes import Nodes
-from harness.docker.programs import Process
-from harness.docker.readiness import Before
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
-from harness.docker.sweep import Swept
-from harness.execute import Execution
-from harness.ledger import Ledger, Op
-from harness.model import (
+from harness.core.ledger import Ledger, Op
+from harness.core.model import (
     Adaptation,
     AssertionResult,
     Origin,
@@ -36,6 +28,14 @@ from harness.model import (
     Stage,
     StageResult,
 )
+from harness.docker.exec import ExecTarget
+from harness.docker.http import Response
+from harness.docker.nodes import Nodes
+from harness.docker.programs import Process
+from harness.docker.readiness import Before
+from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.docker.sweep import Swept
+from harness.execute import Execution
 from harness.operations import Operations
 from harness.pages import GUESS_SECONDS
 from harness.plan.planner import Head, Plan, PlannedStage

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import proc
 from harness.backups.put_back import LOG, SCRIPT
+from harness.core import proc
+from harness.core.errors import ExecFailedError
 from harness.docker.exec import ExecResult
-from harness.errors import ExecFailedError
 
 PLACES = ("/volumes", "/store")
 MADE = ("volumes", "store/repository", "store/extracted")

@@ -9,15 +9,21 @@ from typing import Any
 
 import pytest
 
-from harness import proc
 from harness.abra.program import detect
-from harness.errors import AbraError, EngineError, HarnessError, InvalidRecipeError, RefusedError
-from harness.model import Adaptation
+from harness.core import proc
+from harness.core.errors import (
+    AbraError,
+    EngineError,
+    HarnessError,
+    InvalidRecipeError,
+    RefusedError,
+)
+from harness.core.model import Adaptation
+from harness.core.settings import Settings
 from harness.platform_choice import abra_for
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Revision, Target
 from harness.platforms.override import own_labels
-from harness.settings import Settings
 from tests.unit.committed import committed
 from tests.unit.fake_abra import VERSION, calls, environ_with, make_abra
 from tests.unit.fake_engine import FakeEngine, Thing

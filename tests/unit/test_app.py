@@ -11,11 +11,11 @@ import pytest
 from harness.assertions import app as handles
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health
+from harness.core.model import Stage
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Request, Response
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
-from harness.model import Stage
 
 TEMPLATE: Mapping[str, Any] = {"ContainerSpec": {"Image": "i"}}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InternalError, UsageError
-from harness.model import Origin, Stage
+from harness.core.errors import InternalError, UsageError
+from harness.core.model import Origin, Stage
 from harness.recipes.approval import FILE, Approvals, Gate, comparable, decide, written
 from harness.recipes.discovery import Discovery
 from harness.recipes.git import import_history

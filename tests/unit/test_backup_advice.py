@@ -7,7 +7,7 @@ import pytest
 from harness.backups.advice import advise
 from harness.backups.labels import BackupSpec, Hooks, VolumePart
 from harness.backups.shown import not_shown
-from harness.model import Stage, WarningCode
+from harness.core.model import Stage, WarningCode
 
 ON = {"backupbot.backup": "true"}
 PRE, POST = "backupbot.backup.pre-hook", "backupbot.restore.post-hook"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness import proc
 from harness.backups.labels import BackupSpec
+from harness.core import proc
 from harness.docker.exec_stream import MOST_OUTPUT
 from harness.docker.snapshot import ServiceState
 from harness.embedded.image_definitions import FOLDER, shipped

@@ -11,9 +11,9 @@ from docker.errors import APIError, NotFound
 
 from harness.backup_bots import LABEL, BackupBots, ThroughAbra
 from harness.backups.bot import Bot, Said
+from harness.core.errors import TestBedError
 from harness.docker.exec import ExecTarget
 from harness.embedded.images import StandIn
-from harness.errors import TestBedError
 from harness.platforms.base import Target
 from tests.unit.fake_clock import stop_the_clock
 

@@ -13,10 +13,10 @@ from harness.backup_bots import ThroughAbra
 from harness.backup_choice import driver_for
 from harness.backups.bot import BotDriver, Direct
 from harness.backups.driver import Driver
-from harness.errors import LockTimeoutError
+from harness.core.errors import LockTimeoutError
+from harness.core.settings import Settings
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Target
-from harness.settings import Settings
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from harness.backups.content import FORMAT, Entry, require_named
-from harness.errors import BackupError
+from harness.core.errors import BackupError
 
 BEGAN = 100.0
 DATA = Entry(kind="f", size=3, changed=1.0)

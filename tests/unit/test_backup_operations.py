@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from harness.backups.content import Entry
-from harness.docker.readiness import Before
-from harness.errors import (
+from harness.core.errors import (
     BackupError,
     ConvergenceError,
     ExecFailedError,
     LockLostError,
     TestBedError,
 )
-from harness.ledger import Op
-from harness.model import Origin, Stage, WarningCode
+from harness.core.ledger import Op
+from harness.core.model import Origin, Stage, WarningCode
+from harness.docker.readiness import Before
 from harness.plan.planner import PlannedStage
 from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_run import LABELS, Bench, full, previous, set_up

@@ -12,15 +12,15 @@ import pytest
 from harness.backups.bot import PROGRAM, VOLUMES, Bot, BotDriver, Direct, Said, Snapshot
 from harness.backups.driver import HookRun, Job
 from harness.backups.labels import BackupSpec, VolumePart
-from harness.docker.exec import ExecResult
-from harness.errors import (
+from harness.core.errors import (
     BackupError,
     ExecFailedError,
     ExecNotStartedError,
     HarnessError,
     TestBedError,
 )
-from harness.model import Adaptation
+from harness.core.model import Adaptation
+from harness.docker.exec import ExecResult
 
 STACK, NODE = "made_test", "node1"
 PART = VolumePart(volume=f"{STACK}_data", service="app", target="/data")

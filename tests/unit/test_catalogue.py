@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
-from harness.errors import UnknownNameError, UsageError
-from harness.model import Stage
+from harness.core import proc
+from harness.core.errors import UnknownNameError, UsageError
+from harness.core.model import Stage
 from harness.recipes.catalogue import Catalogue, Entry, select
 
 ROOT = Path(__file__).parents[2]
@@ -196,8 +196,8 @@ def test_reading_the_list_imports_little() -> None:
         "harness.core",
         "harness.core.options",
         "harness.core.untrusted",
-        "harness.errors",
-        "harness.model",
+        "harness.core.errors",
+        "harness.core.model",
         "harness.recipes",
         "harness.recipes.catalogue",
     ]

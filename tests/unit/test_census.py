@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.backups.witness import NAME
-from harness.errors import ExecFailedError, ExecTimeoutError, TestBedError
-from harness.model import Stage, WarningCode
+from harness.core.errors import ExecFailedError, ExecTimeoutError, TestBedError
+from harness.core.model import Stage, WarningCode
 from harness.volumes.census import FEW, MOST, Census, Held, Link, losses, parse, take
 from tests.unit.fake_vault import FakeVault
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.model import WarningCode
 from harness.docker.changes import only_label
 from harness.docker.snapshot import ServiceState
-from harness.model import WarningCode
 from tests.unit.fake_stack import STACK, service
 
 LABEL = f"coop-cloud.{STACK}.version"

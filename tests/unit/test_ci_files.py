@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.errors import EXIT_PASSED
+from harness.core.errors import EXIT_PASSED
 from harness.matrix import files, formats
 from harness.matrix.__main__ import main as matrix
 from harness.matrix.files import MINUTES

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import SourceError
-from harness.model import WarningCode
+from harness.core.errors import SourceError
+from harness.core.model import WarningCode
 from harness.recipes.completeness import require_releases
 from harness.recipes.repo import Repo, clone
 from tests.unit.test_repo import commit, git

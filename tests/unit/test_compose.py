@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.errors import InvalidRecipeError, RefusedError
+from harness.core.errors import InvalidRecipeError, RefusedError
 from harness.recipes import compose, yamlfile
 from harness.recipes.compose import Compose
 from harness.recipes.compose_fields import Mount, Port

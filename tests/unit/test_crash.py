@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from harness.core.events import FILE, Doing, Events, Step
-from harness.model import Stage
+from harness.core.model import Stage
 from tests.crash.__main__ import show
 from tests.crash.killing import Kill, Kind, steps
 from tests.crash.matrix import Came, plan

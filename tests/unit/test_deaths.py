@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from docker.errors import APIError, NotFound
 
+from harness.core.model import RunWarning, WarningCode
 from harness.docker import deaths, own_limits
 from harness.docker.deaths import broken_since, killed_from_outside, out_of_memory
 from harness.docker.events import EventLog, Happening
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import TaskState
-from harness.model import RunWarning, WarningCode
 from tests.unit.fake_stack import NODE, ended, look, service, task
 
 APP = service()

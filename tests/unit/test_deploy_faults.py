@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.errors import DiskFullError, EngineError, TestBedError
+from harness.core.errors import DiskFullError, EngineError, TestBedError
 from harness.platforms.base import Target
 from harness.platforms.deploy_faults import REFUSALS, fault_of_machine, fault_of_recipe, refusal_in
 

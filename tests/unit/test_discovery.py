@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Origin, Stage
+from harness.core.model import Origin, Stage
 from harness.recipes.discovery import Discovery
 from harness.recipes.shipped import LaidOut
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from harness import errors
+from harness.core import errors
+from harness.core.model import Origin, Outcome, Stage, WarningCode
 from harness.core.options import OPTIONS
-from harness.model import Origin, Outcome, Stage, WarningCode
+from harness.core.settings import NODE, SKIP_GENERIC
 from harness.recipes.meta import RecipeMeta
 from harness.report.results import SCHEMA, RunResult
-from harness.settings import NODE, SKIP_GENERIC
 from tests.hostile.table import attempts
 from tests.truth.cases import RECIPES
 

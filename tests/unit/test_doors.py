@@ -6,8 +6,8 @@ import pytest
 
 from harness.assertions.health import health_of, router_warnings, said_of
 from harness.assertions.look import Page, Seen
-from harness.errors import InvalidRecipeError
-from harness.model import WarningCode
+from harness.core.errors import InvalidRecipeError
+from harness.core.model import WarningCode
 from harness.recipes.checks import Check
 from harness.recipes.compose import load
 from harness.recipes.doors import Door, find

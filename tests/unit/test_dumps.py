@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
 from harness.backups.content import Entry
 from harness.backups.dumps import BROKEN, require_whole, written
-from harness.errors import BackupError
+from harness.core import proc
+from harness.core.errors import BackupError
 
 ROWS = "".join(f"COPY t ({number});\n" for number in range(2000))
 POSTGRES = f"--\n-- PostgreSQL database dump\n--\n\n{ROWS}"

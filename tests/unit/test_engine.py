@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, ProcessError, UsageError
 from harness.embedded import install
 from harness.embedded.endpoint import Engine
 from harness.embedded.engine import Machine, resolve, start
 from harness.embedded.layout import Paths
-from harness.errors import EngineError, ProcessError, UsageError
 
 DEFAULT = "unix:///var/run/docker.sock"
 REMOTE = "tcp://192.0.2.1:2375"

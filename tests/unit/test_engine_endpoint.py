@@ -7,10 +7,10 @@ from pathlib import Path
 import docker
 import pytest
 
+from harness.core.errors import EngineError
 from harness.embedded import endpoint
 from harness.embedded.endpoint import Engine
 from harness.embedded.layout import SOCKET_PATH_BYTES, Paths
-from harness.errors import EngineError
 
 DEFAULT = "unix:///var/run/docker.sock"
 REMOTE = "tcp://192.0.2.1:2375"

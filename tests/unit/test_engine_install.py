@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import EngineError, ProcessError
 from harness.embedded import install
-from harness.errors import EngineError, ProcessError
 
 
 class FakeApt:

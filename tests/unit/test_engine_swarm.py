@@ -11,9 +11,9 @@ import pytest
 import requests
 from docker.errors import APIError
 
+from harness.core.errors import EngineError
 from harness.embedded.endpoint import Engine
 from harness.embedded.swarm import ensure_swarm
-from harness.errors import EngineError
 from tests.unit.fake_clock import FakeClock
 
 OURS = Engine(host="unix:///c/docker.sock", origin="private", private=True)

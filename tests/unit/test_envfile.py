@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 from harness.recipes import envfile
 from tests.unit.committed import committed
 

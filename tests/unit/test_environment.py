@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvalidRecipeError, RefusedError
+from harness.core.errors import InvalidRecipeError, RefusedError
 from harness.platforms.base import Target
 from harness.platforms.environment import (
     AppEnvironment,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.waiting import Clock
 from harness.docker import events
 from harness.docker.events import LATE_SECONDS, Event, EventLog, Happening
-from harness.waiting import Clock
 from tests.unit.fake_clock import FakeClock, stop_the_clock
 
 

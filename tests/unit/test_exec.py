@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from docker.errors import APIError, NotFound
 
-from harness.docker.exec import DEATH_SECONDS, ExecTarget
-from harness.errors import (
+from harness.core.errors import (
     ContainerUnavailableError,
     DiskFullError,
     EngineError,
@@ -22,7 +21,8 @@ from harness.errors import (
     ExecOutputError,
     ExecTimeoutError,
 )
-from harness.model import Outcome
+from harness.core.model import Outcome
+from harness.docker.exec import DEATH_SECONDS, ExecTarget
 from tests.unit.fake_clock import FakeClock
 
 Make = Callable[..., tuple[ExecTarget, "FakeApi"]]

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import DiskFullError, TestBedError
+from harness.core.waiting import Deadline
 from harness.docker import exec_stream
 from harness.docker.exec_stream import Output, close, converse, output_into
-from harness.errors import DiskFullError, TestBedError
-from harness.waiting import Deadline
 
 Serve = Callable[[socket.socket], None]
 LARGE = bytes(range(256)) * 8192  # 2 MiB: more than any socket buffers

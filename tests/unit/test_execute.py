@@ -14,7 +14,7 @@ import pytest
 from docker.errors import DockerException
 
 from harness.assertions.runner import Asserted
-from harness.errors import (
+from harness.core.errors import (
     AbortedError,
     BackupError,
     ContainerUnavailableError,
@@ -22,8 +22,8 @@ from harness.errors import (
     EngineError,
     RecipeError,
 )
-from harness.ledger import Op
-from harness.model import BROKEN_TEST_CODE, AssertionResult, Origin, Outcome, Stage
+from harness.core.ledger import Op
+from harness.core.model import BROKEN_TEST_CODE, AssertionResult, Origin, Outcome, Stage
 from harness.operations import Operations
 from harness.plan.planner import PlannedStage
 from tests.unit.fake_run import BASE, FILES, HEAD, LABELS, Bench, full, set_up

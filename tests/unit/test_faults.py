@@ -13,16 +13,7 @@ from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
 from urllib3.exceptions import ProtocolError
 
-from harness.docker.faults import (
-    FULL_BYTES,
-    FULL_FILES,
-    LOCAL_SOCKET,
-    as_harness_error,
-    fault_in,
-    spoiled,
-)
-from harness.docker.nodes import Nodes
-from harness.errors import (
+from harness.core.errors import (
     AbortedError,
     BackupError,
     DiskFullError,
@@ -34,7 +25,16 @@ from harness.errors import (
     SourceError,
     TestBedError,
 )
-from harness.model import Outcome
+from harness.core.model import Outcome
+from harness.docker.faults import (
+    FULL_BYTES,
+    FULL_FILES,
+    LOCAL_SOCKET,
+    as_harness_error,
+    fault_in,
+    spoiled,
+)
+from harness.docker.nodes import Nodes
 
 NO_ROOM = "write /var/lib/x: no space left on device"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.forge.address import Kind, of_source, parse
 
 

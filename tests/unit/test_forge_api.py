@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from harness.errors import ForgeBusyError, ForgeError, UsageError
+from harness.core.errors import ForgeBusyError, ForgeError, UsageError
 from harness.forge import gitea, gitlab
 from harness.forge.api import ATTEMPTS, MOST_BYTES, Api
 from harness.forge.token import Token, load

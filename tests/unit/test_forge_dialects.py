@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.errors import ForgeError
+from harness.core.errors import ForgeError
 from harness.forge.address import parse
 from harness.forge.base import Comment, Forge, PullRequest, State, Status
 from harness.forge.dialects import open_forge

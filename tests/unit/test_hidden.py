@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from docker.errors import ImageNotFound, NotFound
 
+from harness.core.model import WarningCode
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import StackSnapshot
-from harness.model import WarningCode
 from harness.volumes import hidden
 from harness.volumes.hidden import Hidden, contents
 from tests.unit.fake_stack import NODE, STACK, look, service

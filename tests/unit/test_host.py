@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.settings import Settings
 from harness.embedded import engine
 from harness.host import (
     MIB,
@@ -15,7 +16,6 @@ from harness.host import (
     look,
     shortage,
 )
-from harness.settings import Settings
 
 
 def room(free: int | None, wanted: int = 700) -> Room:

@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.docker import http
-from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
-from harness.docker.http import PatientProber, Prober, Request, Response
-from harness.errors import (
+from harness.core.errors import (
     ContainerUnavailableError,
     EngineError,
     ExecNotStartedError,
@@ -20,6 +17,9 @@ from harness.errors import (
     HarnessError,
     RecipeError,
 )
+from harness.docker import http
+from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
+from harness.docker.http import PatientProber, Prober, Request, Response
 from tests.unit.fake_clock import FakeClock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App:  it: self \r\n\r\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import WarningCode
+from harness.core.model import WarningCode
 from harness.recipes.compose import load
 from harness.recipes.ignored import ignored, not_replaced, warnings
 from tests.unit.committed import committed

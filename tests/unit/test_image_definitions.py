@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import ImageError
 from harness.embedded import image_layers, images, rootfs
 from harness.embedded.image_definitions import Definition, inside, shipped
-from harness.errors import ImageError
 
 HOST = rootfs.Host(suite="bookworm", architecture="amd64", slim=True)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import ImageError
 from harness.embedded import image_layers
 from harness.embedded.image_definitions import Definition, Directory, Healthcheck, User
-from harness.errors import ImageError
 
 STATUS = """\
 Package: nginx

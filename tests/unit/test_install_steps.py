@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import DockerException
 
-from harness import proc
-from harness.errors import ProcessError, RecipeError, TestBedError
+from harness.core import proc
+from harness.core.errors import ProcessError, RecipeError, TestBedError
 from harness.install_steps import InstallSteps
 from harness.platforms.base import Target
 from tests.unit.fake_engine import FakeEngine

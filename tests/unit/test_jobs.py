@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.model import WarningCode
 from harness.docker.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
 from harness.docker.snapshot import StackSnapshot
-from harness.model import WarningCode
 from tests.unit.fake_stack import container, look, service, task
 
 

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.errors import EXIT_ERROR
-from harness.model import (
+from harness.core.errors import EXIT_ERROR
+from harness.core.model import (
     AssertionResult,
     LintReport,
     Origin,

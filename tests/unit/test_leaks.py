@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.model import AssertionResult, Leak, Origin, Outcome, Stage, StageResult
+from harness.core.model import AssertionResult, Leak, Origin, Outcome, Stage, StageResult
 from harness.publish import publish
 from harness.report.leaks import Guard, forms, sure, told
 from harness.report.results import RunResult

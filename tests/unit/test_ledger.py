@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.ledger import Ledger, Op
+from harness.core.ledger import Ledger, Op
 
 
 @pytest.fixture

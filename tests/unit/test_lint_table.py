@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.errors import AbraError
+from harness.core.errors import AbraError
+from harness.core.model import Outcome
 from harness.lint.table import parse
-from harness.model import Outcome
 
 TABLE = """
 ┌──────┬─────────────────────────┬──────────┬───────────┬─────────┬──────────────────┐

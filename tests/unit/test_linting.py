@@ -7,15 +7,15 @@ import pytest
 from rich.console import Console
 
 from harness import linting
-from harness.errors import InvalidRecipeError, SourceError
-from harness.model import LintReport, Outcome, RuleResult
+from harness.core.errors import InvalidRecipeError, SourceError
+from harness.core.model import LintReport, Outcome, RuleResult
+from harness.core.settings import Settings
 from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
 from harness.recipes.repo import Repo, clone
 from harness.report import junit
 from harness.report.results import RESULTS_FILE, read
 from harness.report.terminal import lint_lines
-from harness.settings import Settings
 from tests.unit.fake_abra import calls, environ_with, make_abra
 from tests.unit.test_junit import read as read_junit
 from tests.unit.test_junit import result

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import locks
-from harness.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
 
 
 def test_a_second_holder_is_told_who_and_gives_up(tmp_path: Path) -> None:

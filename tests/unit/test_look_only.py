@@ -10,10 +10,10 @@ import pytest
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 
+from harness.core.errors import EXIT_ERROR, LookOnlyError
+from harness.core.model import Outcome
 from harness.docker import look_only
 from harness.docker.look_only import LookOnlyAPI, LookOnlyClient
-from harness.errors import EXIT_ERROR, LookOnlyError
-from harness.model import Outcome
 
 HOST = {"base_url": "tcp://127.0.0.1:1", "version": "1.41"}
 

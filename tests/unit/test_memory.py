@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.memory import available
+from harness.core.memory import available
 
 MIB = 1024**2
 

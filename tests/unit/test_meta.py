@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.model import Stage
+from harness.core.errors import UsageError
+from harness.core.model import Stage
 from harness.recipes import meta
 from harness.recipes.meta import RecipeMeta
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from docker.errors import APIError, ImageNotFound
 
+from harness.core.errors import DiskFullError, ImageError
 from harness.docker.nodes import Endpoint, Nodes
 from harness.embedded.node_images import spread
-from harness.errors import DiskFullError, ImageError
 
 WORKER = Endpoint(id="n2", name="worker1", environ={})
 

@@ -10,6 +10,7 @@ import pytest
 from docker.errors import APIError, DockerException, NotFound
 from requests import ConnectionError as NoConnectionError
 
+from harness.core.errors import EngineError, TestBedError
 from harness.docker import look_only
 from harness.docker.deaths import killed_from_outside
 from harness.docker.diagnose import collect_logs, failed_checks
@@ -20,7 +21,6 @@ from harness.docker.nodes import Endpoint, Nodes
 from harness.docker.readiness import Before, unsettled
 from harness.docker.snapshot import TaskState, read_stack
 from harness.docker.sweep import RUN_LABEL, find, sweep
-from harness.errors import EngineError, TestBedError
 from harness.platforms.base import Target
 from harness.platforms.refusals import _refuse_taken as refuse_taken
 from harness.reaper import reap, scope

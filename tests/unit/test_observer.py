@@ -8,12 +8,12 @@ import pytest
 
 from harness import observer as observers
 from harness import screenshot
+from harness.core.errors import AbortedError, EngineError
+from harness.core.ledger import Ledger, Op
+from harness.core.measured import Resources, Retry, Screenshot
+from harness.core.model import AssertionResult, Origin, Outcome, Stage, StageResult
 from harness.docker import stats
 from harness.docker.stats import Memory
-from harness.errors import AbortedError, EngineError
-from harness.ledger import Ledger, Op
-from harness.measured import Resources, Retry, Screenshot
-from harness.model import AssertionResult, Origin, Outcome, Stage, StageResult
 from harness.observer import Observer, Sizes, retries
 from harness.platforms.base import Target
 from harness.recipes.meta import RecipeMeta

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.docker.jobs import JOB_SECONDS
-from harness.docker.readiness import Before
-from harness.errors import (
+from harness.core.errors import (
     ConvergenceError,
     EngineError,
     InternalError,
@@ -19,8 +17,10 @@ from harness.errors import (
     RecipeError,
     TestBedError,
 )
-from harness.ledger import Op
-from harness.model import Stage, WarningCode
+from harness.core.ledger import Op
+from harness.core.model import Stage, WarningCode
+from harness.docker.jobs import JOB_SECONDS
+from harness.docker.readiness import Before
 from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
 from tests.unit.fake_clock import stop_the_clock

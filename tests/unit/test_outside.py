@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
+from harness.core.errors import ExecNotStartedError
+from harness.core.model import RunWarning, Stage, WarningCode
 from harness.docker.exec import ExecTarget
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import ServiceState
-from harness.errors import ExecNotStartedError
-from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.census import Census, Held, Link
 from harness.volumes.outside import Outside
 from tests.unit.fake_stack import NODE, STACK, look, service

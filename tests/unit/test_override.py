@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Adaptation
+from harness.core.model import Adaptation
 from harness.platforms.base import Revision, Target
 from harness.platforms.override import Machine, build, machine_for
 from harness.recipes.compose import Compose, load

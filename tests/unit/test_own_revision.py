@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from harness import __version__, proc
-from harness.own_revision import own_revision
+from harness import __version__
+from harness.core import proc
+from harness.core.own_revision import own_revision
 
 
 def test_a_clone_is_known_by_its_commit_and_a_changed_one_says_so(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.core.events import Doing, Step, entries
-from harness.ledger import Op
-from harness.model import Stage
+from harness.core.ledger import Op
+from harness.core.model import Stage
 from tests.truth import disturbed
 from tests.truth.disturbed import Vandal
 from tests.truth.perturb import Came, Trial, summary

@@ -14,7 +14,7 @@ from harness.backup_operations import BackupOperations
 from harness.backups.labels import VolumePart
 from harness.backups.placing import places, require_in_place
 from harness.backups.restic import Snapshot
-from harness.errors import BackupError, TestBedError
+from harness.core.errors import BackupError, TestBedError
 from tests.unit.fake_run import LABELS, Bench
 from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
 

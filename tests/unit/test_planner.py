@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.errors import SourceError
-from harness.model import LEFT_OUT, Origin, Stage
+from harness.core.errors import SourceError
+from harness.core.model import LEFT_OUT, Origin, Stage
 from harness.plan.planner import Head, Plan, choose_base, closure, make
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version

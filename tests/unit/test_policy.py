@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import EXIT_REFUSED, RefusedError, UsageError
+from harness.core.errors import EXIT_REFUSED, RefusedError, UsageError
+from harness.core.model import Outcome
 from harness.forge.base import State
-from harness.model import Outcome
 from harness.policy.allowed import Policy
 from harness.policy.asked import asks_of, left_alone
 from harness.policy.deployed import asks_of_services

@@ -11,10 +11,10 @@ from typing import Any, cast
 import docker
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import DiskFullError, EngineError, ProcessError, TestBedError
 from harness.embedded.endpoint import Engine
 from harness.embedded.preflight import GIB, Host, Preflight, Row, check
-from harness.errors import DiskFullError, EngineError, ProcessError, TestBedError
 
 LOCAL = Engine(host="unix:///c/docker.sock", origin="private", private=True)
 REMOTE = Engine(host="tcp://192.0.2.1:2375", origin="DOCKER_HOST")

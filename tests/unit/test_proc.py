@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import PrintedTooMuchError, ProcessError, ProcessNotStartedError
+from harness.core.proc import without_passwords
+from harness.core.waiting import Deadline, wait_for
+from harness.core.with_parent import with_parent
 from harness.embedded import processes
-from harness.errors import PrintedTooMuchError, ProcessError, ProcessNotStartedError
-from harness.proc import without_passwords
-from harness.waiting import Deadline, wait_for
-from harness.with_parent import with_parent
 
 
 def test_a_code_other_than_0_raises_with_the_words_of_the_program() -> None:

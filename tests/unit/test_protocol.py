@@ -8,8 +8,8 @@ import pytest
 
 from harness.assertions.look import Page, Seen, Sign
 from harness.assertions.protocol import END, Facts, Health, Order, append, read_results
+from harness.core.model import AssertionResult, Origin, Outcome, Stage
 from harness.docker.nodes import Endpoint
-from harness.model import AssertionResult, Origin, Outcome, Stage
 from harness.recipes.doors import Door
 
 ENTRY = {

@@ -10,10 +10,16 @@ from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from urllib3.exceptions import ProtocolError
 
+from harness.core.errors import (
+    DiskFullError,
+    EngineError,
+    HarnessError,
+    ImageError,
+    InvalidRecipeError,
+)
+from harness.core.model import Adaptation
 from harness.embedded import images, provider
 from harness.embedded.provider import ImageProvider
-from harness.errors import DiskFullError, EngineError, HarnessError, ImageError, InvalidRecipeError
-from harness.model import Adaptation
 from tests.unit.fake_images import FakeImages
 
 UNREACHABLE = "Get https://registry.test/v2/: dial tcp: i/o timeout"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
-from harness.errors import ProcessError, ProcessNotStartedError
-from harness.waiting import Deadline, wait_for
+from harness.core import proc
+from harness.core.errors import ProcessError, ProcessNotStartedError
+from harness.core.waiting import Deadline, wait_for
 
 
 def test_a_program_finds_a_terminal_that_folds_nothing() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Outcome, Stage
+from harness.core.model import Outcome, Stage
 from harness.publish import FILES, publish
 from harness.report.results import RESULTS_FILE, RunResult
 from harness.report.summary import SUMMARY_FILE

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ForgeError, SourceError, UsageError
+from harness.core.errors import ForgeError, SourceError, UsageError
+from harness.core.settings import Settings
 from harness.forge.address import Address
 from harness.forge.base import Forge, PullRequest
 from harness.forge.dialects import open_forge
@@ -13,7 +14,6 @@ from harness.pull_request import Change, ask, describe, number
 from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
 from harness.recipes.repo import Repo, clone
-from harness.settings import Settings
 from tests.unit.fake_forge import FakeForge
 
 URL = "https://git.example.org/coop/made/pulls/7"

@@ -10,10 +10,10 @@ import pytest
 
 from harness.assertions.protocol import BEGIN, END, Reading, append, unfinished
 from harness.assertions.runner import Asserted, Workers, stopped_at
-from harness.model import BROKEN_TEST_CODE, Origin, Outcome, Stage
+from harness.core.model import BROKEN_TEST_CODE, Origin, Outcome, Stage
+from harness.core.waiting import Deadline, wait_for
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import StageFacts
-from harness.waiting import Deadline, wait_for
 
 WELL = """
 import pytest
@@ -126,7 +126,7 @@ def test_after_one_that_had_to_be_stopped_the_next_is_read(
 
     with Workers(tmp_path, {"PATH": os.environ["PATH"]}) as workers:
         with monkeypatch.context() as patch:
-            patch.setattr("harness.proc.select.select", once_begun)
+            patch.setattr("harness.core.proc.select.select", once_begun)
             first = workers.read(wanted, timeout=0)
         well = reading(tmp_path / "b", {"tests/made/test_well.py": "def test_it(): pass\n"})
         second = workers.read(well, timeout=60)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import InvalidRecipeError, TestBedError
 from harness.docker.nodes import Endpoint, Nodes
 from harness.docker.sweep import RUN_LABEL
-from harness.errors import InvalidRecipeError, TestBedError
 from harness.platforms.base import Target
 from harness.platforms.refusals import LARGEST_CONFIG, LARGEST_SECRET, refuse
 from harness.recipes.compose import load

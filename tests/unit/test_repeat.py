@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from harness.model import Outcome, Stage, StageResult
+from harness.core.model import Outcome, Stage, StageResult
+from harness.core.settings import Settings
 from harness.recipes.catalogue import Entry
 from harness.repeat import exact_command, needed_for, repeat_command
-from harness.settings import Settings
 
 MADE = Entry(name="made", source="/src/made", line=3)
 

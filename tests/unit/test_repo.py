@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
-from harness.errors import (
+from harness.core import proc
+from harness.core.errors import (
     DiskFullError,
     InvalidRecipeError,
     ProcessError,

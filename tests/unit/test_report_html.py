@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.errors import EXIT_ABORTED, EXIT_FAILED
-from harness.measured import (
+from harness.core.errors import EXIT_ABORTED, EXIT_FAILED
+from harness.core.measured import (
     Jump,
     Measure,
     Resources,
@@ -22,7 +22,7 @@ from harness.measured import (
     StageResources,
     VolumeContent,
 )
-from harness.model import (
+from harness.core.model import (
     Adaptation,
     Leak,
     NotShown,

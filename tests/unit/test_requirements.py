@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import TestBedError
+from harness.core.errors import TestBedError
 from harness.recipes import meta
 from harness.requirements import GIB, require, unmet
 

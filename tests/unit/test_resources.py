@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import EXIT_FAILED, UsageError
-from harness.measured import Jump, Measure, Resources, StageResources
-from harness.model import Outcome
+from harness.core.errors import EXIT_FAILED, UsageError
+from harness.core.measured import Jump, Measure, Resources, StageResources
+from harness.core.model import Outcome
 from harness.recipes import meta
 from harness.report.results import RunResult
 from harness.resources import compared, growth, last_green

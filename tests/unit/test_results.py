@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.model import (
+from harness.core.model import (
     Adaptation,
     AssertionResult,
     Origin,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import DiskFullError, ImageError, ProcessError
 from harness.embedded import apt_config, rootfs
-from harness.errors import DiskFullError, ImageError, ProcessError
 
 DEBIAN = {"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}
 MINT = {

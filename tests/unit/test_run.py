@@ -15,9 +15,7 @@ from rich.console import Console
 
 from harness import locks, reaper, stack_locks, testbed
 from harness.__main__ import main
-from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.embedded import engine as engines
-from harness.errors import (
+from harness.core.errors import (
     AbortedError,
     EngineError,
     HarnessError,
@@ -25,12 +23,14 @@ from harness.errors import (
     SourceError,
     UsageError,
 )
-from harness.model import Stage
+from harness.core.model import Stage
+from harness.core.settings import Settings
+from harness.docker.snapshot import NAMESPACE_LABEL
+from harness.embedded import engine as engines
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
 from harness.run.names import target_for
 from harness.run.one import run_one
-from harness.settings import Settings
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing, one_of_each
 

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from harness import locks, reaper, testbed
+from harness.core.errors import EXIT_LOCKED, SourceError, UsageError
+from harness.core.settings import Settings
 from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.errors import EXIT_LOCKED, SourceError, UsageError
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult
 from harness.run.one import Run, run_one
-from harness.settings import Settings
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing
 

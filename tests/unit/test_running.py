@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
+from harness.core.errors import ExecNotStartedError
+from harness.core.model import RunWarning, Stage, WarningCode
 from harness.docker.exec import ExecTarget
 from harness.docker.programs import READ, Process
-from harness.errors import ExecNotStartedError
-from harness.model import RunWarning, Stage, WarningCode
 from harness.volumes.outside import Inside
 from harness.volumes.running import Running
 from tests.unit.fake_clock import stop_the_clock

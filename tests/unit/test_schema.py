@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness.model import Leak
+from harness.core.model import Leak
 from harness.report import schema
 from harness.report.results import RunResult
 from tests.unit.test_results import RUN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.scratch import directory, sweep
+from harness.core.scratch import directory, sweep
 
 PREFIX = "ccci-try-"
 

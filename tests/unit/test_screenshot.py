@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness import proc, screenshot
+from harness import screenshot
+from harness.core import proc
+from harness.core.errors import ProcessError
 from harness.docker.http import Response
-from harness.errors import ProcessError
 from harness.report.leaks import Guard
 from harness.screenshot import MOST_TEXT, PNG, Browser, withheld
 

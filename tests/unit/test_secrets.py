@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from harness.errors import InvalidRecipeError
+from harness.core.errors import InvalidRecipeError
 from harness.recipes import envfile
 from harness.recipes.secrets import CHARSETS, SecretSpec, generate, specs
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import (
+from harness.core.errors import (
     AbortedError,
     EngineError,
     ExecFailedError,
@@ -15,7 +15,7 @@ from harness.errors import (
     RecipeError,
     TestCodeError,
 )
-from harness.model import Stage
+from harness.core.model import Stage
 from harness.seeding import SeedContext, SeedHooks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,7 +124,7 @@ def test_an_assertion_in_a_hook_is_made_under_python_o(tmp_path: Path) -> None:
     path.write_text("def pre_backup(ctx):\n    assert False, 'is made'\n")
     program = (
         "import sys\nfrom pathlib import Path\nfrom harness.seeding import SeedHooks, SeedContext\n"
-        "from harness.model import Stage\n"
+        "from harness.core.model import Stage\n"
         "hooks = SeedHooks.load([Path(sys.argv[1])])\n"
         "hooks.run(Stage.BACKUP, SeedContext(app=None))\n"
     )

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import UnknownNameError, UsageError
-from harness.model import Stage
+from harness.core.errors import UnknownNameError, UsageError
+from harness.core.model import Stage
 from harness.sessions import listing
 from harness.sessions.asked import Asked, Recipes, stages
 from harness.sessions.listing import Group

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import UnknownNameError, UsageError
+from harness.core.model import Stage
 from harness.core.options import OPTIONS
-from harness.errors import UnknownNameError, UsageError
-from harness.model import Stage
-from harness.settings import Settings, split, timeout_factor
+from harness.core.settings import Settings, split, timeout_factor
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = {"HOME": "/home/x"}

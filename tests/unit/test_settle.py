@@ -7,12 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from harness.docker import own_limits
-from harness.docker.nodes import Nodes
-from harness.docker.readiness import Before
-from harness.docker.settle import BEFORE_START, LOOKS, describe_tasks, settle
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
-from harness.errors import (
+from harness.core.errors import (
     ConvergenceError,
     DiskFullError,
     EngineError,
@@ -20,6 +15,11 @@ from harness.errors import (
     ImageError,
     TestBedError,
 )
+from harness.docker import own_limits
+from harness.docker.nodes import Nodes
+from harness.docker.readiness import Before
+from harness.docker.settle import BEFORE_START, LOOKS, describe_tasks, settle
+from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
 from tests.unit.fake_clock import stop_the_clock
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}

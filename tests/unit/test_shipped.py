@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
-from harness.errors import InternalError, SourceError, TestBedError
+from harness.core import proc
+from harness.core.errors import InternalError, SourceError, TestBedError
 from harness.recipes import shipped as shipped_module
 from harness.recipes.git import import_history
 from harness.recipes.repo import Repo, clone

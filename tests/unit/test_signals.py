@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import signals
-from harness.errors import AbortedError, InvalidRecipeError, RunTimeoutError
-from harness.signals import SIGNALS, Stopper, reading, stop_on_signals
+from harness.core import signals
+from harness.core.errors import AbortedError, InvalidRecipeError, RunTimeoutError
+from harness.core.signals import SIGNALS, Stopper, reading, stop_on_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import signal
-from harness.errors import AbortedError
-from harness.signals import stop_on_signals
+from harness.core.errors import AbortedError
+from harness.core.signals import stop_on_signals
 
 def say(text):
     print(text, flush=True)
@@ -175,8 +175,8 @@ def test_signals_that_count_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
 
 FOLLOWER = """
 import signal, sys
-from harness.errors import AbortedError
-from harness.signals import follow, stop_on_signals
+from harness.core.errors import AbortedError
+from harness.core.signals import follow, stop_on_signals
 
 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
 follow(0)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import EXIT_USAGE
-from harness.model import (
+from harness.core.errors import EXIT_USAGE
+from harness.core.model import (
     DeployedImage,
     NotShown,
     Outcome,

@@ -7,7 +7,7 @@ import pytest
 
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.restic import EXTRACTED, REPOSITORY, Repository, snapshot_path
-from harness.errors import BackupError
+from harness.core.errors import BackupError
 from tests.unit.fake_vault import FakeVault
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import EngineError
 from harness.embedded.ssh_tunnel import SOCKET, Tunnels, command
-from harness.errors import EngineError
 
 
 @pytest.mark.parametrize(

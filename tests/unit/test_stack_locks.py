@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from harness import locks, reaper, stack_locks
-from harness.errors import LockLostError, LockTimeoutError
+from harness.core.errors import LockLostError, LockTimeoutError
+from harness.core.settings import Settings
 from harness.platforms.base import Target
-from harness.settings import Settings
 from harness.stack_locks import StackLocks, hold_shared
 from harness.swarm_lock import OWNER, look
 from tests.unit.fake_configs import FakeConfigs

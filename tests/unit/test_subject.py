@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InvalidRecipeError, SourceError, TestBedError, UsageError
-from harness.model import Origin, Stage, WarningCode
+from harness.core.errors import InvalidRecipeError, SourceError, TestBedError, UsageError
+from harness.core.model import Origin, Stage, WarningCode
+from harness.core.settings import Settings
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo, clone
-from harness.settings import Settings
 from harness.subject import Places, Subject, asked_commit, study
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made-1.test")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import NotShown, Outcome, RunWarning, Stage, StageResult, WarningCode
+from harness.core.model import NotShown, Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.report import summary
 from harness.verdict.decide import Verdict
 from tests.unit.test_leaks import RUN

@@ -11,9 +11,10 @@ import pytest
 import requests
 
 from harness import locks, swarm_lock
-from harness.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.model import Outcome
+from harness.core.waiting import Interruptible
 from harness.locks import place_of
-from harness.model import Outcome
 from harness.swarm_lock import (
     HEARTBEAT,
     LEASE,
@@ -27,7 +28,6 @@ from harness.swarm_lock import (
     look,
     wanted,
 )
-from harness.waiting import Interruptible
 from tests.unit.fake_clock import FakeClock
 from tests.unit.fake_configs import FakeConfigs
 

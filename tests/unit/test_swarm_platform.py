@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import proc
-from harness.errors import (
+from harness.core import proc
+from harness.core.errors import (
     DiskFullError,
     EngineError,
     HarnessError,
@@ -18,7 +18,7 @@ from harness.errors import (
     RefusedError,
     TestBedError,
 )
-from harness.model import Adaptation
+from harness.core.model import Adaptation
 from harness.platforms.base import Revision, Target
 from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import requests
 
+from harness.core.ledger import Ledger
+from harness.core.model import Outcome
+from harness.core.settings import Settings
+from harness.core.waiting import Stretch
 from harness.docker.nodes import Nodes
 from harness.docker.snapshot import StackSnapshot
 from harness.docker.sweep import RUN_LABEL
-from harness.ledger import Ledger
-from harness.model import Outcome
 from harness.platforms.base import Target
 from harness.reaper import Keep
-from harness.settings import Settings
 from harness.teardown import Teardown
-from harness.waiting import Stretch
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each
 

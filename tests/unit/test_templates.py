@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
+from harness.core.model import WarningCode
 from harness.docker.snapshot import ServiceState
 from harness.docker.templates import missing, printed
-from harness.model import WarningCode
 from tests.unit.fake_stack import service
 
 

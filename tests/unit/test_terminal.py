@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.model import (
+from harness.core.model import (
     LEFT_OUT,
     Adaptation,
     AssertionResult,

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.backups.put_back import PutBack
-from harness.waiting import Stretch, stretched
+from harness.core.waiting import Stretch, stretched
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
 IN_IMAGES = PACKAGE / "embedded" / "images"  # programs that run in containers

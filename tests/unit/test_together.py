@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.report.together import Ending, Row, TogetherView, counts, show_together
 
 

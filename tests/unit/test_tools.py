@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
-from harness import proc
 from harness.backups.labels import VolumePart
 from harness.backups.put_back import LOG
 from harness.backups.restic import ENVIRONMENT, FOLDERS, REPOSITORY, Repository, Snapshot, run_hook
-from harness.errors import (
+from harness.core import proc
+from harness.core.errors import (
     BackupError,
     EngineError,
     ExecFailedError,
@@ -23,7 +23,7 @@ from harness.errors import (
     HarnessError,
     TestBedError,
 )
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.tools import ATTEMPTS, SORTED, ToolContainers
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeContainer, FakeEngine, FakeNetwork

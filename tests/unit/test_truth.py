@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import proc
+from harness.core import proc
+from harness.core.errors import InvalidRecipeError, UnknownNameError, UsageError
+from harness.core.model import Origin, Outcome, Stage
 from harness.embedded import samples
-from harness.errors import InvalidRecipeError, UnknownNameError, UsageError
-from harness.model import Origin, Outcome, Stage
 from harness.recipes import approval, yamlfile
 from tests.truth import __main__ as command
 from tests.truth import cases, runner, table

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import (
+from harness.core.errors import (
     AbortedError,
     BackupError,
     EngineError,
@@ -14,7 +14,7 @@ from harness.errors import (
     SourceError,
     TestCodeError,
 )
-from harness.model import (
+from harness.core.model import (
     BROKEN_TEST_CODE,
     NOTHING_ASSERTED,
     AssertionResult,

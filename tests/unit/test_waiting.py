@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from harness.errors import HarnessError, RecipeError, WaitTimeoutError
-from harness.waiting import (
+from harness.core.errors import HarnessError, RecipeError, WaitTimeoutError
+from harness.core.waiting import (
     LONGEST_PAUSE,
     QUICK_PAUSE,
     QUICK_SECONDS,

@@ -1,6 +1,6 @@
 """Warnings beside the verdict: accepted by code with a reason, and stale ones told."""
 
-from harness.model import RunWarning, Stage, WarningCode
+from harness.core.model import RunWarning, Stage, WarningCode
 from harness.verdict.facts import StageFacts
 from harness.verdict.warnings import left_out, settled, stale_skips
 

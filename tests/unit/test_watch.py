@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from harness.core.errors import ExecTimeoutError
 from harness.docker.nodes import Nodes
-from harness.errors import ExecTimeoutError
 from harness.volumes.watch import SUMS, VolumeWatch
 
 

@@ -9,7 +9,7 @@ from harness.assertions.protocol import Facts, Health
 from harness.assertions.witnesses import WitnessView
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.witness import NAME, Witnesses, path_in_vault, problem, volumes_for
-from harness.errors import (
+from harness.core.errors import (
     EngineError,
     ExecFailedError,
     ExecNotStartedError,
@@ -17,7 +17,7 @@ from harness.errors import (
     HarnessError,
     TestBedError,
 )
-from harness.model import Outcome, Stage
+from harness.core.model import Outcome, Stage
 from tests.unit.fake_vault import FakeVault
 
 STACK = "s_test"

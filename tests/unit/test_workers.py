@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.waiting import Deadline, wait_for
+from harness.core.waiting import Deadline, wait_for
 from tests.suite import leftovers, plugin, scheduling
 
 WAITING = {"engine-a": 200.0, "long": 60.0, "short": 1.0}

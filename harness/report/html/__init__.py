@@ -15,8 +15,8 @@ from pathlib import Path
 
 import jinja2
 
+from harness.core.measured import Screenshot, seconds, size
 from harness.core.untrusted import visible_value
-from harness.measured import Screenshot, seconds, size
 from harness.report.answer import place
 from harness.report.html import logs, view
 from harness.report.results import RunResult

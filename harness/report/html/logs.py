@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.report.results import RunResult
 
 BEFORE, AFTER = 300, 100  # lines around the moment that are in the report

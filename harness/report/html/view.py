@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from harness.measured import Jump
-from harness.model import LEFT_OUT, Outcome, Stage, StageResult
+from harness.core.measured import Jump
+from harness.core.model import LEFT_OUT, Outcome, Stage, StageResult
 from harness.report.answer import answer
 from harness.report.results import RunResult
 

@@ -1,7 +1,7 @@
 """A test file that does what only an op may do."""
 
-from harness import proc
 from harness.assertions.protocol import Facts
+from harness.core import proc
 
 
 def test_it_survives_an_update(facts: Facts) -> None:

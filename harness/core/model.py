@@ -145,7 +145,7 @@ class AssertionResult:
     at: str = ""  # when it ended
     line: int = 0  # where it begins in its file; 0 when that is not known
     source: str = ""  # its text, as it was run
-    kind: str = ""  # of the error that it ended with, as harness.errors calls it
+    kind: str = ""  # of the error that it ended with, as harness.core.errors calls it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +161,7 @@ class StageResult:
     facts: Mapping[str, object] = field(default_factory=dict)
     started: str = ""  # empty when nothing of it was done
     wait_seconds: float = 0.0  # of `op_seconds`: until the app had settled and answered
-    kind: str = ""  # of the error that ended its op, as harness.errors calls it
+    kind: str = ""  # of the error that ended its op, as harness.core.errors calls it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

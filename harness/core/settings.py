@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from harness.core.errors import UnknownNameError, UsageError
+from harness.core.model import Stage
 from harness.core.options import (
     OPTIONS,
     TIMEOUT_FACTOR,
@@ -22,8 +24,6 @@ from harness.core.options import (
     parse_factor,
     parse_yes,
 )
-from harness.errors import UnknownNameError, UsageError
-from harness.model import Stage
 
 PROJECT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = "cc-ci.toml"

@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.core.errors import PrintedTooMuchError, ProcessError, ProcessNotStartedError
 from harness.core.pipes import Pipes, TooMuchError
-from harness.errors import PrintedTooMuchError, ProcessError, ProcessNotStartedError
-from harness.with_parent import with_parent
+from harness.core.with_parent import with_parent
 
 MASK = "****"
 TERMINAL_SIZE = (200, 400)  # rows and columns: so wide that no table is folded

@@ -43,8 +43,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.core.model import Outcome
 from harness.core.untrusted import quoted, visible
-from harness.model import Outcome
 
 EXIT_PASSED = 0
 EXIT_FAILED = 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import __version__, proc
-from harness.errors import ProcessError
-from harness.waiting import stretched
+from harness import __version__
+from harness.core import proc
+from harness.core.errors import ProcessError
+from harness.core.waiting import stretched
 
 DIGITS = 12
 CHANGED = "+U"  # after the commit of a clone whose files differ from it

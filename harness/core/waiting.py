@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from harness.errors import HarnessError, WaitTimeoutError
+from harness.core.errors import HarnessError, WaitTimeoutError
 
 LONGEST_PAUSE = 0.3  # seconds between two looks, however long the wait
 PAUSE_SHARE = 0.2  # of the time waited so far: then the next look is at most so much too late

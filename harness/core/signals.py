@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
-from harness.errors import EXIT_ABORTED, AbortedError, InvalidRecipeError, RunTimeoutError
-from harness.waiting import stretched
+from harness.core.errors import EXIT_ABORTED, AbortedError, InvalidRecipeError, RunTimeoutError
+from harness.core.waiting import stretched
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READING_SECONDS = 20.0  # of the processor, for all files of a recipe; a usual one takes one
