@@ -11,8 +11,8 @@ from harness.core.settings import Settings
 from harness.platforms.abra import SERVER, AbraPlatform
 from harness.platforms.base import Images, Platform, Target
 from harness.platforms.swarm import SwarmPlatform
-from harness.policy.allowed import Policy
 from harness.recipes.meta import RecipeMeta
+from harness.recipes.policy.allowed import Policy
 from harness.testbed import TestBed
 
 

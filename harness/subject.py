@@ -24,8 +24,6 @@ from harness.platforms.environment import (
     doors,
     version_label,
 )
-from harness.policy.allowed import Policy
-from harness.policy.asked import asks_of, left_alone
 from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
@@ -34,6 +32,8 @@ from harness.recipes.completeness import ASK_SECONDS, require_releases, warnings
 from harness.recipes.compose import Compose
 from harness.recipes.discovery import Discovery
 from harness.recipes.ignored import not_replaced
+from harness.recipes.policy.allowed import Policy
+from harness.recipes.policy.asked import asks_of, left_alone
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.repo import Repo
 from harness.recipes.shipped import LaidOut, Shipped

@@ -37,10 +37,10 @@ from harness.platforms.override import (
     own_labels,
     own_networks,
 )
-from harness.policy.allowed import Policy
-from harness.policy.deployed import asks_of_services
 from harness.recipes import envfile
 from harness.recipes.compose import Compose
+from harness.recipes.policy.allowed import Policy
+from harness.recipes.policy.deployed import asks_of_services
 from harness.recipes.repo import Repo, clone
 
 SERVER = "default"  # abra's name for the engine that the environment leads to

@@ -9,9 +9,9 @@ from harness.docker.own_networks import make, own_name
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels, own_networks
 from harness.platforms.refusals import refuse
-from harness.policy.allowed import Policy
-from harness.policy.asked import asks_of
 from harness.recipes.compose import Compose
+from harness.recipes.policy.allowed import Policy
+from harness.recipes.policy.asked import asks_of
 
 
 def admit(

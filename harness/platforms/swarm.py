@@ -26,8 +26,8 @@ from harness.platforms.deploy_faults import fault_of_machine, fault_of_recipe
 from harness.platforms.environment import AppEnvironment, deployed
 from harness.platforms.limits import Limits
 from harness.platforms.override import build, machine_for
-from harness.policy.allowed import Policy
 from harness.recipes.compose import Compose
+from harness.recipes.policy.allowed import Policy
 
 HANDED_DOWN = ("PATH", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
 DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing

@@ -7,11 +7,11 @@ import pytest
 from harness.core.errors import EXIT_REFUSED, RefusedError, UsageError
 from harness.core.model import Outcome
 from harness.forge.base import State
-from harness.policy.allowed import Policy
-from harness.policy.asked import asks_of, left_alone
-from harness.policy.deployed import asks_of_services
 from harness.post import STATES
 from harness.recipes.compose import load
+from harness.recipes.policy.allowed import Policy
+from harness.recipes.policy.asked import asks_of, left_alone
+from harness.recipes.policy.deployed import asks_of_services
 from harness.report import junit, summary
 from harness.report.answer import answer
 from harness.report.results import RunResult

@@ -22,7 +22,7 @@ from harness.core.model import Adaptation
 from harness.platforms.base import Revision, Target
 from harness.platforms.override import own_labels
 from harness.platforms.swarm import SwarmPlatform
-from harness.policy.allowed import Policy
+from harness.recipes.policy.allowed import Policy
 from tests.unit.committed import committed
 from tests.unit.fake_engine import FakeEngine
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from harness.core.errors import RefusedError, UsageError
 from harness.core.model import RunWarning, WarningCode
-from harness.policy.asked import KINDS, Ask
+from harness.recipes.policy.asked import KINDS, Ask
 
 DEFAULT = "by default a recipe has no access to the host"
 NAMED = 10  # things in the first line of a refusal; the lines below it have all

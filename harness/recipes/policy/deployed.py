@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from harness.policy.asked import Ask, of_service, of_volume, once
 from harness.recipes.compose import Compose, Service
 from harness.recipes.compose_fields import Mount, Port
+from harness.recipes.policy.asked import Ask, of_service, of_volume, once
 
 
 def asks_of_services(
