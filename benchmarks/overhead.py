@@ -19,13 +19,13 @@ from harness import reaper, testbed
 from harness.core import proc
 from harness.core.settings import Settings
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.sweep import sweep
 from harness.embedded import samples
 from harness.platforms import stackfile
 from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
 from harness.platforms.override import Machine, build
 from harness.recipes.repo import Repo, clone
+from harness.swarm.sweep import sweep
 from harness.testbed import TestBed
 
 RECIPE = "custom-html"

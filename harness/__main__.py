@@ -67,7 +67,7 @@ def _timeout_factor(words: Sequence[str], environ: Mapping[str, str]) -> float:
 def _as_harness_error(error: Exception) -> HarnessError:
     if isinstance(error, HarnessError):
         return error
-    from harness.docker.faults import as_harness_error  # noqa: PLC0415  a fast `--help`
+    from harness.swarm.faults import as_harness_error  # noqa: PLC0415  a fast `--help`
 
     return as_harness_error(error)
 

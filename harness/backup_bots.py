@@ -22,11 +22,11 @@ from harness.backups.bot import VOLUMES, Bot, Said
 from harness.core.errors import TestBedError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
 from harness.docker.exec import ExecTarget
-from harness.docker.sweep import RUN_LABEL
 from harness.embedded.images import StandIn
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
+from harness.swarm.sweep import RUN_LABEL
 
 LABEL = "coop-cloud.backupbot.enabled"  # of a bot's service: what abra looks for
 SOCKET = "/var/run/docker.sock"

@@ -28,8 +28,8 @@ from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Adaptation, Origin, Stage
 from harness.docker.exec import ExecTarget
-from harness.docker.readiness import Before
-from harness.docker.snapshot import StackSnapshot
+from harness.swarm.readiness import Before
+from harness.swarm.snapshot import StackSnapshot
 from harness.volumes.census import Census, losses
 from harness.volumes.mounts import Upgrade
 from harness.volumes.outside import Outside

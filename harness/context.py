@@ -18,19 +18,19 @@ from harness.core.events import Doing, Step
 from harness.core.ledger import Ledger, Op
 from harness.core.model import RunWarning, Stage
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.deaths import out_of_memory
-from harness.docker.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
-from harness.docker.nodes import Nodes
-from harness.docker.readiness import Before
-from harness.docker.restart import outstayed, restart
-from harness.docker.settle import settle
-from harness.docker.snapshot import StackSnapshot, read_stack
 from harness.install_steps import InstallSteps
 from harness.plan.planner import Plan
 from harness.platforms.base import Platform, Target
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo
 from harness.seeding import SeedHooks
+from harness.swarm.deaths import out_of_memory
+from harness.swarm.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
+from harness.swarm.nodes import Nodes
+from harness.swarm.readiness import Before
+from harness.swarm.restart import outstayed, restart
+from harness.swarm.settle import settle
+from harness.swarm.snapshot import StackSnapshot, read_stack
 
 SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
 

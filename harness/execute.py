@@ -30,10 +30,10 @@ from harness.core.model import (
     StageResult,
 )
 from harness.core.waiting import stretched
-from harness.docker.faults import as_harness_error, spoiled
-from harness.docker.nodes import Nodes
 from harness.operations import Operations
 from harness.plan.planner import NEEDS, Plan, PlannedStage
+from harness.swarm.faults import as_harness_error, spoiled
+from harness.swarm.nodes import Nodes
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import EndedBy, StageFacts
 

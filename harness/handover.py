@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.model import Stage
-from harness.docker.deaths import broken_since
-from harness.docker.readiness import Before, ended_well, how_it_quit
-from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.swarm.deaths import broken_since
+from harness.swarm.readiness import Before, ended_well, how_it_quit
+from harness.swarm.snapshot import ServiceState, StackSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,11 @@ from harness.core.events import Doing, Step
 from harness.core.ledger import Ledger
 from harness.core.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
 from harness.core.model import DeployedImage, Outcome, Stage, StageResult
-from harness.docker import stats
-from harness.docker.faults import as_harness_error
 from harness.inventory import contents, files_in
 from harness.operations import Operations
 from harness.resources import compared, last_green
+from harness.swarm import stats
+from harness.swarm.faults import as_harness_error
 
 SHOWN = (Stage.INSTALL, Stage.RESTORE)  # after which the app's page is photographed
 

@@ -30,14 +30,6 @@ from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Adaptation, Outcome, Stage
 from harness.core.waiting import stretched
-from harness.docker import changes, templates
-from harness.docker.faults import spoiled
-from harness.docker.neighbours import ambiguous
-from harness.docker.own_networks import own_name
-from harness.docker.readiness import Before, unsettled
-from harness.docker.snapshot import StackSnapshot
-from harness.docker.sweep import sweep_stack
-from harness.docker.templates import config_text
 from harness.handover import HandOver
 from harness.pages import Pages
 from harness.platforms.base import Deployed, Revision
@@ -45,6 +37,14 @@ from harness.platforms.override import own_labels
 from harness.recipes import ignored
 from harness.recipes.releases import Release
 from harness.seeding import SeedContext
+from harness.swarm import changes, templates
+from harness.swarm.faults import spoiled
+from harness.swarm.neighbours import ambiguous
+from harness.swarm.own_networks import own_name
+from harness.swarm.readiness import Before, unsettled
+from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.sweep import sweep_stack
+from harness.swarm.templates import config_text
 from harness.verdict import warnings
 from harness.volumes.hidden import Hidden
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.core.errors import HarnessError, InternalError, TestBedError
-from harness.docker.faults import as_harness_error
 from harness.report import html, junit, summary
 from harness.report.leaks import Guard, told
 from harness.report.results import RESULTS_FILE, RunResult
+from harness.swarm.faults import as_harness_error
 from harness.verdict.decide import decide
 from harness.verdict.facts import EndedBy, RunFacts
 

@@ -26,11 +26,11 @@ import docker
 from harness import locks, swarm_lock
 from harness.core.errors import LockTimeoutError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
-from harness.docker.configs import Configs, EngineConfigs
-from harness.docker.nodes import Nodes
-from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, Found, Swept, find, sweep
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
+from harness.swarm.configs import Configs, EngineConfigs
+from harness.swarm.nodes import Nodes
+from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, Found, Swept, find, sweep
 from harness.swarm_lock import Seen, Watch
 
 SWEEP_SECONDS = 120.0

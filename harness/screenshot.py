@@ -23,8 +23,8 @@ from harness.core.errors import HarnessError, ProcessError
 from harness.core.measured import Screenshot
 from harness.docker.exec import ExecTarget
 from harness.docker.http import Prober, Request, Response
-from harness.docker.own_networks import own_name
 from harness.page_proxy import LOOPBACK, PageProxy
+from harness.swarm.own_networks import own_name
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
 NOBODY = "nobody"

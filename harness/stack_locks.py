@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from harness import locks, reaper, swarm_lock
 from harness.core.errors import UsageError
 from harness.core.settings import Settings
-from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.docker.sweep import find
 from harness.platforms.base import Target
+from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.sweep import find
 from harness.testbed import TestBed
 
 

@@ -30,9 +30,9 @@ import docker
 
 from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, Interruptible, stretched
-from harness.docker.configs import Config, Configs
-from harness.docker.faults import ENGINE_ERRORS, as_harness_error
 from harness.locks import REPEAT_NOTICE_SECONDS, boot_id
+from harness.swarm.configs import Config, Configs
+from harness.swarm.faults import ENGINE_ERRORS, as_harness_error
 
 LEASE_SECONDS = 60.0
 LONGEST_LEASE = 3600.0

@@ -17,11 +17,11 @@ from harness.core.ledger import Ledger, Op
 from harness.core.model import Outcome, TeardownResult
 from harness.core.settings import Settings
 from harness.core.waiting import stretched
-from harness.docker.diagnose import collect_logs, diagnosis, failed_checks
-from harness.docker.faults import as_harness_error
-from harness.docker.snapshot import read_stack
-from harness.docker.sweep import Swept, sweep
 from harness.platforms.base import Target
+from harness.swarm.diagnose import collect_logs, diagnosis, failed_checks
+from harness.swarm.faults import as_harness_error
+from harness.swarm.snapshot import read_stack
+from harness.swarm.sweep import Swept, sweep
 from harness.testbed import TestBed
 
 REMOVE_SECONDS = 120.0

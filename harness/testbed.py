@@ -13,7 +13,6 @@ from typing import TypeVar
 import docker
 
 from harness.core.settings import Settings
-from harness.docker.nodes import Nodes
 from harness.embedded import engine as engines
 from harness.embedded import images, preflight, swarm
 from harness.embedded.endpoint import Engine
@@ -21,6 +20,7 @@ from harness.embedded.node_endpoints import Finder
 from harness.embedded.node_images import spread
 from harness.embedded.provider import ImageProvider
 from harness.platforms.limits import Limits
+from harness.swarm.nodes import Nodes
 
 Made = TypeVar("Made")
 ANSWER_SECONDS = 60.0  # an engine that is silent for longer has gone away

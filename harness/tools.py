@@ -34,7 +34,7 @@ from harness.core.errors import EngineError, TestBedError
 from harness.core.network_names import PROXY
 from harness.core.waiting import Deadline, retry, stretched
 from harness.docker.exec import ExecTarget
-from harness.docker.nodes import Nodes
+from harness.swarm.nodes import Nodes
 
 IDLE = ("sleep", "infinity")
 NETWORK_FORGOTTEN = re.compile(r"network \S+ not found|could not find network", re.IGNORECASE)

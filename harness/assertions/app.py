@@ -16,10 +16,10 @@ from harness.backups.restic import Repository, snapshot_path
 from harness.core.errors import RecipeError, UnknownNameError
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Prober, Request, Response
-from harness.docker.nodes import Nodes
-from harness.docker.own_networks import own_name
-from harness.docker.snapshot import ServiceState, StackSnapshot, read_stack
 from harness.recipes.doors import Door
+from harness.swarm.nodes import Nodes
+from harness.swarm.own_networks import own_name
+from harness.swarm.snapshot import ServiceState, StackSnapshot, read_stack
 
 
 @dataclass(frozen=True, kw_only=True)

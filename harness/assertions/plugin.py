@@ -22,8 +22,8 @@ from harness.assertions.witnesses import WitnessView
 from harness.core.errors import HarnessError, InternalError, TestCodeError
 from harness.core.ledger import Ledger
 from harness.core.model import BROKEN_TEST_CODE, Origin, Outcome
-from harness.docker.faults import as_harness_error
-from harness.docker.nodes import Nodes
+from harness.swarm.faults import as_harness_error
+from harness.swarm.nodes import Nodes
 
 ENGINE = (DockerException, RequestException)
 # Mistakes in the code that raised them; an app's fault is told by an assertion.

@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.assertions.look import Page
 from harness.core.model import AssertionResult, Origin, Outcome, Stage
-from harness.docker.nodes import Endpoint
 from harness.recipes.doors import Door
+from harness.swarm.nodes import Endpoint
 
 END = {"event": "end"}
 BEGIN = "begin"  # the event of a test, or of the reading of a file, that begins

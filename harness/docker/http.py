@@ -28,8 +28,8 @@ from harness.core.errors import (
 from harness.core.network_names import PROXY
 from harness.core.waiting import Deadline, retry
 from harness.docker.exec import ExecTarget
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ContainerState
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import ContainerState
 
 # Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
 CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")

@@ -17,7 +17,7 @@ from docker.utils import kwargs_from_env
 from requests import PreparedRequest, Response
 
 from harness.core.errors import LookOnlyError
-from harness.docker.nodes import Endpoint, Nodes
+from harness.swarm.nodes import Endpoint, Nodes
 
 LOOKS = frozenset({"GET", "HEAD"})
 # Names have no "/" or "%", so nothing that an engine would take for another path fits in here.

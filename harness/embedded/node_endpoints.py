@@ -20,8 +20,8 @@ from requests import RequestException
 from harness.core import proc
 from harness.core.errors import EngineError, UnknownNameError
 from harness.core.settings import NODE
-from harness.docker.nodes import Endpoint, Nodes
 from harness.embedded.endpoint import Engine, from_context, probe, root_reason
+from harness.swarm.nodes import Endpoint, Nodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

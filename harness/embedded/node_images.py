@@ -13,8 +13,8 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from harness.core.errors import ImageError
-from harness.docker.faults import NO_ROOM
-from harness.docker.nodes import Nodes
+from harness.swarm.faults import NO_ROOM
+from harness.swarm.nodes import Nodes
 
 
 def spread(nodes: Nodes, image: str, *, say: Callable[[str], None]) -> None:

@@ -16,10 +16,10 @@ from docker.errors import APIError, ImageNotFound
 from harness.core.errors import EngineError, ImageError, InvalidRecipeError
 from harness.core.model import Adaptation
 from harness.core.waiting import Deadline
-from harness.docker.faults import ENGINE_ERRORS, NO_CREDENTIALS, NO_ROOM
-from harness.docker.nodes import Nodes
 from harness.embedded import images
 from harness.embedded.node_images import spread
+from harness.swarm.faults import ENGINE_ERRORS, NO_CREDENTIALS, NO_ROOM
+from harness.swarm.nodes import Nodes
 
 PULL_SILENCE_SECONDS = 60.0  # without a word of progress; the engine itself may wait for ever
 PULL_SECONDS = 1800.0  # for one image, however slowly it comes

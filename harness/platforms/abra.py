@@ -21,8 +21,6 @@ import docker
 from harness.abra.program import Abra
 from harness.core.errors import AbraError, HarnessError, InvalidRecipeError, RefusedError
 from harness.core.model import Adaptation
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.platforms import stackfile
 from harness.platforms.admission import admit
 from harness.platforms.app_secrets import AppSecrets
@@ -42,6 +40,8 @@ from harness.recipes.compose import Compose
 from harness.recipes.policy.allowed import Policy
 from harness.recipes.policy.deployed import asks_of_services
 from harness.recipes.repo import Repo, clone
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import NAMESPACE_LABEL
 
 SERVER = "default"  # abra's name for the engine that the environment leads to
 OVERRIDE = "cc-ci.yml"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import docker
 
-from harness.docker.nodes import Nodes
-from harness.docker.own_networks import make, own_name
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels, own_networks
 from harness.platforms.refusals import refuse
 from harness.recipes.compose import Compose
 from harness.recipes.policy.allowed import Policy
 from harness.recipes.policy.asked import asks_of
+from harness.swarm.nodes import Nodes
+from harness.swarm.own_networks import make, own_name
 
 
 def admit(

@@ -10,12 +10,12 @@ from docker.errors import APIError
 
 from harness.core.errors import EngineError, InvalidRecipeError
 from harness.core.model import Adaptation
-from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.platforms.base import Target
 from harness.platforms.environment import ENV_SAMPLE
 from harness.platforms.override import own_labels
 from harness.recipes import secrets
 from harness.recipes.compose import Compose
+from harness.swarm.snapshot import NAMESPACE_LABEL
 
 
 @dataclass(kw_only=True)

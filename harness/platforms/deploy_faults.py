@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 
 from harness.core.errors import EngineError, InvalidRecipeError, TestBedError
-from harness.docker.faults import fault_in
 from harness.platforms.base import Target
+from harness.swarm.faults import fault_in
 
 REFUSED = "Swarm takes no such definition, on any machine"
 

@@ -14,9 +14,9 @@ from docker.errors import DockerException
 from docker.utils import parse_bytes
 
 from harness.core.measured import size
-from harness.docker.own_limits import MEMORY, PIDS
 from harness.platforms.stackfile import numbers
 from harness.recipes.compose import Service
+from harness.swarm.own_limits import MEMORY, PIDS
 
 MEMORY_SHARE = 0.75  # of the smallest node's memory
 MOST_PIDS = 4096  # systemd gives a service about as many; a large Java server needs some hundreds

@@ -12,15 +12,15 @@ from typing import Any
 
 from harness.core.model import Adaptation
 from harness.core.network_names import BUILT_IN
-from harness.docker import own_limits
-from harness.docker.adapted import DNSRR_LABEL
-from harness.docker.own_networks import own_name
-from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.platforms.base import Images, Revision, Target
 from harness.platforms.limits import Limits, knows_pids
 from harness.platforms.stackfile import external
 from harness.recipes import formats
 from harness.recipes.compose import Compose, Resource, Service
+from harness.swarm import own_limits
+from harness.swarm.adapted import DNSRR_LABEL
+from harness.swarm.own_networks import own_name
+from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 
 DNSRR = "dnsrr"
 USUAL_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")  # where recipes look for the engine's

@@ -13,12 +13,12 @@ from docker.errors import NotFound
 from harness.core.errors import InvalidRecipeError, TestBedError
 from harness.core.network_names import BUILT_IN, PROXY
 from harness.core.signals import reading
-from harness.docker.nodes import Nodes
-from harness.docker.sweep import RUN_LABEL
 from harness.platforms.base import Target
 from harness.recipes import formats
 from harness.recipes.compose import LONGEST_NAME, Compose, Resource
 from harness.recipes.files import MOST_BYTES
+from harness.swarm.nodes import Nodes
+from harness.swarm.sweep import RUN_LABEL
 
 # What Swarm takes for one config and one secret, from swarmkit's manager/controlapi.
 LARGEST_CONFIG = 1000 * 1024 - 1  # bytes; before Engine 20.10 half of it

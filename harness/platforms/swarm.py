@@ -17,7 +17,6 @@ import docker
 from harness.core import proc
 from harness.core.errors import EngineError, InvalidRecipeError, ProcessError, TestBedError
 from harness.core.waiting import stretched
-from harness.docker.nodes import Nodes
 from harness.platforms import stackfile
 from harness.platforms.admission import admit
 from harness.platforms.app_secrets import AppSecrets
@@ -28,6 +27,7 @@ from harness.platforms.limits import Limits
 from harness.platforms.override import build, machine_for
 from harness.recipes.compose import Compose
 from harness.recipes.policy.allowed import Policy
+from harness.swarm.nodes import Nodes
 
 HANDED_DOWN = ("PATH", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
 DEPLOY_SECONDS = 120.0  # for the docker command itself, which waits for nothing

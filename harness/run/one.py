@@ -26,9 +26,6 @@ from harness.core.own_revision import own_revision
 from harness.core.settings import PROJECT, Settings
 from harness.core.signals import Stopper, reading, stop_on_signals
 from harness.core.waiting import stretched
-from harness.docker.faults import as_harness_error
-from harness.docker.own_networks import own_name
-from harness.docker.sweep import RUN_LABEL
 from harness.embedded import samples
 from harness.execute import Execution
 from harness.install_steps import InstallSteps
@@ -59,6 +56,9 @@ from harness.subject import (
     asked_stages,
     study,
 )
+from harness.swarm.faults import as_harness_error
+from harness.swarm.own_networks import own_name
+from harness.swarm.sweep import RUN_LABEL
 from harness.teardown import Teardown
 from harness.testbed import TestBed
 from harness.tools import ToolContainers

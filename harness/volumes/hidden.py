@@ -18,8 +18,8 @@ import docker
 from docker.errors import APIError
 
 from harness.core.model import RunWarning, Stage, WarningCode
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import ServiceState, StackSnapshot
 from harness.volumes.census import JOURNALS
 
 JOURNAL = re.compile(JOURNALS)

@@ -24,8 +24,8 @@ from harness.core.errors import HarnessError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import stretched
 from harness.docker.exec import ExecTarget
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ServiceState, StackSnapshot
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import ServiceState, StackSnapshot
 from harness.volumes.census import DISPOSABLE, JOURNALS, Census
 from harness.volumes.running import SECONDS, Once, Running
 

@@ -10,7 +10,7 @@ from harness.core.errors import HarnessError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import SYSTEM_CLOCK, stretched
 from harness.docker.exec import ExecTarget
-from harness.docker.programs import (
+from harness.swarm.programs import (
     JUDGED_SECONDS,
     READ,
     Process,

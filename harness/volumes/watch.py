@@ -15,8 +15,8 @@ from harness.backups.witness import Witnesses, problem
 from harness.core.driver_options import own_data
 from harness.core.errors import ExecTimeoutError
 from harness.core.waiting import stretched
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import StackSnapshot
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import StackSnapshot
 from harness.volumes.census import Census, take
 
 # Links and pipes are not read, even where a file used to be.

@@ -3,7 +3,7 @@
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts
 from harness.core.ledger import Ledger, Op
-from harness.docker.readiness import Before, unsettled
+from harness.swarm.readiness import Before, unsettled
 
 
 def test_it_was_deployed_exactly_once(ledger: Ledger, facts: Facts) -> None:

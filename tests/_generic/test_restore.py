@@ -4,7 +4,7 @@ from harness.assertions.app import App
 from harness.assertions.protocol import Facts
 from harness.assertions.witnesses import WitnessView
 from harness.core.ledger import Ledger, Op
-from harness.docker.readiness import Before, unsettled
+from harness.swarm.readiness import Before, unsettled
 
 
 def test_the_snapshot_that_was_made_is_the_one_restored(facts: Facts) -> None:

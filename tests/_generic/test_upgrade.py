@@ -4,7 +4,7 @@ from harness.assertions.app import App
 from harness.assertions.protocol import Facts
 from harness.assertions.witnesses import WitnessView
 from harness.core.ledger import Ledger, Op
-from harness.docker.readiness import Before, lost, unsettled
+from harness.swarm.readiness import Before, lost, unsettled
 
 
 def test_it_was_redeployed_in_place(ledger: Ledger) -> None:

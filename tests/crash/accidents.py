@@ -12,7 +12,7 @@ from harness.core.errors import EXIT_ERROR, HarnessError
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Stage
-from harness.docker.sweep import RUN_LABEL
+from harness.swarm.sweep import RUN_LABEL
 from tests.crash.killing import Scope, started
 from tests.crash.matrix import Bed, Came, Dead, await_end, complete, follow
 

@@ -20,7 +20,6 @@ from harness import linting
 from harness.core import signals
 from harness.core.settings import Settings
 from harness.core.signals import reading
-from harness.docker.faults import as_harness_error
 from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
 from harness.platforms.override import Machine, build
@@ -29,6 +28,7 @@ from harness.platforms.stackfile import write
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
 from harness.subject import Places, asked_commit, study
+from harness.swarm.faults import as_harness_error
 
 SECONDS = 12.0  # of the processor, in the place of what a run has
 ROOM = 2 << 30  # bytes of address space: more would hurt whoever runs this

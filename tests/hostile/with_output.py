@@ -13,13 +13,13 @@ from rich.console import Console
 from harness.core.errors import BackupError
 from harness.core.model import Outcome, RunWarning, Stage, WarningCode
 from harness.core.untrusted import MARK, visible
-from harness.docker.diagnose import diagnosis
 from harness.forge import comment
 from harness.matrix import verify
 from harness.report import html, junit, results, summary
 from harness.report.results import RunResult
 from harness.report.terminal import View, show_result
 from harness.report.together import Ending, Row, show_together
+from harness.swarm.diagnose import diagnosis
 from tests.hostile.readers import commands
 from tests.hostile.table import attempt
 from tests.unit.test_diagnose import look, task

@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from harness import reaper, testbed
 from harness.core.settings import Settings
-from harness.docker.sweep import RUN_LABEL, find
 from harness.screenshot import Browser
+from harness.swarm.sweep import RUN_LABEL, find
 from harness.testbed import TestBed
 from tests.integration.own_engine import share
 from tests.integration.support import Call, run_harness

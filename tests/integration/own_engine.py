@@ -22,9 +22,9 @@ import pytest
 from harness.core import proc
 from harness.core.errors import HarnessError, ProcessError
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.sweep import RUN_LABEL, find
 from harness.embedded import layout, processes
 from harness.embedded.endpoint import probe
+from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.support import ROOT, Call, environment, run_harness
 
 PROGRAMS = ("dockerd", "hostname", "ip", "mount", "nsenter", "unshare")

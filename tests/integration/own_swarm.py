@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.nodes import Endpoint, Nodes
-from harness.docker.sweep import RUN_LABEL, find
+from harness.swarm.nodes import Endpoint, Nodes
+from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.own_engine import Namespaces, OwnEngine, end_all, namespaces, share
 
 SUBNET = "10.213.78."  # of a Swarm's nodes, on a bridge in the manager's namespace

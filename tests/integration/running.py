@@ -10,7 +10,7 @@ import docker
 from harness.core.errors import HarnessError
 from harness.core.events import Doing
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.sweep import RUN_LABEL, find
+from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.support import ROOT, RUN_SECONDS, command, environment, reached
 
 PRINTED = "printed.txt"  # below a run's output: all that it printed

@@ -14,9 +14,9 @@ import docker
 from harness import locks, swarm_lock
 from harness.core.errors import LockLostError
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.configs import EngineConfigs
-from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.reaper import Shared, stack_lock
+from harness.swarm.configs import EngineConfigs
+from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.swarm_lock import Lease
 
 SECONDS = 60.0

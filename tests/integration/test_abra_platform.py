@@ -11,8 +11,8 @@ import docker
 import pytest
 
 from harness.core import proc
-from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.docker.sweep import RUN_LABEL, find
+from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.sweep import RUN_LABEL, find
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.programs import PROGRAMS, abra_on_path

@@ -9,7 +9,7 @@ import pytest
 
 from harness.core import proc
 from harness.core.model import LEFT_OUT, Stage
-from harness.docker.sweep import RUN_LABEL, find
+from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.conftest import Harness, Usual
 from tests.integration.support import ROOT, RUN_SECONDS, command, environment
 

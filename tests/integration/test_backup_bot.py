@@ -17,11 +17,11 @@ from harness.backup_choice import LOCK
 from harness.backups.bot import Bot, Direct
 from harness.core.waiting import Deadline, wait_for
 from harness.docker.exec import ExecTarget
-from harness.docker.sweep import sweep
 from harness.embedded import images
 from harness.embedded.images import StandIn
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
+from harness.swarm.sweep import sweep
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.running import left, run_of, running

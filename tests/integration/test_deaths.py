@@ -8,9 +8,9 @@ import pytest
 from docker.models.containers import Container
 
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.deaths import killed_from_outside
-from harness.docker.snapshot import TaskState
-from harness.docker.sweep import RUN_LABEL, sweep
+from harness.swarm.deaths import killed_from_outside
+from harness.swarm.snapshot import TaskState
+from harness.swarm.sweep import RUN_LABEL, sweep
 from harness.testbed import TestBed
 
 SLEEPS = "sleep 600 & wait $!"

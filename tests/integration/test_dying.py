@@ -10,7 +10,7 @@ import docker
 import pytest
 
 from harness.core.events import Doing
-from harness.docker.sweep import STACK_LABEL, find
+from harness.swarm.sweep import STACK_LABEL, find
 from tests.integration.conftest import Harness
 from tests.integration.running import left, reaches, run_of, running
 from tests.integration.support import (

@@ -20,9 +20,9 @@ from harness.core.errors import (
 )
 from harness.docker import look_only
 from harness.docker.exec import ExecTarget
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import read_container, read_stack
-from harness.docker.sweep import RUN_LABEL, sweep
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import read_container, read_stack
+from harness.swarm.sweep import RUN_LABEL, sweep
 from harness.testbed import TestBed
 
 LARGE = bytes(range(256)) * 49152  # 12 MiB, which is less than a command may write

@@ -14,7 +14,7 @@ import pytest
 
 from harness.core.errors import HarnessError
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.sweep import RUN_LABEL, find
+from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, running
 from tests.integration.support import (

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
-from harness.docker.own_networks import own_name
+from harness.swarm.own_networks import own_name
 from tests.integration.conftest import Harness
 from tests.integration.support import RecipeRepo, recipe_files
 

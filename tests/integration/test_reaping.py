@@ -7,10 +7,10 @@ from pathlib import Path
 import docker
 from docker.errors import NotFound
 
-from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, find
 from harness.platforms.base import Target
 from harness.reaper import Keep, make_work, reap, scope
+from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, find
 from harness.testbed import TestBed
 
 KINDS = {"service", "container", "network", "volume", "secret", "config"}

@@ -18,9 +18,9 @@ from harness.core.errors import LockTimeoutError
 from harness.core.events import Doing, Step
 from harness.core.model import Stage
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.configs import EngineConfigs
-from harness.docker.sweep import STACK_LABEL, find
 from harness.reaper import Shared, stack_lock
+from harness.swarm.configs import EngineConfigs
+from harness.swarm.sweep import STACK_LABEL, find
 from harness.swarm_lock import OWNER, RUN
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness

@@ -17,7 +17,7 @@ import pytest
 
 from harness.core.events import Doing, Step
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.sweep import RUN_LABEL
+from harness.swarm.sweep import RUN_LABEL
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.own_engine import OwnEngine, own_engine

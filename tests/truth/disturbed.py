@@ -27,10 +27,10 @@ from harness.core import events
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Stage
-from harness.docker.readiness import Before
-from harness.docker.snapshot import NAMESPACE_LABEL, StackSnapshot
 from harness.pages import Pages
 from harness.run.one import Run
+from harness.swarm.readiness import Before
+from harness.swarm.snapshot import NAMESPACE_LABEL, StackSnapshot
 
 TASK_LABEL = "com.docker.swarm.task.id"
 SERVICE_LABEL = "com.docker.swarm.service.name"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from harness.docker.configs import Config
+from harness.swarm.configs import Config
 
 
 @dataclass

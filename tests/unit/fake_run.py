@@ -30,11 +30,6 @@ from harness.core.model import (
 )
 from harness.docker.exec import ExecTarget
 from harness.docker.http import Response
-from harness.docker.nodes import Nodes
-from harness.docker.programs import Process
-from harness.docker.readiness import Before
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
-from harness.docker.sweep import Swept
 from harness.execute import Execution
 from harness.operations import Operations
 from harness.pages import GUESS_SECONDS
@@ -46,6 +41,11 @@ from harness.recipes.meta import RecipeMeta
 from harness.recipes.releases import Release
 from harness.recipes.versions import Version
 from harness.seeding import SeedContext
+from harness.swarm.nodes import Nodes
+from harness.swarm.programs import Process
+from harness.swarm.readiness import Before
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.sweep import Swept
 from harness.volumes.census import SCRIPT
 from harness.volumes.watch import SUMS
 from tests.unit.fake_clock import stop_the_clock

@@ -14,8 +14,8 @@ from harness.assertions.protocol import Facts, Health
 from harness.core.model import Stage
 from harness.docker.exec import ExecResult, ExecTarget
 from harness.docker.http import PatientProber, Request, Response
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 
 TEMPLATE: Mapping[str, Any] = {"ContainerSpec": {"Image": "i"}}
 

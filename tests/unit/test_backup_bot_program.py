@@ -17,8 +17,8 @@ import pytest
 from harness.backups.labels import BackupSpec
 from harness.core import proc
 from harness.docker.exec_stream import MOST_OUTPUT
-from harness.docker.snapshot import ServiceState
 from harness.embedded.image_definitions import FOLDER, shipped
+from harness.swarm.snapshot import ServiceState
 
 PROGRAM = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "backup_bot.py"
 STACK, FIXED = "made_test", "shared"  # a volume with a name of its own has no stack's before it

@@ -17,9 +17,9 @@ from harness.core.errors import (
 )
 from harness.core.ledger import Op
 from harness.core.model import Origin, Stage, WarningCode
-from harness.docker.readiness import Before
 from harness.plan.planner import PlannedStage
 from harness.recipes.meta import RecipeMeta
+from harness.swarm.readiness import Before
 from tests.unit.fake_run import LABELS, Bench, full, previous, set_up
 from tests.unit.fake_stack import STACK
 from tests.unit.test_programs import container

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from harness.core.model import WarningCode
-from harness.docker.changes import only_label
-from harness.docker.snapshot import ServiceState
+from harness.swarm.changes import only_label
+from harness.swarm.snapshot import ServiceState
 from tests.unit.fake_stack import STACK, service
 
 LABEL = f"coop-cloud.{STACK}.version"

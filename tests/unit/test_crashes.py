@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.docker.crashes import UNCHECKED_UP_SECONDS, Crashes
-from harness.docker.readiness import Before
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.crashes import UNCHECKED_UP_SECONDS, Crashes
+from harness.swarm.readiness import Before
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 from tests.unit.fake_stack import container, ended, look, service, task
 
 APP, DB, WEB = service(), service("db"), service("web")

@@ -11,11 +11,11 @@ import pytest
 from docker.errors import APIError, NotFound
 
 from harness.core.model import RunWarning, WarningCode
-from harness.docker import deaths, own_limits
-from harness.docker.deaths import broken_since, killed_from_outside, out_of_memory
-from harness.docker.events import EventLog, Happening
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import TaskState
+from harness.swarm import deaths, own_limits
+from harness.swarm.deaths import broken_since, killed_from_outside, out_of_memory
+from harness.swarm.events import EventLog, Happening
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import TaskState
 from tests.unit.fake_stack import NODE, ended, look, service, task
 
 APP = service()
@@ -150,7 +150,7 @@ def test_a_log_follows_an_engine_and_tells_when_it_was_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It connects anew, and notes the gap; events of no interest are passed over."""
-    monkeypatch.setattr("harness.docker.events.RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr("harness.swarm.events.RECONNECT_SECONDS", 0.0)
     seen, calls = threading.Event(), []
 
     def connect() -> Iterator[dict[str, Any]]:

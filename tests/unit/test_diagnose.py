@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.docker.diagnose import (
+from harness.swarm.diagnose import (
     LAST_LINES,
     LOG_BYTES,
     ailing,
@@ -17,8 +17,8 @@ from harness.docker.diagnose import (
     diagnosis,
     failed_checks,
 )
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
 

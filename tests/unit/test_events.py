@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.core.waiting import Clock
-from harness.docker import events
-from harness.docker.events import LATE_SECONDS, Event, EventLog, Happening
+from harness.swarm import events
+from harness.swarm.events import LATE_SECONDS, Event, EventLog, Happening
 from tests.unit.fake_clock import FakeClock, stop_the_clock
 
 
@@ -107,7 +107,7 @@ def test_an_engine_is_away_from_its_last_word_to_its_next(monkeypatch: pytest.Mo
     """However often it refuses meanwhile: containers that ended with it ended at the beginning."""
     now, calls = [1000.0], [0]
     back = threading.Event()
-    monkeypatch.setattr("harness.docker.events.time.time", lambda: now[0])
+    monkeypatch.setattr("harness.swarm.events.time.time", lambda: now[0])
     monkeypatch.setattr(events, "RECONNECT_SECONDS", 0.0)
 
     def connect() -> Iterator[Mapping[str, Any]]:

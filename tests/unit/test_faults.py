@@ -26,7 +26,7 @@ from harness.core.errors import (
     TestBedError,
 )
 from harness.core.model import Outcome
-from harness.docker.faults import (
+from harness.swarm.faults import (
     FULL_BYTES,
     FULL_FILES,
     LOCAL_SOCKET,
@@ -34,7 +34,7 @@ from harness.docker.faults import (
     fault_in,
     spoiled,
 )
-from harness.docker.nodes import Nodes
+from harness.swarm.nodes import Nodes
 
 NO_ROOM = "write /var/lib/x: no space left on device"
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from harness.core.model import WarningCode
-from harness.docker.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
-from harness.docker.snapshot import StackSnapshot
+from harness.swarm.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
+from harness.swarm.snapshot import StackSnapshot
 from tests.unit.fake_stack import container, look, service, task
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from harness.docker import own_limits
 from harness.platforms.base import Revision, Target
 from harness.platforms.limits import Limits
 from harness.platforms.override import Machine, build
 from harness.platforms.stackfile import complete
 from harness.recipes.compose import load
+from harness.swarm import own_limits
 from tests.unit.committed import committed
 
 GIB, MIB = 1024**3, 1024**2

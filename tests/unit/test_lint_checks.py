@@ -8,9 +8,9 @@ import pytest
 from harness.backups.labels import BackupSpec
 from harness.core.errors import BackupError
 from harness.core.model import Outcome, RuleResult
-from harness.docker.snapshot import ServiceState
 from harness.lint.checks import CHECKS, Recipe, backup_labels, check
 from harness.lint.rules import BACKUP, BY_NUMBER, RULES
+from harness.swarm.snapshot import ServiceState
 from tests.unit.committed import committed
 
 COMPOSE = """

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from harness.docker.neighbours import Neighbours, ambiguous, logged
-from harness.docker.snapshot import ServiceState
+from harness.swarm.neighbours import Neighbours, ambiguous, logged
+from harness.swarm.snapshot import ServiceState
 from tests.unit.fake_stack import look, service
 
 

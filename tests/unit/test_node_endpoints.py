@@ -10,10 +10,10 @@ import pytest
 from harness.core import proc
 from harness.core.errors import EngineError, ProcessError, UnknownNameError, UsageError
 from harness.core.settings import Settings
-from harness.docker.nodes import Nodes
 from harness.embedded import endpoint
 from harness.embedded.endpoint import Engine
 from harness.embedded.node_endpoints import Finder, fold
+from harness.swarm.nodes import Nodes
 
 
 def node(identity: str, name: str, state: str = "ready", availability: str = "active") -> Any:  # noqa: ANN401  as the API has it

@@ -7,8 +7,8 @@ import pytest
 from docker.errors import APIError, ImageNotFound
 
 from harness.core.errors import DiskFullError, ImageError
-from harness.docker.nodes import Endpoint, Nodes
 from harness.embedded.node_images import spread
+from harness.swarm.nodes import Endpoint, Nodes
 
 WORKER = Endpoint(id="n2", name="worker1", environ={})
 

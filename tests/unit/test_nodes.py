@@ -12,18 +12,18 @@ from requests import ConnectionError as NoConnectionError
 
 from harness.core.errors import EngineError, TestBedError
 from harness.docker import look_only
-from harness.docker.deaths import killed_from_outside
-from harness.docker.diagnose import collect_logs, failed_checks
 from harness.docker.exec import ExecTarget
-from harness.docker.faults import spoiled
 from harness.docker.http import Prober
-from harness.docker.nodes import Endpoint, Nodes
-from harness.docker.readiness import Before, unsettled
-from harness.docker.snapshot import TaskState, read_stack
-from harness.docker.sweep import RUN_LABEL, find, sweep
 from harness.platforms.base import Target
 from harness.platforms.refusals import _refuse_taken as refuse_taken
 from harness.reaper import reap, scope
+from harness.swarm.deaths import killed_from_outside
+from harness.swarm.diagnose import collect_logs, failed_checks
+from harness.swarm.faults import spoiled
+from harness.swarm.nodes import Endpoint, Nodes
+from harness.swarm.readiness import Before, unsettled
+from harness.swarm.snapshot import TaskState, read_stack
+from harness.swarm.sweep import RUN_LABEL, find, sweep
 from harness.tools import ToolContainers
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing

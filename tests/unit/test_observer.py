@@ -12,11 +12,11 @@ from harness.core.errors import AbortedError, EngineError
 from harness.core.ledger import Ledger, Op
 from harness.core.measured import Resources, Retry, Screenshot
 from harness.core.model import AssertionResult, Origin, Outcome, Stage, StageResult
-from harness.docker import stats
-from harness.docker.stats import Memory
 from harness.observer import Observer, Sizes, retries
 from harness.platforms.base import Target
 from harness.recipes.meta import RecipeMeta
+from harness.swarm import stats
+from harness.swarm.stats import Memory
 from tests.unit.fake_stack import STACK
 from tests.unit.test_junit import result as run
 

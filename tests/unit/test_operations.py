@@ -19,10 +19,10 @@ from harness.core.errors import (
 )
 from harness.core.ledger import Op
 from harness.core.model import Stage, WarningCode
-from harness.docker.jobs import JOB_SECONDS
-from harness.docker.readiness import Before
 from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
+from harness.swarm.jobs import JOB_SECONDS
+from harness.swarm.readiness import Before
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_run import BASE, HEAD, LABELS, NOTE, Bench, full, previous, set_up
 from tests.unit.fake_stack import ended, look, service, task

@@ -13,8 +13,8 @@ from docker.errors import NotFound
 from harness.core.errors import ExecNotStartedError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.docker.exec import ExecTarget
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ServiceState
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import ServiceState
 from harness.volumes.census import Census, Held, Link
 from harness.volumes.outside import Outside
 from tests.unit.fake_stack import NODE, STACK, look, service

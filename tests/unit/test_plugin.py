@@ -18,7 +18,7 @@ import pytest
 from harness.assertions.protocol import Facts, Health, Order
 from harness.assertions.runner import Asserted, Workers
 from harness.core.model import AssertionResult, Origin, Outcome, Stage
-from harness.docker.faults import LOG
+from harness.swarm.faults import LOG
 from harness.verdict.decide import Word, of_stage
 from harness.verdict.facts import StageFacts
 

@@ -1,6 +1,6 @@
 """What runs in a container beside its first process: how that is read, and what of it is missed."""
 
-from harness.docker.programs import Process, Programs, processes
+from harness.swarm.programs import Process, Programs, processes
 
 
 def stat(pid: int, parent: int, name: str, began: int, state: str = "S") -> str:

@@ -9,8 +9,8 @@ import pytest
 from harness.assertions.look import Page, Seen, Sign
 from harness.assertions.protocol import END, Facts, Health, Order, append, read_results
 from harness.core.model import AssertionResult, Origin, Outcome, Stage
-from harness.docker.nodes import Endpoint
 from harness.recipes.doors import Door
+from harness.swarm.nodes import Endpoint
 
 ENTRY = {
     "nodeid": "t.py::t[\u20ac]", "origin": "overlay", "outcome": "failed", "seconds": 0.25,

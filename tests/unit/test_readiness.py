@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from harness.docker.jobs import ran_on
-from harness.docker.readiness import Before, lost, unsettled
-from harness.docker.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
+from harness.swarm.jobs import ran_on
+from harness.swarm.readiness import Before, lost, unsettled
+from harness.swarm.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
 
 NODE = "node1"
 V1: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}

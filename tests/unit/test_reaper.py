@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness import locks, reaper
-from harness.docker.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from harness.platforms.base import Target
 from harness.reaper import Keep, Reaped, make_work, reap, running, scope, stack_lock
+from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each
 

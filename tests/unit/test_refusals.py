@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from harness.core.errors import InvalidRecipeError, TestBedError
-from harness.docker.nodes import Endpoint, Nodes
-from harness.docker.sweep import RUN_LABEL
 from harness.platforms.base import Target
 from harness.platforms.refusals import LARGEST_CONFIG, LARGEST_SECRET, refuse
 from harness.recipes.compose import load
+from harness.swarm.nodes import Endpoint, Nodes
+from harness.swarm.sweep import RUN_LABEL
 from tests.unit.committed import committed
 from tests.unit.fake_engine import FakeEngine, Thing
 

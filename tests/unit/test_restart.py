@@ -11,9 +11,9 @@ from docker.errors import APIError
 
 from harness.core.errors import WaitTimeoutError
 from harness.core.model import Stage, WarningCode
-from harness.docker.events import EventLog
-from harness.docker.restart import LONG_GRACE, NOWHERE, outstayed, restart, restarted
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.events import EventLog
+from harness.swarm.restart import LONG_GRACE, NOWHERE, outstayed, restart, restarted
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_stack import container, look, service, task
 

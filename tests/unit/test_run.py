@@ -25,12 +25,12 @@ from harness.core.errors import (
 )
 from harness.core.model import Stage
 from harness.core.settings import Settings
-from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.embedded import engine as engines
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
 from harness.run.names import target_for
 from harness.run.one import run_one
+from harness.swarm.snapshot import NAMESPACE_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing, one_of_each
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from harness import locks, reaper, testbed
 from harness.core.errors import EXIT_LOCKED, SourceError, UsageError
 from harness.core.settings import Settings
-from harness.docker.snapshot import NAMESPACE_LABEL
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult
 from harness.run.one import Run, run_one
+from harness.swarm.snapshot import NAMESPACE_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing
 

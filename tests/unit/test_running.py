@@ -8,7 +8,7 @@ import pytest
 from harness.core.errors import ExecNotStartedError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.docker.exec import ExecTarget
-from harness.docker.programs import READ, Process
+from harness.swarm.programs import READ, Process
 from harness.volumes.outside import Inside
 from harness.volumes.running import Running
 from tests.unit.fake_clock import stop_the_clock

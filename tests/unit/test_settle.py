@@ -15,11 +15,11 @@ from harness.core.errors import (
     ImageError,
     TestBedError,
 )
-from harness.docker import own_limits
-from harness.docker.nodes import Nodes
-from harness.docker.readiness import Before
-from harness.docker.settle import BEFORE_START, LOOKS, describe_tasks, settle
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm import own_limits
+from harness.swarm.nodes import Nodes
+from harness.swarm.readiness import Before
+from harness.swarm.settle import BEFORE_START, LOOKS, describe_tasks, settle
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 from tests.unit.fake_clock import stop_the_clock
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
@@ -90,8 +90,8 @@ class SettleBench:
             assert used is nodes
             return self.fault
 
-        self.monkeypatch.setattr("harness.docker.settle.read_stack", read)
-        self.monkeypatch.setattr("harness.docker.settle.spoiled", spoiled)
+        self.monkeypatch.setattr("harness.swarm.settle.read_stack", read)
+        self.monkeypatch.setattr("harness.swarm.settle.spoiled", spoiled)
         assert settle(nodes, "s", before=self.before, timeout=9, interval=PAUSE) is taken[-1]
         return taken
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.docker import snapshot
-from harness.docker.snapshot import ContainerState
+from harness.swarm import snapshot
+from harness.swarm.snapshot import ContainerState
 
 WALL = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ def clocks_fixture(monkeypatch: pytest.MonkeyPatch) -> Clocks:
         now = clocks.now  # type: ignore[assignment]  # only this one way of calling it is used
 
     monkeypatch.setattr(snapshot, "datetime", Fake)
-    monkeypatch.setattr("harness.docker.snapshot.time.monotonic", clocks.monotonic)
+    monkeypatch.setattr("harness.swarm.snapshot.time.monotonic", clocks.monotonic)
     snapshot._began.cache_clear()  # noqa: SLF001  what was seen before is of real clocks
     return clocks
 

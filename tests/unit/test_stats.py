@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.docker import stats
-from harness.docker.nodes import Nodes
-from harness.docker.stats import Memory
+from harness.swarm import stats
+from harness.swarm.nodes import Nodes
+from harness.swarm.stats import Memory
 from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import requests
 
-from harness.docker.sweep import RUN_LABEL, Found, find, sweep
+from harness.swarm.sweep import RUN_LABEL, Found, find, sweep
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import KINDS, FakeEngine, Thing, one_of_each
 

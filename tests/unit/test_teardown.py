@@ -13,11 +13,11 @@ from harness.core.ledger import Ledger
 from harness.core.model import Outcome
 from harness.core.settings import Settings
 from harness.core.waiting import Stretch
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import StackSnapshot
-from harness.docker.sweep import RUN_LABEL
 from harness.platforms.base import Target
 from harness.reaper import Keep
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.sweep import RUN_LABEL
 from harness.teardown import Teardown
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each

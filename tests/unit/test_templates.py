@@ -9,8 +9,8 @@ import pytest
 from docker.errors import NotFound
 
 from harness.core.model import WarningCode
-from harness.docker.snapshot import ServiceState
-from harness.docker.templates import missing, printed
+from harness.swarm.snapshot import ServiceState
+from harness.swarm.templates import missing, printed
 from tests.unit.fake_stack import service
 
 

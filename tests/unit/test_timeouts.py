@@ -21,7 +21,7 @@ KEYWORDS = frozenset({"timeout", "patience", "seconds"})
 EXCEPT: Mapping[str, str] = {
     **dict.fromkeys(
         (
-            "abra/program.py: VERSION_SECONDS", "docker/configs.py: CALL_SECONDS",
+            "abra/program.py: VERSION_SECONDS", "swarm/configs.py: CALL_SECONDS",
             "embedded/ending.py: KILL_SECONDS", "embedded/ending.py: STOP_SECONDS",
             "embedded/endpoint.py: LOCAL_PROBE_SECONDS", "embedded/private.py: START_SECONDS",
             "embedded/endpoint.py: REMOTE_PROBE_SECONDS", "embedded/layout.py: LOCK_SECONDS",
@@ -48,8 +48,8 @@ EXCEPT: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "docker/readiness.py: OUTLIVE_SECONDS", "docker/readiness.py: STEADY_SECONDS",
-            "docker/settle.py: STUCK_SECONDS", "fleet.py: LOOK_SECONDS",
+            "swarm/readiness.py: OUTLIVE_SECONDS", "swarm/readiness.py: STEADY_SECONDS",
+            "swarm/settle.py: STUCK_SECONDS", "fleet.py: LOOK_SECONDS",
             "fleet.py: host.YOUNG_SECONDS", "locks.py: POLL_SECONDS",
             "locks.py: REPEAT_NOTICE_SECONDS", "plan/sharding.py: UNKNOWN_SECONDS",
             "reaper.py: LONGEST_KEEP_SECONDS", "reaper.py: swarm_lock.POLL_SECONDS",
@@ -57,10 +57,10 @@ EXCEPT: Mapping[str, str] = {
             "swarm_lock.py: POLL_SECONDS", "swarm_lock.py: REPEAT_NOTICE_SECONDS",
             "teardown.py: KEEP_SECONDS", "embedded/image_definitions.py: timeout=30",
             "proc.py: 0.01", "volumes/outside.py: STARTED_SECONDS",
-            "docker/crashes.py: UNCHECKED_UP_SECONDS", "docker/deaths.py: AROUND_SECONDS",
-            "docker/events.py: RECONNECT_SECONDS", "docker/readiness.py: ONE_SHOT_SECONDS",
-            "waiting.py: QUICK_SECONDS", "docker/programs.py: JUDGED_SECONDS",
-            "docker/programs.py: STEADY_SECONDS", "volumes/running.py: JUDGED_SECONDS",
+            "swarm/crashes.py: UNCHECKED_UP_SECONDS", "swarm/deaths.py: AROUND_SECONDS",
+            "swarm/events.py: RECONNECT_SECONDS", "swarm/readiness.py: ONE_SHOT_SECONDS",
+            "waiting.py: QUICK_SECONDS", "swarm/programs.py: JUDGED_SECONDS",
+            "swarm/programs.py: STEADY_SECONDS", "volumes/running.py: JUDGED_SECONDS",
         ),
         "no time-out: an interval, an age, or a time that other processes share",
     ),

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.core.errors import ExecTimeoutError
-from harness.docker.nodes import Nodes
+from harness.swarm.nodes import Nodes
 from harness.volumes.watch import SUMS, VolumeWatch
 
 

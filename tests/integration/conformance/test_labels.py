@@ -12,13 +12,13 @@ import pytest
 from harness import reaper
 from harness.abra.program import detect
 from harness.core.settings import Settings
-from harness.docker.snapshot import NAMESPACE_LABEL
-from harness.docker.sweep import sweep
 from harness.embedded import samples
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Revision, Target
 from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.repo import Repo, clone
+from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.sweep import sweep
 from harness.testbed import TestBed
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.suite import leftovers

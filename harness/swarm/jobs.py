@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from harness.core.model import RunWarning, WarningCode
-from harness.docker.readiness import outlasting
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.readiness import outlasting
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 
 # How long a task without a health check runs in the base before that is upgraded, by restart
 # condition: by then, most jobs have ended. Almost nothing but a job has the condition "none".

@@ -16,8 +16,8 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import NAMESPACE_LABEL, StackSnapshot
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import NAMESPACE_LABEL, StackSnapshot
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")

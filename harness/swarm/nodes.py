@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 from harness.core.errors import EngineError
 from harness.core.settings import NODE
 from harness.core.waiting import stretched
-from harness.docker.events import FILTERS, EventLog
+from harness.swarm.events import FILTERS, EventLog
 
 CALL_SECONDS = 60
 # What the SDK raises when there is no answer at all; an answer that says no is an APIError.

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from docker.errors import APIError
 
 from harness.core.errors import EngineError, TestBedError
-from harness.docker.nodes import Nodes
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.nodes import Nodes
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 
 DNSRR_LABEL = "ccci.endpoint-mode"  # on services whose endpoint mode the harness changed
 LAST_LINES = 40

@@ -13,10 +13,10 @@ from docker.errors import APIError
 
 from harness.core.errors import EngineError
 from harness.core.untrusted import quoted, visible
-from harness.docker.nodes import Nodes
-from harness.docker.readiness import Before, unsettled
-from harness.docker.settle import describe_tasks
-from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.nodes import Nodes
+from harness.swarm.readiness import Before, unsettled
+from harness.swarm.settle import describe_tasks
+from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 
 LAST_LINES = 15
 LOG_LINES = 5000  # of each task

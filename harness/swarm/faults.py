@@ -32,7 +32,7 @@ from harness.core.errors import (
     TestBedError,
 )
 from harness.core.model import Outcome
-from harness.docker.nodes import Nodes
+from harness.swarm.nodes import Nodes
 
 # What the SDK raises; while it reads an answer in pieces, the errors of the library below it.
 ENGINE_ERRORS = (DockerException, RequestException, HTTPError)

@@ -18,9 +18,9 @@ from docker.errors import APIError, create_api_error_from_http_exception
 
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import Deadline, retry, stretched, wait_for
-from harness.docker.events import EventLog, Happening
-from harness.docker.placement import constraints_of
-from harness.docker.snapshot import NANOSECONDS, ServiceState, StackSnapshot
+from harness.swarm.events import EventLog, Happening
+from harness.swarm.placement import constraints_of
+from harness.swarm.snapshot import NANOSECONDS, ServiceState, StackSnapshot
 
 LONG_GRACE = 60.0  # seconds: a service that may take longer to stop is left running
 STOP_SECONDS = LONG_GRACE + 30.0  # after which nothing stops any more

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from docker.errors import NotFound
 
 from harness.core.model import RunWarning, WarningCode
-from harness.docker.events import Event, Happening
-from harness.docker.nodes import Nodes
-from harness.docker.own_limits import MEMORY, laid_over, of_recipe
+from harness.swarm.events import Event, Happening
+from harness.swarm.nodes import Nodes
+from harness.swarm.own_limits import MEMORY, laid_over, of_recipe
 
 if TYPE_CHECKING:
-    from harness.docker.snapshot import ServiceState, StackSnapshot, TaskState
+    from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 
 MEBIBYTE = 1024**2
 KILLED = 137  # 128 + SIGKILL: what the kernel's killer leaves; an app can end with it as well

@@ -22,22 +22,22 @@ from harness.core.errors import (
 )
 from harness.core.measured import size
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.adapted import last_words, unresolved
-from harness.docker.crashes import Crashes
-from harness.docker.deaths import met_our_limit
-from harness.docker.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
-from harness.docker.nodes import Nodes
-from harness.docker.own_limits import of_recipe
-from harness.docker.placement import unplaceable
-from harness.docker.readiness import Before, lost, unsettled
-from harness.docker.snapshot import (
+from harness.swarm.adapted import last_words, unresolved
+from harness.swarm.crashes import Crashes
+from harness.swarm.deaths import met_our_limit
+from harness.swarm.faults import NO_ADDRESSES, NO_ROOM, fault_in, spoiled
+from harness.swarm.nodes import Nodes
+from harness.swarm.own_limits import of_recipe
+from harness.swarm.placement import unplaceable
+from harness.swarm.readiness import Before, lost, unsettled
+from harness.swarm.snapshot import (
     NAMESPACE_LABEL,
     ServiceState,
     StackSnapshot,
     TaskState,
     read_stack,
 )
-from harness.docker.templates import config_text
+from harness.swarm.templates import config_text
 
 LOOKS = 3  # in a row: one good look may fall between a container's end and the next one's start
 AGAIN = 3  # tasks of one service that met the same limit: the next one will, too

@@ -19,8 +19,8 @@ from docker.errors import NotFound
 
 from harness.core.driver_options import own_data
 from harness.core.errors import EngineError
-from harness.docker.deaths import killed_from_outside
-from harness.docker.nodes import Nodes
+from harness.swarm.deaths import killed_from_outside
+from harness.swarm.nodes import Nodes
 
 NOT_COMPARED = frozenset({"Runtime", "Placement"})
 NANOSECONDS = 1e9  # in a second: the engine's unit of durations
