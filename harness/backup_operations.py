@@ -27,7 +27,7 @@ from harness.core.errors import BackupError
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Adaptation, Origin, Stage
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.readiness import Before
 from harness.swarm.snapshot import StackSnapshot
 from harness.volumes.census import Census, losses

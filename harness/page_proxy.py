@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.docker.http import Request, Response
+from harness.exec.http import Request, Response
 
 LOOPBACK = "127.0.0.1"
 AT_A_TIME = 4  # each request is a program started in the tool container

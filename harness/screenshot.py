@@ -21,8 +21,8 @@ from harness.assertions.app import App
 from harness.core import plain_files, proc, scratch
 from harness.core.errors import HarnessError, ProcessError
 from harness.core.measured import Screenshot
-from harness.docker.exec import ExecTarget
-from harness.docker.http import Prober, Request, Response
+from harness.exec.exec import ExecTarget
+from harness.exec.http import Prober, Request, Response
 from harness.page_proxy import LOOPBACK, PageProxy
 from harness.swarm.own_networks import own_name
 

@@ -33,7 +33,7 @@ from harness.core.driver_options import own_data
 from harness.core.errors import EngineError, TestBedError
 from harness.core.network_names import PROXY
 from harness.core.waiting import Deadline, retry, stretched
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
 
 IDLE = ("sleep", "infinity")

@@ -14,8 +14,8 @@ from harness.assertions.protocol import Facts
 from harness.backups.labels import BackupSpec
 from harness.backups.restic import Repository, snapshot_path
 from harness.core.errors import RecipeError, UnknownNameError
-from harness.docker.exec import ExecResult, ExecTarget
-from harness.docker.http import PatientProber, Prober, Request, Response
+from harness.exec.exec import ExecResult, ExecTarget
+from harness.exec.http import PatientProber, Prober, Request, Response
 from harness.recipes.doors import Door
 from harness.swarm.nodes import Nodes
 from harness.swarm.own_networks import own_name

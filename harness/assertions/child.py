@@ -24,7 +24,7 @@ from harness.assertions.protocol import END, Order, Reading, append
 from harness.core.model import Origin
 from harness.core.waiting import Stretch
 from harness.core.with_parent import end_with_parent
-from harness.docker import look_only
+from harness.exec import look_only
 
 # Any other code means that tests were not run and nobody has said why; a test may choose its code.
 DONE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)

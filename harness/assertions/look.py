@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from harness.docker.http import NOT_YET, Response
+from harness.exec.http import NOT_YET, Response
 
 LOOKED_AT = 100_000  # characters of a page
 _HIDDEN = ("script", "style", "template", "noscript")

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from harness.assertions.look import Look, Page, Seen
 from harness.assertions.protocol import Facts, Health
-from harness.docker.http import Request, Response
+from harness.exec.http import Request, Response
 from harness.recipes.doors import Door
 
 if TYPE_CHECKING:

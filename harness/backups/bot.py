@@ -21,7 +21,7 @@ from harness.backups.restic import BY_HAND, OF_OUR_OWN, require_data
 from harness.core.errors import BackupError, TestBedError
 from harness.core.model import Adaptation
 from harness.core.waiting import stretched
-from harness.docker.exec import ExecResult, ExecTarget
+from harness.exec.exec import ExecResult, ExecTarget
 
 VOLUMES = "/var/lib/docker/volumes"  # where bots have volumes, each with its data in `_data`
 PROGRAM = "/usr/bin/backup"

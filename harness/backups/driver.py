@@ -10,7 +10,7 @@ from typing import Protocol
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.restic import Repository
 from harness.core.model import Adaptation
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,8 @@ from harness.core.errors import (
     TestBedError,
 )
 from harness.core.waiting import stretched
-from harness.docker.exec import ExecResult, ExecTarget
-from harness.docker.exec_stream import EXCERPT, MOST_OUTPUT
+from harness.exec.exec import ExecResult, ExecTarget
+from harness.exec.exec_stream import EXCERPT, MOST_OUTPUT
 
 VOLUMES = "/volumes"
 STORE = "/store"  # a volume of the run: what all tool containers of a node share

@@ -15,7 +15,7 @@ from harness.backups.labels import BackupSpec, short_name
 from harness.backups.restic import OF_OUR_OWN, VOLUMES
 from harness.core.errors import TestBedError
 from harness.core.waiting import stretched
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 
 # Not hidden: a migration that empties a volume with `rm -rf /data/*` has to be caught as well.
 NAME = "ccci-witness.txt"

@@ -21,7 +21,7 @@ The tree::
     │   └── TestCodeError          a test, a fixture or a seed hook is wrong, not what it tests
     ├── LockTimeoutError      5    somebody else held the lock for too long
     ├── LockLostError         3    somebody else took the lock over while the run stood still
-    ├── ExecError                  see `harness.docker.exec`
+    ├── ExecError                  see `harness.exec.exec`
     │   ├── ContainerUnavailableError  3  no container came up in time
     │   ├── ExecNotStartedError    1  the command could not be started in the container
     │   ├── ExecFailedError        1  it ran and returned a code other than 0

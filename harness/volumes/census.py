@@ -17,7 +17,7 @@ from harness.backups.witness import NAME
 from harness.core.errors import ExecTimeoutError, TestBedError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import stretched
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 
 MANY = 20  # files in a folder, whose loss is not a coincidence
 FEW = 5  # fewer say nothing

@@ -23,7 +23,7 @@ from docker.errors import APIError, NotFound
 from harness.core.errors import HarnessError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import stretched
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import ServiceState, StackSnapshot
 from harness.volumes.census import DISPOSABLE, JOURNALS, Census

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.core.errors import HarnessError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import SYSTEM_CLOCK, stretched
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.programs import (
     JUDGED_SECONDS,
     READ,

@@ -1,7 +1,7 @@
 """custom-html as its visitors use it."""
 
 from harness.assertions.app import App
-from harness.docker.http import Request
+from harness.exec.http import Request
 
 
 def test_a_missing_page_is_404(app: App) -> None:

@@ -16,9 +16,9 @@ from harness.backup_bots import LABEL, BackupBots
 from harness.backup_choice import LOCK
 from harness.backups.bot import Bot, Direct
 from harness.core.waiting import Deadline, wait_for
-from harness.docker.exec import ExecTarget
 from harness.embedded import images
 from harness.embedded.images import StandIn
+from harness.exec.exec import ExecTarget
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.swarm.sweep import sweep

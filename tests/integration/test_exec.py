@@ -18,8 +18,8 @@ from harness.core.errors import (
     ExecTimeoutError,
     LookOnlyError,
 )
-from harness.docker import look_only
-from harness.docker.exec import ExecTarget
+from harness.exec import look_only
+from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import read_container, read_stack
 from harness.swarm.sweep import RUN_LABEL, sweep

@@ -10,7 +10,7 @@ import pytest
 
 from harness.backups.put_back import COMPARE, PutBack
 from harness.core.errors import TestBedError
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.sweep import RUN_LABEL, sweep
 from harness.testbed import TestBed
 

@@ -4,7 +4,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from harness.docker.http import Request, Response
+from harness.exec.http import Request, Response
 from harness.page_proxy import LOOPBACK, PageProxy
 from harness.screenshot import PNG, Browser
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.assertions.app import App
-from harness.docker.http import Response
+from harness.exec.http import Response
 
 Ask = Callable[..., Response]
 

@@ -3,7 +3,7 @@
 import secrets
 
 from harness.assertions.app import App
-from harness.docker.http import Request, Response
+from harness.exec.http import Request, Response
 from harness.seeding import SeedContext
 
 CALENDAR = "/admin/work"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from harness.assertions.app import App
-from harness.docker.http import Response
+from harness.exec.http import Response
 
 
 def test_the_generated_password_opens_the_door(ask: Callable[..., Response]) -> None:

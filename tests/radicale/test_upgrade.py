@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from harness.assertions.app import App
-from harness.docker.http import Response
+from harness.exec.http import Response
 
 
 def test_the_event_survived(ask: Callable[..., Response], state: Mapping[str, str]) -> None:

@@ -28,8 +28,8 @@ from harness.core.model import (
     Stage,
     StageResult,
 )
-from harness.docker.exec import ExecTarget
-from harness.docker.http import Response
+from harness.exec.exec import ExecTarget
+from harness.exec.http import Response
 from harness.execute import Execution
 from harness.operations import Operations
 from harness.pages import GUESS_SECONDS

@@ -8,7 +8,7 @@ from typing import Any
 from harness.backups.put_back import LOG, SCRIPT
 from harness.core import proc
 from harness.core.errors import ExecFailedError
-from harness.docker.exec import ExecResult
+from harness.exec.exec import ExecResult
 
 PLACES = ("/volumes", "/store")
 MADE = ("volumes", "store/repository", "store/extracted")

@@ -12,8 +12,8 @@ from harness.assertions import app as handles
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health
 from harness.core.model import Stage
-from harness.docker.exec import ExecResult, ExecTarget
-from harness.docker.http import PatientProber, Request, Response
+from harness.exec.exec import ExecResult, ExecTarget
+from harness.exec.http import PatientProber, Request, Response
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
 

@@ -20,7 +20,7 @@ from harness.core.errors import (
     TestBedError,
 )
 from harness.core.model import Adaptation
-from harness.docker.exec import ExecResult
+from harness.exec.exec import ExecResult
 
 STACK, NODE = "made_test", "node1"
 PART = VolumePart(volume=f"{STACK}_data", service="app", target="/data")

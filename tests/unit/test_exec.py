@@ -22,7 +22,7 @@ from harness.core.errors import (
     ExecTimeoutError,
 )
 from harness.core.model import Outcome
-from harness.docker.exec import DEATH_SECONDS, ExecTarget
+from harness.exec.exec import DEATH_SECONDS, ExecTarget
 from tests.unit.fake_clock import FakeClock
 
 Make = Callable[..., tuple[ExecTarget, "FakeApi"]]

@@ -15,8 +15,8 @@ import pytest
 
 from harness.core.errors import DiskFullError, TestBedError
 from harness.core.waiting import Deadline
-from harness.docker import exec_stream
-from harness.docker.exec_stream import Output, close, converse, output_into
+from harness.exec import exec_stream
+from harness.exec.exec_stream import Output, close, converse, output_into
 
 Serve = Callable[[socket.socket], None]
 LARGE = bytes(range(256)) * 8192  # 2 MiB: more than any socket buffers

@@ -17,9 +17,9 @@ from harness.core.errors import (
     HarnessError,
     RecipeError,
 )
-from harness.docker import http
-from harness.docker.exec import DEATH_SECONDS, ExecResult, ExecTarget
-from harness.docker.http import PatientProber, Prober, Request, Response
+from harness.exec import http
+from harness.exec.exec import DEATH_SECONDS, ExecResult, ExecTarget
+from harness.exec.http import PatientProber, Prober, Request, Response
 from tests.unit.fake_clock import FakeClock
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-App:  it: self \r\n\r\n"

@@ -12,8 +12,8 @@ from requests.adapters import BaseAdapter
 
 from harness.core.errors import EXIT_ERROR, LookOnlyError
 from harness.core.model import Outcome
-from harness.docker import look_only
-from harness.docker.look_only import LookOnlyAPI, LookOnlyClient
+from harness.exec import look_only
+from harness.exec.look_only import LookOnlyAPI, LookOnlyClient
 
 HOST = {"base_url": "tcp://127.0.0.1:1", "version": "1.41"}
 

@@ -11,9 +11,9 @@ from docker.errors import APIError, DockerException, NotFound
 from requests import ConnectionError as NoConnectionError
 
 from harness.core.errors import EngineError, TestBedError
-from harness.docker import look_only
-from harness.docker.exec import ExecTarget
-from harness.docker.http import Prober
+from harness.exec import look_only
+from harness.exec.exec import ExecTarget
+from harness.exec.http import Prober
 from harness.platforms.base import Target
 from harness.platforms.refusals import _refuse_taken as refuse_taken
 from harness.reaper import reap, scope

@@ -12,7 +12,7 @@ from docker.errors import NotFound
 
 from harness.core.errors import ExecNotStartedError
 from harness.core.model import RunWarning, Stage, WarningCode
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import ServiceState
 from harness.volumes.census import Census, Held, Link

@@ -12,7 +12,7 @@ from harness.assertions.look import Page, Seen, Sign
 from harness.assertions.page import Asked
 from harness.assertions.protocol import Health
 from harness.core.model import WarningCode
-from harness.docker.http import Request, Response
+from harness.exec.http import Request, Response
 from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
 

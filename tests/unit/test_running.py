@@ -7,7 +7,7 @@ import pytest
 
 from harness.core.errors import ExecNotStartedError
 from harness.core.model import RunWarning, Stage, WarningCode
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.programs import READ, Process
 from harness.volumes.outside import Inside
 from harness.volumes.running import Running

@@ -11,7 +11,7 @@ import pytest
 from harness import screenshot
 from harness.core import proc
 from harness.core.errors import ProcessError
-from harness.docker.http import Response
+from harness.exec.http import Response
 from harness.report.leaks import Guard
 from harness.screenshot import MOST_TEXT, PNG, Browser, withheld
 

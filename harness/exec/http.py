@@ -27,7 +27,7 @@ from harness.core.errors import (
 )
 from harness.core.network_names import PROXY
 from harness.core.waiting import Deadline, retry
-from harness.docker.exec import ExecTarget
+from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import ContainerState
 

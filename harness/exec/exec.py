@@ -30,7 +30,7 @@ from harness.core.errors import (
     WaitTimeoutError,
 )
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched, wait_for
-from harness.docker.exec_stream import MOST_OUTPUT, Output, close, converse, output_into
+from harness.exec.exec_stream import MOST_OUTPUT, Output, close, converse, output_into
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import ContainerState, read_container
 
