@@ -23,15 +23,16 @@ from pathlib import Path
 
 import docker
 
-from harness import locks, swarm_lock
 from harness.core.errors import LockTimeoutError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
+from harness.locks import file_lock as locks
+from harness.locks import swarm_lock
+from harness.locks.swarm_lock import Seen, Watch
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.swarm.configs import Configs, EngineConfigs
 from harness.swarm.nodes import Nodes
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, Found, Swept, find, sweep
-from harness.swarm_lock import Seen, Watch
 
 SWEEP_SECONDS = 120.0
 LONGEST_KEEP_SECONDS = 7 * 24 * 3600.0  # a note that says more was written by a wrong clock

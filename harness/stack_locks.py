@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from harness import locks, reaper, swarm_lock
+from harness import reaper
 from harness.core.errors import UsageError
 from harness.core.settings import Settings
+from harness.locks import file_lock as locks
+from harness.locks import swarm_lock
 from harness.platforms.base import Target
 from harness.swarm.snapshot import NAMESPACE_LABEL
 from harness.swarm.sweep import find

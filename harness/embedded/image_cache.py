@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness import locks
 from harness.embedded import rootfs
 from harness.embedded.image_layers import RootFs, trim
+from harness.locks import file_lock as locks
 
 _LOCK = "image-"
 _MARK = re.compile(r"-build-([0-9a-f]{12})-")

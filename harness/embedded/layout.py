@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import locks
 from harness.embedded import processes
 from harness.embedded.endpoint import DEFAULT_HOST, Engine
+from harness.locks import file_lock as locks
 
 COMMAND = "python -m harness engine"  # what a user types, followed by status, start, stop or purge
 DEFAULT_ENGINE = Engine(host=DEFAULT_HOST, origin="default socket")

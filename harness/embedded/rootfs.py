@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import locks
 from harness.core import memory, proc
 from harness.core.errors import DiskFullError, ImageError, ProcessError
 from harness.core.waiting import stretched
 from harness.embedded import apt_config, install
+from harness.locks import file_lock as locks
 
 # Every file that the build writes gets this date (2024-01-01), every older one keeps its own.
 EPOCH = 1704067200

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from harness import locks
 from harness.core.errors import UnknownNameError
+from harness.locks import file_lock as locks
 from harness.recipes import git
 
 SAMPLES = Path(__file__).with_name("samples")

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from harness import locks
 from harness.core import proc
+from harness.locks import file_lock as locks
 
 INSTALL_SECONDS = 900.0
 STAMP = "cc-ci.stamp"

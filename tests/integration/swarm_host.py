@@ -11,13 +11,14 @@ from pathlib import Path
 
 import docker
 
-from harness import locks, swarm_lock
 from harness.core.errors import LockLostError
 from harness.core.waiting import Deadline, wait_for
+from harness.locks import file_lock as locks
+from harness.locks import swarm_lock
+from harness.locks.swarm_lock import Lease
 from harness.reaper import Shared, stack_lock
 from harness.swarm.configs import EngineConfigs
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
-from harness.swarm_lock import Lease
 
 SECONDS = 60.0
 LEASE = 6.0  # seconds; a holder on a busy machine must not lose it

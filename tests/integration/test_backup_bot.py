@@ -11,7 +11,6 @@ import docker
 import pytest
 from docker.types import Mount, SecretReference
 
-from harness import locks
 from harness.backup_bots import LABEL, BackupBots
 from harness.backup_choice import LOCK
 from harness.backups.bot import Bot, Direct
@@ -19,6 +18,7 @@ from harness.core.waiting import Deadline, wait_for
 from harness.embedded import images
 from harness.embedded.images import StandIn
 from harness.exec.exec import ExecTarget
+from harness.locks import file_lock as locks
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.swarm.sweep import sweep

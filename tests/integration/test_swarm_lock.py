@@ -13,15 +13,16 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness import reaper, swarm_lock
+from harness import reaper
 from harness.core.errors import LockTimeoutError
 from harness.core.events import Doing, Step
 from harness.core.model import Stage
 from harness.core.waiting import Deadline, wait_for
+from harness.locks import swarm_lock
+from harness.locks.swarm_lock import OWNER, RUN
 from harness.reaper import Shared, stack_lock
 from harness.swarm.configs import EngineConfigs
 from harness.swarm.sweep import STACK_LABEL, find
-from harness.swarm_lock import OWNER, RUN
 from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, reaches, run_of, running

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import locks
 from harness.core.errors import ImageError
 from harness.embedded import image_cache, images, rootfs
+from harness.locks import file_lock as locks
 
 STATUS = "Package: nginx\nStatus: install ok installed\nVersion: 1.22.1-9\n"
 

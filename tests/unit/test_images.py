@@ -15,10 +15,10 @@ import pytest
 import requests
 from docker.errors import APIError
 
-from harness import locks
 from harness.core.errors import DiskFullError, EngineError, HarnessError, ImageError, TestBedError
 from harness.embedded import image_cache, image_layers, images, rootfs
 from harness.embedded.image_definitions import shipped
+from harness.locks import file_lock as locks
 from tests.unit.fake_images import FakeImages
 
 HOST = rootfs.Host(suite="bookworm", architecture="amd64", slim=True)

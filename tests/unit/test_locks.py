@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import locks
 from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.locks import file_lock as locks
 
 
 def test_a_second_holder_is_told_who_and_gives_up(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_directory_of_another_user_is_refused(
     def refuse(*_words: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("harness.locks.os.open", refuse)
+    monkeypatch.setattr("harness.locks.file_lock.os.open", refuse)
     for look in (lambda: hold(tmp_path).__enter__(), lambda: locks.is_free(tmp_path, "x")):
         with pytest.raises(TestBedError, match=r"cannot be written: Permission denied") as caught:
             look()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import locks, reaper
+from harness import reaper
+from harness.locks import file_lock as locks
 from harness.platforms.base import Target
 from harness.reaper import Keep, Reaped, make_work, reap, running, scope, stack_lock
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
@@ -321,5 +322,5 @@ def test_after_a_restart_of_the_host_a_keep_goes_by_the_wall_clock(
 ) -> None:
     """One that says more than anybody can ask for was written by a wrong clock: not for ever."""
     Keep(run="kept", until=time.time() + until).write(tmp_path)
-    monkeypatch.setattr("harness.locks.boot_id", lambda: "another start")
+    monkeypatch.setattr("harness.locks.file_lock.boot_id", lambda: "another start")
     assert Keep.holds(tmp_path, "kept") is holds

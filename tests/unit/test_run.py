@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import locks, reaper, stack_locks, testbed
+from harness import reaper, stack_locks, testbed
 from harness.__main__ import main
 from harness.core.errors import (
     AbortedError,
@@ -26,6 +26,7 @@ from harness.core.errors import (
 from harness.core.model import Stage
 from harness.core.settings import Settings
 from harness.embedded import engine as engines
+from harness.locks import file_lock as locks
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
 from harness.run.names import target_for

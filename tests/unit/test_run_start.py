@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 import pytest
 from rich.console import Console
 
-from harness import locks, reaper, testbed
+from harness import reaper, testbed
 from harness.core.errors import EXIT_LOCKED, SourceError, UsageError
 from harness.core.settings import Settings
+from harness.locks import file_lock as locks
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult
 from harness.run.one import Run, run_one

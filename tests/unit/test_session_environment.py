@@ -14,9 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from harness import locks
 from harness.core import proc
 from harness.core.errors import ProcessError
+from harness.locks import file_lock as locks
 from harness.sessions import environment
 from harness.sessions.environment import Purpose
 

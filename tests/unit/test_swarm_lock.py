@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import requests
 
-from harness import locks, swarm_lock
 from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
 from harness.core.model import Outcome
 from harness.core.waiting import Interruptible
-from harness.locks import place_of
-from harness.swarm_lock import (
+from harness.locks import file_lock as locks
+from harness.locks import swarm_lock
+from harness.locks.file_lock import place_of
+from harness.locks.swarm_lock import (
     HEARTBEAT,
     LEASE,
     OWNER,

@@ -30,7 +30,7 @@ import docker
 
 from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, Interruptible, stretched
-from harness.locks import REPEAT_NOTICE_SECONDS, boot_id
+from harness.locks.file_lock import REPEAT_NOTICE_SECONDS, boot_id
 from harness.swarm.configs import Config, Configs
 from harness.swarm.faults import ENGINE_ERRORS, as_harness_error
 

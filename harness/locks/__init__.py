@@ -1,0 +1,1 @@
+"""Locks on files and in the Swarm."""
