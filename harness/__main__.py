@@ -114,7 +114,8 @@ def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness import reaper  # noqa: PLC0415  a fast `--help`
     from harness.core.settings import Settings  # noqa: PLC0415  the same
-    from harness.embedded import engine, images  # noqa: PLC0415  the same
+    from harness.embedded import images  # noqa: PLC0415  the same
+    from harness.engine import engine  # noqa: PLC0415  the same
 
     action = argv[0] if argv else "status"
     cache = Settings.load(argv[1:], environ).cache
@@ -163,8 +164,8 @@ def _post(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness import reaper  # noqa: PLC0415  a fast `--help`
     from harness.core.settings import Settings  # noqa: PLC0415  the same
-    from harness.embedded import engine  # noqa: PLC0415  the same
-    from harness.embedded.node_endpoints import Finder  # noqa: PLC0415  the same
+    from harness.engine import engine  # noqa: PLC0415  the same
+    from harness.engine.node_endpoints import Finder  # noqa: PLC0415  the same
 
     dry_run = "--dry-run" in argv
     settings = Settings.load([word for word in argv if word != "--dry-run"], environ)

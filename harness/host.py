@@ -18,8 +18,8 @@ from harness.core.errors import HarnessError
 from harness.core.memory import available
 from harness.core.settings import Settings
 from harness.core.waiting import stretched
-from harness.embedded import engine, preflight
-from harness.embedded.layout import Paths
+from harness.engine import engine, preflight
+from harness.engine.layout import Paths
 
 MIB = 1024**2
 # Measured: a whole run of a sample takes up to 215 MiB of memory at its peak, 95 of them for the

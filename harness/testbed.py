@@ -13,12 +13,13 @@ from typing import TypeVar
 import docker
 
 from harness.core.settings import Settings
-from harness.embedded import engine as engines
-from harness.embedded import images, preflight, swarm
-from harness.embedded.endpoint import Engine
-from harness.embedded.node_endpoints import Finder
+from harness.embedded import images
 from harness.embedded.node_images import spread
 from harness.embedded.provider import ImageProvider
+from harness.engine import engine as engines
+from harness.engine import preflight, swarm
+from harness.engine.endpoint import Engine
+from harness.engine.node_endpoints import Finder
 from harness.platforms.limits import Limits
 from harness.swarm.nodes import Nodes
 

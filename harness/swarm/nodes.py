@@ -1,7 +1,7 @@
 """Which engine a node's containers are asked of, in a Swarm of one node or of several.
 
 A manager knows every service and task, and no container but those of its own node. Where there are
-other nodes, each has an endpoint, found before a run begins (`harness.embedded.node_endpoints`). A
+other nodes, each has an endpoint, found before a run begins (`harness.engine.node_endpoints`). A
 container never moves, so where it was seen once is where it is.
 """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.core import events
 from harness.core.events import Doing, Step
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import processes
+from harness.engine import processes
 from tests.integration.support import ROOT, command, environment
 
 RECIPE = "custom-html"

@@ -22,8 +22,8 @@ import pytest
 from harness.core import proc
 from harness.core.errors import HarnessError, ProcessError
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import layout, processes
-from harness.embedded.endpoint import probe
+from harness.engine import layout, processes
+from harness.engine.endpoint import probe
 from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.support import ROOT, Call, environment, run_harness
 

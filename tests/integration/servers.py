@@ -12,7 +12,7 @@ import pytest
 from harness.core import proc
 from harness.core.errors import EngineError, HarnessError, ProcessError
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import install, processes
+from harness.engine import install, processes
 
 APT_SECONDS = 300.0
 

@@ -27,8 +27,8 @@ import pytest
 from harness.core import proc
 from harness.core.errors import EngineError
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import engine, layout, preflight, processes, swarm
-from harness.embedded.endpoint import Engine, probe
+from harness.engine import engine, layout, preflight, processes, swarm
+from harness.engine.endpoint import Engine, probe
 from tests.integration.own_engine import Namespaces, namespaces
 
 pytestmark = pytest.mark.xdist_group("engine-private")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.embedded import preflight
-from harness.embedded.endpoint import Engine, probe
+from harness.engine import preflight
+from harness.engine.endpoint import Engine, probe
 
 
 @pytest.mark.parametrize(

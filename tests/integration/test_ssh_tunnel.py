@@ -17,8 +17,8 @@ import pytest
 from harness.core.errors import EngineError
 from harness.core.scratch import sweep
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import ssh_tunnel
-from harness.embedded.ssh_tunnel import PREFIX, Tunnels
+from harness.engine import ssh_tunnel
+from harness.engine.ssh_tunnel import PREFIX, Tunnels
 
 ROOT = Path(__file__).resolve().parents[2]
 FORWARDS = """\
@@ -107,7 +107,7 @@ def test_a_connection_that_hangs(
 def test_a_tunnel_ends_with_a_killed_process(fake: Fake, tmp_path: Path) -> None:
     """And the next process removes what it left; what a living one holds stays."""
     environ = {**fake(FORWARDS), "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    code = "import signal; from harness.embedded.ssh_tunnel import reach; "
+    code = "import signal; from harness.engine.ssh_tunnel import reach; "
     code += "print(reach('ssh://box'), flush=True); signal.pause()"
     with subprocess.Popen(  # noqa: S603  argv list, no shell
         [sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, text=True

@@ -21,8 +21,8 @@ from harness import reaper
 from harness.core import proc, scratch
 from harness.core.settings import default_cache
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import processes
-from harness.embedded.endpoint import Engine, probe
+from harness.engine import processes
+from harness.engine.endpoint import Engine, probe
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "ccci-tests-"

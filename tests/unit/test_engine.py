@@ -11,10 +11,10 @@ import pytest
 
 from harness.core import proc
 from harness.core.errors import EngineError, ProcessError, UsageError
-from harness.embedded import install
-from harness.embedded.endpoint import Engine
-from harness.embedded.engine import Machine, resolve, start
-from harness.embedded.layout import Paths
+from harness.engine import install
+from harness.engine.endpoint import Engine
+from harness.engine.engine import Machine, resolve, start
+from harness.engine.layout import Paths
 
 DEFAULT = "unix:///var/run/docker.sock"
 REMOTE = "tcp://192.0.2.1:2375"

@@ -8,9 +8,9 @@ import docker
 import pytest
 
 from harness.core.errors import EngineError
-from harness.embedded import endpoint
-from harness.embedded.endpoint import Engine
-from harness.embedded.layout import SOCKET_PATH_BYTES, Paths
+from harness.engine import endpoint
+from harness.engine.endpoint import Engine
+from harness.engine.layout import SOCKET_PATH_BYTES, Paths
 
 DEFAULT = "unix:///var/run/docker.sock"
 REMOTE = "tcp://192.0.2.1:2375"

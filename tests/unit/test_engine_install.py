@@ -9,7 +9,7 @@ import pytest
 
 from harness.core import proc
 from harness.core.errors import EngineError, ProcessError
-from harness.embedded import install
+from harness.engine import install
 
 
 class FakeApt:

@@ -12,9 +12,9 @@ import pytest
 from harness.core import proc
 from harness.core.errors import EngineError, ProcessError
 from harness.core.proc import Completed
-from harness.embedded import ending, install, layout, private, processes
-from harness.embedded.layout import Paths
-from harness.embedded.processes import Process
+from harness.engine import ending, install, layout, private, processes
+from harness.engine.layout import Paths
+from harness.engine.processes import Process
 
 NO_SUCH_PID = 2**22 + 1  # one more than the kernel ever gives
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.embedded import processes
-from harness.embedded.processes import Process
+from harness.engine import processes
+from harness.engine.processes import Process
 from tests.crash.killing import Child
 
 NO_SUCH_PID = 2**22 + 1  # one more than the kernel ever gives

@@ -12,8 +12,8 @@ import requests
 from docker.errors import APIError
 
 from harness.core.errors import EngineError
-from harness.embedded.endpoint import Engine
-from harness.embedded.swarm import ensure_swarm
+from harness.engine.endpoint import Engine
+from harness.engine.swarm import ensure_swarm
 from tests.unit.fake_clock import FakeClock
 
 OURS = Engine(host="unix:///c/docker.sock", origin="private", private=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.settings import Settings
-from harness.embedded import engine
+from harness.engine import engine
 from harness.host import (
     MIB,
     RUN_DISK,

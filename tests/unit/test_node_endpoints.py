@@ -10,9 +10,9 @@ import pytest
 from harness.core import proc
 from harness.core.errors import EngineError, ProcessError, UnknownNameError, UsageError
 from harness.core.settings import Settings
-from harness.embedded import endpoint
-from harness.embedded.endpoint import Engine
-from harness.embedded.node_endpoints import Finder, fold
+from harness.engine import endpoint
+from harness.engine.endpoint import Engine
+from harness.engine.node_endpoints import Finder, fold
 from harness.swarm.nodes import Nodes
 
 

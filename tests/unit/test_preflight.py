@@ -13,8 +13,8 @@ import pytest
 
 from harness.core import proc
 from harness.core.errors import DiskFullError, EngineError, ProcessError, TestBedError
-from harness.embedded.endpoint import Engine
-from harness.embedded.preflight import GIB, Host, Preflight, Row, check
+from harness.engine.endpoint import Engine
+from harness.engine.preflight import GIB, Host, Preflight, Row, check
 
 LOCAL = Engine(host="unix:///c/docker.sock", origin="private", private=True)
 REMOTE = Engine(host="tcp://192.0.2.1:2375", origin="DOCKER_HOST")

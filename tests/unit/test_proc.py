@@ -13,7 +13,7 @@ from harness.core.errors import PrintedTooMuchError, ProcessError, ProcessNotSta
 from harness.core.proc import without_passwords
 from harness.core.waiting import Deadline, wait_for
 from harness.core.with_parent import with_parent
-from harness.embedded import processes
+from harness.engine import processes
 
 
 def test_a_code_other_than_0_raises_with_the_words_of_the_program() -> None:

@@ -25,7 +25,7 @@ from harness.core.errors import (
 )
 from harness.core.model import Stage
 from harness.core.settings import Settings
-from harness.embedded import engine as engines
+from harness.engine import engine as engines
 from harness.locks import file_lock as locks
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME

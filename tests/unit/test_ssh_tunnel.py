@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import EngineError
-from harness.embedded.ssh_tunnel import SOCKET, Tunnels, command
+from harness.engine.ssh_tunnel import SOCKET, Tunnels, command
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,13 @@ EXCEPT: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "abra/program.py: VERSION_SECONDS", "swarm/configs.py: CALL_SECONDS",
-            "embedded/ending.py: KILL_SECONDS", "embedded/ending.py: STOP_SECONDS",
-            "embedded/endpoint.py: LOCAL_PROBE_SECONDS", "embedded/private.py: START_SECONDS",
-            "embedded/endpoint.py: REMOTE_PROBE_SECONDS", "embedded/layout.py: LOCK_SECONDS",
-            "embedded/swarm.py: LOCK_SECONDS", "reaper.py: SWEEP_SECONDS",
+            "engine/ending.py: KILL_SECONDS", "engine/ending.py: STOP_SECONDS",
+            "engine/endpoint.py: LOCAL_PROBE_SECONDS", "engine/private.py: START_SECONDS",
+            "engine/endpoint.py: REMOTE_PROBE_SECONDS", "engine/layout.py: LOCK_SECONDS",
+            "engine/swarm.py: LOCK_SECONDS", "reaper.py: SWEEP_SECONDS",
             "run/one.py: REAP_SECONDS",
             "sessions/environment.py: INSTALL_SECONDS", "testbed.py: ANSWER_SECONDS",
-            "embedded/endpoint.py: timeout=60.0", "embedded/private.py: 5",
+            "engine/endpoint.py: timeout=60.0", "engine/private.py: 5",
             "backups/restic.py: timeout=300.0", "exec/http.py: 5",
         ),
         "stretched in the function that it is given to",

@@ -18,9 +18,9 @@ from pathlib import Path
 from harness.core import proc
 from harness.core.errors import EngineError, ProcessError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
-from harness.embedded import processes
-from harness.embedded.endpoint import probe
-from harness.embedded.layout import COMMAND, DEFAULT_ENGINE, Paths, link_exists, locked
+from harness.engine import processes
+from harness.engine.endpoint import probe
+from harness.engine.layout import COMMAND, DEFAULT_ENGINE, Paths, link_exists, locked
 
 STOP_SECONDS = 45.0  # dockerd gives its containers 15 s, then its containerd another 15 s
 KILL_SECONDS = 10.0

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.embedded import processes
-from harness.embedded.endpoint import DEFAULT_HOST, Engine
+from harness.engine import processes
+from harness.engine.endpoint import DEFAULT_HOST, Engine
 from harness.locks import file_lock as locks
 
 COMMAND = "python -m harness engine"  # what a user types, followed by status, start, stop or purge

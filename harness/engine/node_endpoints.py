@@ -20,7 +20,7 @@ from requests import RequestException
 from harness.core import proc
 from harness.core.errors import EngineError, UnknownNameError
 from harness.core.settings import NODE
-from harness.embedded.endpoint import Engine, from_context, probe, root_reason
+from harness.engine.endpoint import Engine, from_context, probe, root_reason
 from harness.swarm.nodes import Endpoint, Nodes
 
 

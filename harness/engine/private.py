@@ -1,7 +1,7 @@
 """The private engine: a dockerd of our own, with its data, socket and log in the cache directory.
 
 It is started once by however many runs race for it, outlives them, and is stopped on request
-(`harness.embedded.ending`). Two engines in one network namespace delete each other's docker0, so a
+(`harness.engine.ending`). Two engines in one network namespace delete each other's docker0, so a
 second one is refused.
 """
 
@@ -18,10 +18,10 @@ from pathlib import Path
 from harness.core import proc
 from harness.core.errors import EngineError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
-from harness.embedded import install, processes
-from harness.embedded.ending import sweep
-from harness.embedded.endpoint import DEFAULT_HOST, Engine, probe
-from harness.embedded.layout import DEFAULT_ENGINE, Paths, link_exists, locked
+from harness.engine import install, processes
+from harness.engine.ending import sweep
+from harness.engine.endpoint import DEFAULT_HOST, Engine, probe
+from harness.engine.layout import DEFAULT_ENGINE, Paths, link_exists, locked
 
 Say = Callable[[str], None]
 

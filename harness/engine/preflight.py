@@ -27,8 +27,8 @@ from docker.errors import DockerException
 from harness.core import proc
 from harness.core.errors import DiskFullError, EngineError, ProcessError, TestBedError
 from harness.core.waiting import stretched
-from harness.embedded import install
-from harness.embedded.endpoint import Engine, root_reason
+from harness.engine import install
+from harness.engine.endpoint import Engine, root_reason
 
 GIB = 1024**3
 DEFAULT_GIB = 2.0

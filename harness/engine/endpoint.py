@@ -21,7 +21,7 @@ from docker.utils import kwargs_from_env
 from harness.core import proc
 from harness.core.errors import EngineError, ProcessError
 from harness.core.waiting import stretched
-from harness.embedded.ssh_tunnel import reach
+from harness.engine.ssh_tunnel import reach
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 LOCAL_PROBE_SECONDS = 3.0

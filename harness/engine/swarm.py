@@ -17,8 +17,8 @@ from docker.errors import APIError, DockerException
 
 from harness.core.errors import EngineError, WaitTimeoutError
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, stretched, wait_for
-from harness.embedded.endpoint import Engine, root_reason
-from harness.embedded.layout import COMMAND
+from harness.engine.endpoint import Engine, root_reason
+from harness.engine.layout import COMMAND
 from harness.locks import file_lock as locks
 
 ADVERTISED = "127.0.0.1"

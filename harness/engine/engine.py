@@ -15,10 +15,10 @@ from pathlib import Path
 from harness.core import proc
 from harness.core.errors import EngineError, UsageError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
-from harness.embedded import endpoint, install, layout, private, processes
-from harness.embedded.ending import purge, stop
-from harness.embedded.endpoint import Engine
-from harness.embedded.private import State, Status, status
+from harness.engine import endpoint, install, layout, private, processes
+from harness.engine.ending import purge, stop
+from harness.engine.endpoint import Engine
+from harness.engine.private import State, Status, status
 
 __all__ = ["Engine", "Machine", "Mode", "State", "Status"]
 __all__ += ["purge", "resolve", "start", "status", "stop"]

@@ -1,0 +1,1 @@
+"""The private engine, and what an engine and its nodes must have."""
