@@ -19,7 +19,7 @@ from harness import reaper, testbed
 from harness.core import proc
 from harness.core.settings import Settings
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import samples
+from harness.images import samples
 from harness.platforms import stackfile
 from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment

@@ -20,7 +20,7 @@ from harness import testbed
 from harness.core import proc
 from harness.core.memory import available
 from harness.core.settings import Settings
-from harness.embedded import samples
+from harness.images import samples
 from tests.truth import cases
 
 SAMPLES = ("custom-html", "radicale")

@@ -114,8 +114,8 @@ def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness import reaper  # noqa: PLC0415  a fast `--help`
     from harness.core.settings import Settings  # noqa: PLC0415  the same
-    from harness.embedded import images  # noqa: PLC0415  the same
     from harness.engine import engine  # noqa: PLC0415  the same
+    from harness.images import images  # noqa: PLC0415  the same
 
     action = argv[0] if argv else "status"
     cache = Settings.load(argv[1:], environ).cache

@@ -21,8 +21,8 @@ from docker.types import Mount, RestartPolicy, SecretReference
 from harness.backups.bot import VOLUMES, Bot, Said
 from harness.core.errors import TestBedError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
-from harness.embedded.images import StandIn
 from harness.exec.exec import ExecTarget
+from harness.images.images import StandIn
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels

@@ -10,8 +10,8 @@ from harness.backups.bot import BotDriver, Caller, Direct
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
 from harness.core.settings import Settings
-from harness.embedded import images
-from harness.embedded.images import StandIn
+from harness.images import images
+from harness.images.images import StandIn
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Platform
 from harness.stack_locks import StackLocks, hold_shared

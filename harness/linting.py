@@ -28,7 +28,7 @@ from harness.core.model import LintReport, RuleResult
 from harness.core.settings import Settings
 from harness.core.signals import reading
 from harness.core.waiting import stretched
-from harness.embedded import samples
+from harness.images import samples
 from harness.lint import checks, table
 from harness.pull_request import Change
 from harness.recipes.catalogue import Catalogue, Entry, select

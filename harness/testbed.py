@@ -13,13 +13,13 @@ from typing import TypeVar
 import docker
 
 from harness.core.settings import Settings
-from harness.embedded import images
-from harness.embedded.node_images import spread
-from harness.embedded.provider import ImageProvider
 from harness.engine import engine as engines
 from harness.engine import preflight, swarm
 from harness.engine.endpoint import Engine
 from harness.engine.node_endpoints import Finder
+from harness.images import images
+from harness.images.node_images import spread
+from harness.images.provider import ImageProvider
 from harness.platforms.limits import Limits
 from harness.swarm.nodes import Nodes
 

@@ -21,8 +21,8 @@ from harness.core.errors import (
     TestBedError,
 )
 from harness.core.waiting import stretched
-from harness.embedded.image_definitions import FOLDER
 from harness.exec.exec import ExecTarget
+from harness.images.image_definitions import FOLDER
 
 SCRIPT = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "put_back.sh"
 LOG = "/tmp/ccci-put-back.log"  # noqa: S108  in a container of the harness

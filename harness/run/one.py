@@ -26,8 +26,8 @@ from harness.core.own_revision import own_revision
 from harness.core.settings import PROJECT, Settings
 from harness.core.signals import Stopper, reading, stop_on_signals
 from harness.core.waiting import stretched
-from harness.embedded import samples
 from harness.execute import Execution
+from harness.images import samples
 from harness.install_steps import InstallSteps
 from harness.observer import Observer, Seen
 from harness.operations import Operations

@@ -9,7 +9,7 @@ from harness import linting
 from harness.abra.program import Abra, detect
 from harness.core.errors import AbraError
 from harness.core.settings import Settings, default_cache
-from harness.embedded import samples
+from harness.images import samples
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
 

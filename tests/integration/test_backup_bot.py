@@ -15,9 +15,9 @@ from harness.backup_bots import LABEL, BackupBots
 from harness.backup_choice import LOCK
 from harness.backups.bot import Bot, Direct
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import images
-from harness.embedded.images import StandIn
 from harness.exec.exec import ExecTarget
+from harness.images import images
+from harness.images.images import StandIn
 from harness.locks import file_lock as locks
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels

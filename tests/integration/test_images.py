@@ -21,8 +21,8 @@ from docker.models.containers import Container
 from harness.core import proc
 from harness.core.errors import ImageError
 from harness.core.waiting import Deadline, wait_for
-from harness.embedded import image_cache, image_layers, images, rootfs
-from harness.embedded.image_definitions import Definition, shipped
+from harness.images import image_cache, image_layers, images, rootfs
+from harness.images.image_definitions import Definition, shipped
 
 pytestmark = pytest.mark.timeout(600)  # an image may have to be built first
 

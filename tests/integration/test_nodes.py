@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.events import Doing
-from harness.embedded import images
+from harness.images import images
 from tests.integration.own_registry import OwnRegistry, own_registry
 from tests.integration.own_sshd import own_sshd
 from tests.integration.own_swarm import REGISTRY, SUBNET, OwnSwarm, own_swarm

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.core import proc
-from harness.embedded import samples
+from harness.images import samples
 from tests.integration.support import ROOT, environment
 
 

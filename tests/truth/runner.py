@@ -17,7 +17,7 @@ import docker
 from harness.core.errors import ProcessError
 from harness.core.model import Stage
 from harness.core.settings import SKIP_GENERIC
-from harness.embedded import samples
+from harness.images import samples
 from harness.recipes import approval
 from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.support import Call, run_harness

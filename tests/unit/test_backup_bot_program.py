@@ -16,8 +16,8 @@ import pytest
 
 from harness.backups.labels import BackupSpec
 from harness.core import proc
-from harness.embedded.image_definitions import FOLDER, shipped
 from harness.exec.exec_stream import MOST_OUTPUT
+from harness.images.image_definitions import FOLDER, shipped
 from harness.swarm.snapshot import ServiceState
 
 PROGRAM = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "backup_bot.py"

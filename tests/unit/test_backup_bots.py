@@ -12,8 +12,8 @@ from docker.errors import APIError, NotFound
 from harness.backup_bots import LABEL, BackupBots, ThroughAbra
 from harness.backups.bot import Bot, Said
 from harness.core.errors import TestBedError
-from harness.embedded.images import StandIn
 from harness.exec.exec import ExecTarget
+from harness.images.images import StandIn
 from harness.platforms.base import Target
 from tests.unit.fake_clock import stop_the_clock
 

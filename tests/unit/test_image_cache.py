@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import ImageError
-from harness.embedded import image_cache, images, rootfs
+from harness.images import image_cache, images, rootfs
 from harness.locks import file_lock as locks
 
 STATUS = "Package: nginx\nStatus: install ok installed\nVersion: 1.22.1-9\n"

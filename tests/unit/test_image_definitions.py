@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import ImageError
-from harness.embedded import image_layers, images, rootfs
-from harness.embedded.image_definitions import Definition, inside, shipped
+from harness.images import image_layers, images, rootfs
+from harness.images.image_definitions import Definition, inside, shipped
 
 HOST = rootfs.Host(suite="bookworm", architecture="amd64", slim=True)
 

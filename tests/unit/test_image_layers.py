@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import ImageError
-from harness.embedded import image_layers
-from harness.embedded.image_definitions import Definition, Directory, Healthcheck, User
+from harness.images import image_layers
+from harness.images.image_definitions import Definition, Directory, Healthcheck, User
 
 STATUS = """\
 Package: nginx

@@ -16,8 +16,8 @@ import requests
 from docker.errors import APIError
 
 from harness.core.errors import DiskFullError, EngineError, HarnessError, ImageError, TestBedError
-from harness.embedded import image_cache, image_layers, images, rootfs
-from harness.embedded.image_definitions import shipped
+from harness.images import image_cache, image_layers, images, rootfs
+from harness.images.image_definitions import shipped
 from harness.locks import file_lock as locks
 from tests.unit.fake_images import FakeImages
 

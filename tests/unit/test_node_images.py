@@ -7,7 +7,7 @@ import pytest
 from docker.errors import APIError, ImageNotFound
 
 from harness.core.errors import DiskFullError, ImageError
-from harness.embedded.node_images import spread
+from harness.images.node_images import spread
 from harness.swarm.nodes import Endpoint, Nodes
 
 WORKER = Endpoint(id="n2", name="worker1", environ={})

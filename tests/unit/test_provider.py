@@ -18,8 +18,8 @@ from harness.core.errors import (
     InvalidRecipeError,
 )
 from harness.core.model import Adaptation
-from harness.embedded import images, provider
-from harness.embedded.provider import ImageProvider
+from harness.images import images, provider
+from harness.images.provider import ImageProvider
 from tests.unit.fake_images import FakeImages
 
 UNREACHABLE = "Get https://registry.test/v2/: dial tcp: i/o timeout"

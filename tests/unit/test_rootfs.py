@@ -10,7 +10,7 @@ import pytest
 
 from harness.core import proc
 from harness.core.errors import DiskFullError, ImageError, ProcessError
-from harness.embedded import apt_config, rootfs
+from harness.images import apt_config, rootfs
 
 DEBIAN = {"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}
 MINT = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import LockTimeoutError, TestBedError, UnknownNameError
-from harness.embedded import samples
+from harness.images import samples
 from harness.locks import file_lock as locks
 from harness.recipes import compose, envfile, secrets
 from harness.recipes.catalogue import Catalogue

@@ -55,7 +55,7 @@ EXCEPT: Mapping[str, str] = {
             "reaper.py: LONGEST_KEEP_SECONDS", "reaper.py: swarm_lock.POLL_SECONDS",
             "report/html/logs.py: 2", "swarm_lock.py: LEASE_SECONDS",
             "swarm_lock.py: POLL_SECONDS", "swarm_lock.py: REPEAT_NOTICE_SECONDS",
-            "teardown.py: KEEP_SECONDS", "embedded/image_definitions.py: timeout=30",
+            "teardown.py: KEEP_SECONDS", "images/image_definitions.py: timeout=30",
             "proc.py: 0.01", "volumes/outside.py: STARTED_SECONDS",
             "swarm/crashes.py: UNCHECKED_UP_SECONDS", "swarm/deaths.py: AROUND_SECONDS",
             "swarm/events.py: RECONNECT_SECONDS", "swarm/readiness.py: ONE_SHOT_SECONDS",

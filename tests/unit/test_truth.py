@@ -12,7 +12,7 @@ from rich.console import Console
 from harness.core import proc
 from harness.core.errors import InvalidRecipeError, UnknownNameError, UsageError
 from harness.core.model import Origin, Outcome, Stage
-from harness.embedded import samples
+from harness.images import samples
 from harness.recipes import approval, yamlfile
 from tests.truth import __main__ as command
 from tests.truth import cases, runner, table

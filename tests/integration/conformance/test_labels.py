@@ -12,7 +12,7 @@ import pytest
 from harness import reaper
 from harness.abra.program import detect
 from harness.core.settings import Settings
-from harness.embedded import samples
+from harness.images import samples
 from harness.platforms.abra import AbraPlatform
 from harness.platforms.base import Revision, Target
 from harness.platforms.swarm import SwarmPlatform

@@ -18,8 +18,8 @@ from pathlib import Path
 from harness.core import memory, proc
 from harness.core.errors import DiskFullError, ImageError, ProcessError
 from harness.core.waiting import stretched
-from harness.embedded import apt_config
 from harness.engine import install
+from harness.images import apt_config
 from harness.locks import file_lock as locks
 
 # Every file that the build writes gets this date (2024-01-01), every older one keeps its own.

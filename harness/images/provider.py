@@ -16,8 +16,8 @@ from docker.errors import APIError, ImageNotFound
 from harness.core.errors import EngineError, ImageError, InvalidRecipeError
 from harness.core.model import Adaptation
 from harness.core.waiting import Deadline
-from harness.embedded import images
-from harness.embedded.node_images import spread
+from harness.images import images
+from harness.images.node_images import spread
 from harness.swarm.faults import ENGINE_ERRORS, NO_CREDENTIALS, NO_ROOM
 from harness.swarm.nodes import Nodes
 

@@ -24,8 +24,8 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from harness.core.errors import DiskFullError, EngineError, ImageError
-from harness.embedded import image_cache, image_layers, rootfs
-from harness.embedded.image_definitions import Definition, find, shipped, split
+from harness.images import image_cache, image_layers, rootfs
+from harness.images.image_definitions import Definition, find, shipped, split
 from harness.locks import file_lock as locks
 
 __all__ = ["StandIn", "ensure", "ensure_own", "find", "provide", "purge"]

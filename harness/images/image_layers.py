@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.core.errors import ImageError
-from harness.embedded.image_definitions import Definition, User, inside
-from harness.embedded.rootfs import EPOCH
+from harness.images.image_definitions import Definition, User, inside
+from harness.images.rootfs import EPOCH
 
 # Directories that stay, without what is in them: the builder's tools, the host's names, and texts.
 EMPTIED = (

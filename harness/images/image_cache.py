@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness.embedded import rootfs
-from harness.embedded.image_layers import RootFs, trim
+from harness.images import rootfs
+from harness.images.image_layers import RootFs, trim
 from harness.locks import file_lock as locks
 
 _LOCK = "image-"

@@ -1,0 +1,1 @@
+"""Stand-ins for images that no registry in reach serves, and the sample recipes."""
