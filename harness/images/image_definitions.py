@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.core.errors import ImageError
 
-FOLDER = Path(__file__).with_name("images")
+FOLDER = Path(__file__).with_name("stand_ins")
 # In a merged /usr these are links: a directory of that name in a layer would hide the real one.
 _LINKED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "var/run", "var/lock")
 

@@ -121,7 +121,7 @@ def test_a_recipes_directory_is_tested_from_within_and_never_imported_from(
     launcher: Path, tmp_path: Path
 ) -> None:
     """The whole of a first use, after which the checkout is moved and used again."""
-    samples.build(ROOT / "harness" / "embedded" / "samples" / "custom-html", tmp_path / "bare.git")
+    samples.build(ROOT / "harness" / "images" / "samples" / "custom-html", tmp_path / "bare.git")
     recipe = tmp_path / "my-recipe"
     proc.run(("git", "clone", "--quiet", str(tmp_path / "bare.git"), str(recipe)), timeout=60)
     for module in SHADOWS:

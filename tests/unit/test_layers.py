@@ -102,7 +102,7 @@ def _imported(path: Path) -> set[str]:
     return found
 
 
-IMAGES = PACKAGE / "embedded" / "images"  # what is in there is run elsewhere, by itself
+IMAGES = PACKAGE / "images" / "stand_ins"  # what is in there is run elsewhere, by itself
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(IMAGES))
 
 

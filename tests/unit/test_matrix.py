@@ -96,7 +96,7 @@ def test_shards_are_balanced_by_time() -> None:
         ({"harness/x.py": "x = 1"}, ("one", "two")),
         ({"tests/_generic/test_install.py": ""}, ("one", "two")),
         ({"tests/repo-local-approved.txt": ""}, ("one", "two")),
-        ({"harness/embedded/samples/two/compose.yml": ""}, ("one", "two")),
+        ({"harness/images/samples/two/compose.yml": ""}, ("one", "two")),
         ({"pyproject.toml": ""}, ("one", "two")),
         ({"noxfile.py": ""}, ("one", "two")),
         ({"bin/nox": ""}, ("one", "two")),

@@ -15,7 +15,7 @@ from harness.backups.put_back import PutBack
 from harness.core.waiting import Stretch, stretched
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
-IN_IMAGES = PACKAGE / "embedded" / "images"  # programs that run in containers
+IN_IMAGES = PACKAGE / "images" / "stand_ins"  # programs that run in containers
 # Of a call, what says how long it may take.
 KEYWORDS = frozenset({"timeout", "patience", "seconds"})
 EXCEPT: Mapping[str, str] = {

@@ -1,1 +1,0 @@
-"""Typed reads of an engine, and the strict exec."""

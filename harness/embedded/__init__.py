@@ -1,1 +1,0 @@
-"""What makes a bare machine enough: private engine, images, sample recipes."""
