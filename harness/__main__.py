@@ -106,7 +106,7 @@ def _lint(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 
 
 def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness.abra import command  # noqa: PLC0415  a fast `--help`
+    from harness.platforms.abra import command  # noqa: PLC0415  a fast `--help`
 
     return command.command(argv, environ, lambda text: console.print(plain(text), soft_wrap=True))
 

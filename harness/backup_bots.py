@@ -23,7 +23,7 @@ from harness.core.errors import TestBedError, WaitTimeoutError
 from harness.core.waiting import Deadline, stretched, wait_for
 from harness.exec.exec import ExecTarget
 from harness.images.images import StandIn
-from harness.platforms.abra import AbraPlatform
+from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
 from harness.swarm.sweep import RUN_LABEL

@@ -12,7 +12,7 @@ from harness.backups.native import ResticDriver
 from harness.core.settings import Settings
 from harness.images import images
 from harness.images.images import StandIn
-from harness.platforms.abra import AbraPlatform
+from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.base import Platform
 from harness.stack_locks import StackLocks, hold_shared
 from harness.testbed import TestBed, in_background

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from harness.abra.program import detect, find
 from harness.core.errors import (
     EXIT_PASSED,
     AbortedError,
@@ -30,6 +29,7 @@ from harness.core.signals import reading
 from harness.core.waiting import stretched
 from harness.images import samples
 from harness.lint import checks, table
+from harness.platforms.abra.program import detect, find
 from harness.pull_request import Change
 from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.repo import Repo, clone

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.abra.program import Abra, detect
 from harness.core.errors import AbraError
 from harness.core.settings import Settings
-from harness.platforms.abra import SERVER, AbraPlatform
+from harness.platforms.abra.platform import SERVER, AbraPlatform
+from harness.platforms.abra.program import Abra, detect
 from harness.platforms.base import Images, Platform, Target
 from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.meta import RecipeMeta

@@ -14,7 +14,6 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import linting, reaper, requirements, stack_locks, testbed
-from harness.abra.program import Abra
 from harness.backup_choice import driver_for
 from harness.context import Context
 from harness.core import events
@@ -32,6 +31,7 @@ from harness.install_steps import InstallSteps
 from harness.observer import Observer, Seen
 from harness.operations import Operations
 from harness.platform_choice import abra_for, platform_for
+from harness.platforms.abra.program import Abra
 from harness.platforms.base import Platform, Target
 from harness.platforms.override import own_labels
 from harness.publish import publish

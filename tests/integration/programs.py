@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.abra.program import detect, find
 from harness.core.errors import AbraError
 from harness.core.settings import default_cache
+from harness.platforms.abra.program import detect, find
 from tests.integration.support import ROOT
 
 STAND_IN = Path(__file__).with_name("stand_in_abra.py")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.abra.install import install
 from harness.core import proc
 from harness.core.errors import AbraError
+from harness.platforms.abra.install import install
 
 pytestmark = pytest.mark.timeout(600)  # Go compiles its standard library first
 

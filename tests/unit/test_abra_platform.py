@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from harness.abra.program import detect
 from harness.core import proc
 from harness.core.errors import (
     AbraError,
@@ -21,7 +20,8 @@ from harness.core.errors import (
 from harness.core.model import Adaptation
 from harness.core.settings import Settings
 from harness.platform_choice import abra_for
-from harness.platforms.abra import AbraPlatform
+from harness.platforms.abra.platform import AbraPlatform
+from harness.platforms.abra.program import detect
 from harness.platforms.base import Revision, Target
 from harness.platforms.override import own_labels
 from tests.unit.committed import committed

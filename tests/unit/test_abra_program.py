@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.abra.command import command
-from harness.abra.install import MODULE, REVISION, install
-from harness.abra.program import MARK, RANGE, detect, installed_in
 from harness.core.errors import EXIT_ERROR, EXIT_PASSED, AbraError, UsageError
+from harness.platforms.abra.command import command
+from harness.platforms.abra.install import MODULE, REVISION, install
+from harness.platforms.abra.program import MARK, RANGE, detect, installed_in
 from tests.unit.fake_abra import calls, environ_with, make_abra
 
 HANG = "echo waiting for a server; exec sleep 60"

@@ -15,7 +15,7 @@ from harness.backups.bot import BotDriver, Direct
 from harness.backups.driver import Driver
 from harness.core.errors import LockTimeoutError
 from harness.core.settings import Settings
-from harness.platforms.abra import AbraPlatform
+from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.base import Target
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")

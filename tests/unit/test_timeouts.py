@@ -21,7 +21,7 @@ KEYWORDS = frozenset({"timeout", "patience", "seconds"})
 EXCEPT: Mapping[str, str] = {
     **dict.fromkeys(
         (
-            "abra/program.py: VERSION_SECONDS", "swarm/configs.py: CALL_SECONDS",
+            "platforms/abra/program.py: VERSION_SECONDS", "swarm/configs.py: CALL_SECONDS",
             "engine/ending.py: KILL_SECONDS", "engine/ending.py: STOP_SECONDS",
             "engine/endpoint.py: LOCAL_PROBE_SECONDS", "engine/private.py: START_SECONDS",
             "engine/endpoint.py: REMOTE_PROBE_SECONDS", "engine/layout.py: LOCK_SECONDS",

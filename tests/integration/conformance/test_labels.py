@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from harness import reaper
-from harness.abra.program import detect
 from harness.core.settings import Settings
 from harness.images import samples
-from harness.platforms.abra import AbraPlatform
+from harness.platforms.abra.platform import AbraPlatform
+from harness.platforms.abra.program import detect
 from harness.platforms.base import Revision, Target
 from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.repo import Repo, clone

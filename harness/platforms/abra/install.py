@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.abra.program import MARK, RANGE, Abra, inspect, installed_in
 from harness.core import proc, scratch
 from harness.core.errors import AbraError, ProcessError
 from harness.core.waiting import stretched
+from harness.platforms.abra.program import MARK, RANGE, Abra, inspect, installed_in
 
 MODULE = "coopcloud.tech/abra/cmd/abra"
 # A revision, because abra's own tags (such as 0.10.0-beta) have no `v` and so are no versions to

@@ -18,10 +18,10 @@ from typing import Any
 
 import docker
 
-from harness.abra.program import Abra
 from harness.core.errors import AbraError, HarnessError, InvalidRecipeError, RefusedError
 from harness.core.model import Adaptation
 from harness.platforms import stackfile
+from harness.platforms.abra.program import Abra
 from harness.platforms.admission import admit
 from harness.platforms.app_secrets import AppSecrets
 from harness.platforms.base import Deployed, Images, Revision, Target

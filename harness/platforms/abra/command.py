@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.abra.install import install
-from harness.abra.program import RANGE, detect
 from harness.core.errors import EXIT_PASSED, UsageError
 from harness.core.settings import Settings
+from harness.platforms.abra.install import install
+from harness.platforms.abra.program import RANGE, detect
 
 
 def command(argv: Sequence[str], environ: Mapping[str, str], say: Callable[[str], None]) -> int:
