@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.backup_bots import SOCKET, BackupBots, ThroughAbra
 from harness.backups.bot import BotDriver, Caller, Direct
+from harness.backups.bots import SOCKET, BackupBots, ThroughAbra
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
+from harness.backups.tools import ToolContainers
 from harness.core.settings import Settings
 from harness.images import images
 from harness.images.images import StandIn
@@ -16,7 +17,6 @@ from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.base import Platform
 from harness.stack_locks import StackLocks, hold_shared
 from harness.testbed import TestBed, in_background
-from harness.tools import ToolContainers
 
 LOCK = "backup-bot"  # of the engine's bot, which all runs there share
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness import linting, reaper, requirements, stack_locks, testbed
 from harness.backup_choice import driver_for
+from harness.backups.tools import ToolContainers
 from harness.context import Context
 from harness.core import events
 from harness.core.errors import HarnessError, UsageError
@@ -61,7 +62,6 @@ from harness.swarm.own_networks import own_name
 from harness.swarm.sweep import RUN_LABEL
 from harness.teardown import Teardown
 from harness.testbed import TestBed
-from harness.tools import ToolContainers
 from harness.verdict.decide import BAD, decide
 from harness.verdict.facts import EndedBy, RunFacts
 

@@ -11,9 +11,9 @@ import docker
 import pytest
 from docker.types import Mount, SecretReference
 
-from harness.backup_bots import LABEL, BackupBots
 from harness.backup_choice import LOCK
 from harness.backups.bot import Bot, Direct
+from harness.backups.bots import LABEL, BackupBots
 from harness.core.waiting import Deadline, wait_for
 from harness.exec.exec import ExecTarget
 from harness.images import images

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from docker.errors import APIError, NotFound
 
-from harness.backup_bots import LABEL, BackupBots, ThroughAbra
 from harness.backups.bot import Bot, Said
+from harness.backups.bots import LABEL, BackupBots, ThroughAbra
 from harness.core.errors import TestBedError
 from harness.exec.exec import ExecTarget
 from harness.images.images import StandIn

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness import backup_choice, stack_locks
-from harness.backup_bots import ThroughAbra
 from harness.backup_choice import driver_for
 from harness.backups.bot import BotDriver, Direct
+from harness.backups.bots import ThroughAbra
 from harness.backups.driver import Driver
 from harness.core.errors import LockTimeoutError
 from harness.core.settings import Settings

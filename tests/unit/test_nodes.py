@@ -10,6 +10,7 @@ import pytest
 from docker.errors import APIError, DockerException, NotFound
 from requests import ConnectionError as NoConnectionError
 
+from harness.backups.tools import ToolContainers
 from harness.core.errors import EngineError, TestBedError
 from harness.exec import look_only
 from harness.exec.exec import ExecTarget
@@ -24,7 +25,6 @@ from harness.swarm.nodes import Endpoint, Nodes
 from harness.swarm.readiness import Before, unsettled
 from harness.swarm.snapshot import TaskState, read_stack
 from harness.swarm.sweep import RUN_LABEL, find, sweep
-from harness.tools import ToolContainers
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing
 from tests.unit.fake_stack import STACK, ended, look, service, task

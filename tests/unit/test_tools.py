@@ -12,6 +12,7 @@ from docker.errors import APIError
 from harness.backups.labels import VolumePart
 from harness.backups.put_back import LOG
 from harness.backups.restic import ENVIRONMENT, FOLDERS, REPOSITORY, Repository, Snapshot, run_hook
+from harness.backups.tools import ATTEMPTS, SORTED, ToolContainers
 from harness.core import proc
 from harness.core.errors import (
     BackupError,
@@ -24,7 +25,6 @@ from harness.core.errors import (
     TestBedError,
 )
 from harness.core.model import Outcome
-from harness.tools import ATTEMPTS, SORTED, ToolContainers
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeContainer, FakeEngine, FakeNetwork
 from tests.unit.fake_vault import FakeVault
