@@ -21,8 +21,8 @@ from harness.core.ledger import Ledger
 from harness.core.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
 from harness.core.model import DeployedImage, Outcome, Stage, StageResult
 from harness.inventory import contents, files_in
-from harness.operations import Operations
 from harness.resources import compared, last_green
+from harness.stages.operations import Operations
 from harness.swarm import stats
 from harness.swarm.faults import as_harness_error
 

@@ -15,7 +15,6 @@ from harness.core.events import Doing, Step
 from harness.core.model import RunWarning, Stage
 from harness.core.settings import Settings
 from harness.core.waiting import stretched
-from harness.plan.planner import Head, Plan, make, newest
 from harness.platforms.app_secrets import names_in
 from harness.platforms.base import Images, Target
 from harness.platforms.environment import (
@@ -38,7 +37,8 @@ from harness.recipes.releases import Candidates, Release
 from harness.recipes.repo import Repo
 from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
-from harness.seeding import SeedHooks
+from harness.stages.planner import Head, Plan, make, newest
+from harness.stages.seeding import SeedHooks
 
 DEFAULT_REF = "default branch"
 

@@ -16,7 +16,6 @@ from rich.console import Console
 from harness import linting, reaper, requirements, stack_locks, testbed
 from harness.backup_choice import driver_for
 from harness.backups.tools import ToolContainers
-from harness.context import Context
 from harness.core import events
 from harness.core.errors import HarnessError, UsageError
 from harness.core.events import Doing, Events, Step
@@ -26,11 +25,8 @@ from harness.core.own_revision import own_revision
 from harness.core.settings import PROJECT, Settings
 from harness.core.signals import Stopper, reading, stop_on_signals
 from harness.core.waiting import stretched
-from harness.execute import Execution
 from harness.images import samples
-from harness.install_steps import InstallSteps
 from harness.observer import Observer, Seen
-from harness.operations import Operations
 from harness.platform_choice import abra_for, platform_for
 from harness.platforms.abra.program import Abra
 from harness.platforms.base import Platform, Target
@@ -48,6 +44,10 @@ from harness.report.terminal import RUN_LINE, View, plain, show_result
 from harness.run.facts import Ended
 from harness.run.names import target_for
 from harness.stack_locks import StackLocks
+from harness.stages.context import Context
+from harness.stages.execute import Execution
+from harness.stages.install_steps import InstallSteps
+from harness.stages.operations import Operations
 from harness.subject import (
     DEFAULT_REF,
     Places,

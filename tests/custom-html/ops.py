@@ -2,7 +2,7 @@
 
 import secrets
 
-from harness.seeding import SeedContext
+from harness.stages.seeding import SeedContext
 
 SITE = "/usr/share/nginx/html"
 

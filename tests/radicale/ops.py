@@ -4,7 +4,7 @@ import secrets
 
 from harness.assertions.app import App
 from harness.exec.http import Request, Response
-from harness.seeding import SeedContext
+from harness.stages.seeding import SeedContext
 
 CALENDAR = "/admin/work"
 XML = '<?xml version="1.0" encoding="utf-8"?>'

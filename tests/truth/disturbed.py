@@ -22,13 +22,13 @@ from docker.models.containers import Container
 from docker.models.services import Service
 
 from harness.__main__ import main as harness_main
-from harness.context import Context
 from harness.core import events
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Stage
-from harness.pages import Pages
 from harness.run.one import Run
+from harness.stages.context import Context
+from harness.stages.pages import Pages
 from harness.swarm.readiness import Before
 from harness.swarm.snapshot import NAMESPACE_LABEL, StackSnapshot
 

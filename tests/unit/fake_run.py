@@ -17,7 +17,6 @@ from harness.assertions.runner import Asserted
 from harness.backups.content import Entry
 from harness.backups.restic import Snapshot
 from harness.backups.witness import NAME
-from harness.context import Context
 from harness.core.ledger import Ledger, Op
 from harness.core.model import (
     Adaptation,
@@ -30,17 +29,18 @@ from harness.core.model import (
 )
 from harness.exec.exec import ExecTarget
 from harness.exec.http import Response
-from harness.execute import Execution
-from harness.operations import Operations
-from harness.pages import GUESS_SECONDS
-from harness.plan.planner import Head, Plan, PlannedStage
 from harness.platforms.base import Deployed, Revision, Target
 from harness.recipes.doors import Door
 from harness.recipes.files import Files
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.releases import Release
 from harness.recipes.versions import Version
-from harness.seeding import SeedContext
+from harness.stages.context import Context
+from harness.stages.execute import Execution
+from harness.stages.operations import Operations
+from harness.stages.pages import GUESS_SECONDS
+from harness.stages.planner import Head, Plan, PlannedStage
+from harness.stages.seeding import SeedContext
 from harness.swarm.nodes import Nodes
 from harness.swarm.programs import Process
 from harness.swarm.readiness import Before
@@ -542,12 +542,12 @@ def full(**changes: PlannedStage) -> Plan:
 def set_up(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Return a bench on which everything goes well."""
     made = Bench(directory)
-    monkeypatch.setattr("harness.context.settle", made.settle)
-    monkeypatch.setattr("harness.context.read_stack", made.read)
-    monkeypatch.setattr("harness.context.restart", made.restart)
+    monkeypatch.setattr("harness.stages.context.settle", made.settle)
+    monkeypatch.setattr("harness.stages.context.read_stack", made.read)
+    monkeypatch.setattr("harness.stages.context.restart", made.restart)
     monkeypatch.setattr("harness.volumes.running.Running._processes", lambda *_: made.processes)
     monkeypatch.setattr("harness.volumes.hidden.contents", made.contents)
-    monkeypatch.setattr("harness.operations.sweep_stack", made.sweep_stack)
+    monkeypatch.setattr("harness.stages.operations.sweep_stack", made.sweep_stack)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     monkeypatch.setattr("harness.assertions.runner.Workers", made.workers)
     monkeypatch.setattr(App, "ask", lambda app, *_: made.answer(app))

@@ -17,8 +17,8 @@ from harness.core.errors import (
 )
 from harness.core.ledger import Op
 from harness.core.model import Origin, Stage, WarningCode
-from harness.plan.planner import PlannedStage
 from harness.recipes.meta import RecipeMeta
+from harness.stages.planner import PlannedStage
 from harness.swarm.readiness import Before
 from tests.unit.fake_run import LABELS, Bench, full, previous, set_up
 from tests.unit.fake_stack import STACK

@@ -24,8 +24,8 @@ from harness.core.errors import (
 )
 from harness.core.ledger import Op
 from harness.core.model import BROKEN_TEST_CODE, AssertionResult, Origin, Outcome, Stage
-from harness.operations import Operations
-from harness.plan.planner import PlannedStage
+from harness.stages.operations import Operations
+from harness.stages.planner import PlannedStage
 from tests.unit.fake_run import BASE, FILES, HEAD, LABELS, Bench, full, set_up
 from tests.unit.fake_stack import look, service
 
@@ -194,7 +194,9 @@ def test_an_engine_that_is_gone_after_the_assertions_is_an_error(
     def gone(*_: object, **__: object) -> None:
         raise DockerException("gone")
 
-    bench.then["assert backup"] = lambda: monkeypatch.setattr("harness.context.read_stack", gone)
+    bench.then["assert backup"] = lambda: monkeypatch.setattr(
+        "harness.stages.context.read_stack", gone
+    )
     bench.results = (
         AssertionResult(nodeid="t", origin=Origin.GENERIC, outcome=Outcome.PASSED, seconds=0),
     )
@@ -385,7 +387,9 @@ def test_a_container_that_is_missing_while_the_engine_is_gone_keeps_its_reason(
     def gone(*_: object, **__: object) -> None:
         raise DockerException("gone")
 
-    bench.then["begin backup"] = lambda: monkeypatch.setattr("harness.context.read_stack", gone)
+    bench.then["begin backup"] = lambda: monkeypatch.setattr(
+        "harness.stages.context.read_stack", gone
+    )
     bench.failing = {"hook dump": ContainerUnavailableError(NO_CONTAINER)}
     assert bench.performed()["backup"] == "error"
     assert bench.finished[2].reason == NO_CONTAINER
@@ -445,7 +449,9 @@ def test_a_stop_while_it_is_asked_what_broke_is_a_stop(
     def stop(*_: object, **__: object) -> None:
         raise AbortedError("SIGINT")
 
-    bench.then["begin backup"] = lambda: monkeypatch.setattr("harness.context.read_stack", stop)
+    bench.then["begin backup"] = lambda: monkeypatch.setattr(
+        "harness.stages.context.read_stack", stop
+    )
     bench.failing = {"hook dump": ContainerUnavailableError("none")}
     execution = bench.execution()
     with pytest.raises(AbortedError):
@@ -482,7 +488,7 @@ def test_the_waits_of_a_stage_are_counted_apart(
     """Until it had settled and answered; each look at this clock is a second later."""
     seconds = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
-    monkeypatch.setattr("harness.context.time", clock)
+    monkeypatch.setattr("harness.stages.context.time", clock)
     execution = bench.execution()
     execution.run()
     waits = {str(one.stage): one.wait_seconds for one in execution.results}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.core.model import Stage
-from harness.handover import HandOver
+from harness.stages.handover import HandOver
 from harness.swarm.snapshot import ServiceState, StackSnapshot
 from tests.unit.fake_stack import container, ended, look, service, task
 

@@ -13,8 +13,8 @@ from docker.errors import DockerException
 
 from harness.core import proc
 from harness.core.errors import ProcessError, RecipeError, TestBedError
-from harness.install_steps import InstallSteps
 from harness.platforms.base import Target
+from harness.stages.install_steps import InstallSteps
 from tests.unit.fake_engine import FakeEngine
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
@@ -133,7 +133,7 @@ def test_a_script_that_could_not_be_started_says_so(
 ) -> None:
     """More time would not help; that is the machine's fault too."""
     found = SimpleNamespace(which=lambda _name: str(tmp_path / "no-bash"))
-    monkeypatch.setattr("harness.install_steps.shutil", found)
+    monkeypatch.setattr("harness.stages.install_steps.shutil", found)
     with pytest.raises(TestBedError, match="could not be started") as caught:
         run([script(tmp_path, "")])
     assert "still running" not in caught.value.what
@@ -181,7 +181,9 @@ def test_without_bash_there_are_no_install_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The machine lacks it; the message says what to install."""
-    monkeypatch.setattr("harness.install_steps.shutil", SimpleNamespace(which=lambda _name: None))
+    monkeypatch.setattr(
+        "harness.stages.install_steps.shutil", SimpleNamespace(which=lambda _name: None)
+    )
     with pytest.raises(TestBedError, match="no bash") as caught:
         run([script(tmp_path, "")])
     assert caught.value.hint == "install bash"

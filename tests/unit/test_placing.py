@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.assertions.app import BackupView
-from harness.backup_operations import BackupOperations
 from harness.backups.labels import VolumePart
 from harness.backups.placing import places, require_in_place
 from harness.backups.restic import Snapshot
 from harness.core.errors import BackupError, TestBedError
+from harness.stages.backup_operations import BackupOperations
 from tests.unit.fake_run import LABELS, Bench
 from tests.unit.fake_stack import NODE, STACK, ended, look, service, task
 
@@ -114,9 +114,9 @@ class _Elsewhere:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wide:
     """An app with a service on each of two nodes, both of which are backed up."""
     made = Wide(tmp_path)
-    monkeypatch.setattr("harness.context.settle", made.settle)
-    monkeypatch.setattr("harness.context.read_stack", made.read)
-    monkeypatch.setattr("harness.context.restart", made.restart)
+    monkeypatch.setattr("harness.stages.context.settle", made.settle)
+    monkeypatch.setattr("harness.stages.context.read_stack", made.read)
+    monkeypatch.setattr("harness.stages.context.restart", made.restart)
     monkeypatch.setattr("harness.backups.native.run_hook", made.hook)
     monkeypatch.setattr("harness.volumes.running.Running._processes", lambda *_: ())
     wide(made)

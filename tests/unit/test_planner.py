@@ -4,9 +4,9 @@ import pytest
 
 from harness.core.errors import SourceError
 from harness.core.model import LEFT_OUT, Origin, Stage
-from harness.plan.planner import Head, Plan, choose_base, closure, make
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
+from harness.stages.planner import Head, Plan, choose_base, closure, make
 
 
 def release(tag: str, commit: str = "") -> Release:

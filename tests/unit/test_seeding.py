@@ -16,7 +16,7 @@ from harness.core.errors import (
     TestCodeError,
 )
 from harness.core.model import Stage
-from harness.seeding import SeedContext, SeedHooks
+from harness.stages.seeding import SeedContext, SeedHooks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -123,7 +123,7 @@ def test_an_assertion_in_a_hook_is_made_under_python_o(tmp_path: Path) -> None:
     path = tmp_path / "ops.py"
     path.write_text("def pre_backup(ctx):\n    assert False, 'is made'\n")
     program = (
-        "import sys\nfrom pathlib import Path\nfrom harness.seeding import SeedHooks, SeedContext\n"
+        "import sys\nfrom pathlib import Path\nfrom harness.stages.seeding import SeedHooks, SeedContext\n"
         "from harness.core.model import Stage\n"
         "hooks = SeedHooks.load([Path(sys.argv[1])])\n"
         "hooks.run(Stage.BACKUP, SeedContext(app=None))\n"

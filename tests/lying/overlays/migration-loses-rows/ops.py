@@ -1,6 +1,6 @@
 """Rows as a user would have them."""
 
-from harness.seeding import SeedContext
+from harness.stages.seeding import SeedContext
 
 ROWS = "1,published\n2,draft\n3,published\n"
 

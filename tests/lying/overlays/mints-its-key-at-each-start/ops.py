@@ -1,6 +1,6 @@
 """Enter something that the app encrypts; the key itself stands for that."""
 
-from harness.seeding import SeedContext
+from harness.stages.seeding import SeedContext
 
 ENTER = "cp /srv/key /usr/share/nginx/html/encrypted"
 

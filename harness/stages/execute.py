@@ -30,8 +30,8 @@ from harness.core.model import (
     StageResult,
 )
 from harness.core.waiting import stretched
-from harness.operations import Operations
-from harness.plan.planner import NEEDS, Plan, PlannedStage
+from harness.stages.operations import Operations
+from harness.stages.planner import NEEDS, Plan, PlannedStage
 from harness.swarm.faults import as_harness_error, spoiled
 from harness.swarm.nodes import Nodes
 from harness.verdict.decide import of_stage

@@ -22,12 +22,12 @@ from harness.backups.put_back import require_none
 from harness.backups.restic import Repository
 from harness.backups.shown import not_shown
 from harness.backups.unread import SHOWN_FILES, vanished_warnings
-from harness.context import Context
 from harness.core.errors import BackupError
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Adaptation, Origin, Stage
 from harness.exec.exec import ExecTarget
+from harness.stages.context import Context
 from harness.swarm.readiness import Before
 from harness.swarm.snapshot import StackSnapshot
 from harness.volumes.census import Census, losses

@@ -18,12 +18,12 @@ from harness.core.events import Doing, Step
 from harness.core.ledger import Ledger, Op
 from harness.core.model import RunWarning, Stage
 from harness.core.waiting import Deadline, wait_for
-from harness.install_steps import InstallSteps
-from harness.plan.planner import Plan
 from harness.platforms.base import Platform, Target
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo
-from harness.seeding import SeedHooks
+from harness.stages.install_steps import InstallSteps
+from harness.stages.planner import Plan
+from harness.stages.seeding import SeedHooks
 from harness.swarm.deaths import out_of_memory
 from harness.swarm.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
 from harness.swarm.nodes import Nodes

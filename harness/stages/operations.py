@@ -18,8 +18,6 @@ from requests.exceptions import RequestException
 from harness.assertions.app import App
 from harness.assertions.health import health_of
 from harness.assertions.protocol import Facts
-from harness.backup_operations import BackupOperations
-from harness.context import Context
 from harness.core.errors import (
     ConvergenceError,
     HarnessError,
@@ -30,13 +28,15 @@ from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Adaptation, Outcome, Stage
 from harness.core.waiting import stretched
-from harness.handover import HandOver
-from harness.pages import Pages
 from harness.platforms.base import Deployed, Revision
 from harness.platforms.override import own_labels
 from harness.recipes import ignored
 from harness.recipes.releases import Release
-from harness.seeding import SeedContext
+from harness.stages.backup_operations import BackupOperations
+from harness.stages.context import Context
+from harness.stages.handover import HandOver
+from harness.stages.pages import Pages
+from harness.stages.seeding import SeedContext
 from harness.swarm import changes, templates
 from harness.swarm.faults import spoiled
 from harness.swarm.neighbours import ambiguous

@@ -10,11 +10,11 @@ from harness.assertions.app import App
 from harness.assertions.health import page_warning
 from harness.assertions.look import Page, Seen
 from harness.assertions.page import ask, page_facts
-from harness.context import Context
 from harness.core.errors import ContainerUnavailableError, RecipeError, WaitTimeoutError
 from harness.core.events import Doing, Step
 from harness.core.model import Stage
 from harness.core.waiting import Deadline, wait_for
+from harness.stages.context import Context
 
 ANSWER_SECONDS = 60.0
 GUESS_SECONDS = 5.0  # where nothing says that there is a page
