@@ -158,13 +158,13 @@ def site(session: nox.Session) -> None:
 @nox.session(default=False, tags=SERVE)
 def matrix(session: nox.Session) -> None:
     """Write a CI's jobs: -- --format NAME [--changed BASE...HEAD] [--shards N] [--plan FILE]."""
-    _called(session, "harness.matrix", *session.posargs)
+    _called(session, "harness.ci.matrix", *session.posargs)
 
 
 @nox.session(name="verify-matrix", default=False, tags=SERVE)
 def verify_matrix(session: nox.Session) -> None:
     """Check that each planned recipe was reported exactly once: -- --plan FILE RUNS..."""
-    _called(session, "harness.matrix.verify", *session.posargs)
+    _called(session, "harness.ci.matrix.verify", *session.posargs)
 
 
 @nox.session(name="abra-install", default=False, tags=SERVE)

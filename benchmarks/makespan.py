@@ -2,7 +2,7 @@
 
 `python benchmarks/makespan.py RUNS...` draws a thousand recipes from the times in the files
 `results.json` below those directories, and shares them out in three ways: by the times of the run
-before (`harness.plan.sharding`), in equal numbers (a matrix that knows no times), and by a queue
+before (`harness.ci.matrix.sharding`), in equal numbers (a matrix that knows no times), and by a queue
 from which each job takes the next (one job for each recipe). The run that counts takes other times
 than the run before, and some recipes are new. Every ratio is to the lower bound for the times that
 it really took.
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.plan.sharding import lower_bound, share
+from harness.ci.matrix.sharding import lower_bound, share
 
 RECIPES = 1000
 SHARDS = (4, 16, 64, 256)

@@ -143,7 +143,7 @@ def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
 
 
 def _pr(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness import pull_request  # noqa: PLC0415  a fast `--help`
+    from harness.ci import pull_request  # noqa: PLC0415  a fast `--help`
 
     recipes = Path(__file__).resolve().parent.parent / "recipes.txt"
     stderr = Console(stderr=True, highlight=False)
@@ -155,7 +155,7 @@ def _pr(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> in
 
 
 def _post(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness import post  # noqa: PLC0415  a fast `--help`
+    from harness.ci import post  # noqa: PLC0415  a fast `--help`
 
     post.main(argv, environ, say=lambda line: console.print(plain(line), soft_wrap=True))
     return EXIT_PASSED

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from harness.ci.pull_request import Change
 from harness.core.errors import (
     EXIT_PASSED,
     AbortedError,
@@ -30,7 +31,6 @@ from harness.core.waiting import stretched
 from harness.images import samples
 from harness.lint import checks, table
 from harness.platforms.abra.program import detect, find
-from harness.pull_request import Change
 from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.repo import Repo, clone
 from harness.report.terminal import lint_lines, plain

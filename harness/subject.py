@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.assertions.health import router_warnings, said_of
 from harness.backups.advice import advise
 from harness.backups.labels import VOLUME, is_enabled, short_name
+from harness.ci.pull_request import Change, number
 from harness.core.errors import RecipeError, UsageError
 from harness.core.events import Doing, Step
 from harness.core.model import RunWarning, Stage
@@ -23,7 +24,6 @@ from harness.platforms.environment import (
     doors,
     version_label,
 )
-from harness.pull_request import Change, number
 from harness.recipes import approval, meta
 from harness.recipes.approval import Approvals, Gate
 from harness.recipes.catalogue import Entry

@@ -16,6 +16,7 @@ from rich.console import Console
 from harness import linting, reaper, requirements, stack_locks, testbed
 from harness.backup_choice import driver_for
 from harness.backups.tools import ToolContainers
+from harness.ci.pull_request import Change, ask
 from harness.core import events
 from harness.core.errors import HarnessError, UsageError
 from harness.core.events import Doing, Events, Step
@@ -32,7 +33,6 @@ from harness.platforms.abra.program import Abra
 from harness.platforms.base import Platform, Target
 from harness.platforms.override import own_labels
 from harness.publish import publish
-from harness.pull_request import Change, ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
 from harness.recipes.meta import RecipeMeta

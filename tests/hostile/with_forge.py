@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.ci.forge import api, comment
+from harness.ci.forge.address import parse
+from harness.ci.forge.base import Forge
+from harness.ci.forge.dialects import open_forge
+from harness.ci.forge.token import Token
 from harness.core.errors import ForgeError, HarnessError, UsageError
 from harness.core.model import Outcome
-from harness.forge import api, comment
-from harness.forge.address import parse
-from harness.forge.base import Forge
-from harness.forge.dialects import open_forge
-from harness.forge.token import Token
 from harness.report import results
 from harness.verdict.decide import Verdict
 from tests.hostile.table import attempt

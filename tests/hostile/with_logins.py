@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
+from harness.ci.matrix.__main__ import main as matrix
 from harness.core import proc
 from harness.core.errors import SourceError
-from harness.matrix.__main__ import main as matrix
 from harness.recipes.repo import Repo, clone
 from tests.hostile.git_server import GitServer, git_server, processes
 from tests.hostile.table import attempt

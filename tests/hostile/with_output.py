@@ -10,11 +10,11 @@ from xml.etree import ElementTree as ET
 
 from rich.console import Console
 
+from harness.ci.forge import comment
+from harness.ci.matrix import verify
 from harness.core.errors import BackupError
 from harness.core.model import Outcome, RunWarning, Stage, WarningCode
 from harness.core.untrusted import MARK, visible
-from harness.forge import comment
-from harness.matrix import verify
 from harness.report import html, junit, results, summary
 from harness.report.results import RunResult
 from harness.report.terminal import View, show_result

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import post
+from harness.ci import post
 from harness.core import proc
 from harness.core.settings import Settings
 from harness.testbed import TestBed

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.ci.pull_request import ask
 from harness.core import proc
 from harness.core.model import Outcome
 from harness.core.proc import Completed
 from harness.core.settings import Settings
-from harness.pull_request import ask
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
 from harness.report.results import Revision, RunResult

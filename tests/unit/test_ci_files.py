@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.ci.matrix import files, formats
+from harness.ci.matrix.__main__ import main as matrix
+from harness.ci.matrix.files import MINUTES
+from harness.ci.matrix.selection import Cell
 from harness.core.errors import EXIT_PASSED
-from harness.matrix import files, formats
-from harness.matrix.__main__ import main as matrix
-from harness.matrix.files import MINUTES
-from harness.matrix.selection import Cell
 from tests.suite.nightly import jobs as nightly_jobs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from harness.ci.forge.address import Kind, of_source, parse
 from harness.core.errors import UsageError
-from harness.forge.address import Kind, of_source, parse
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from harness.ci.forge import gitea, gitlab
+from harness.ci.forge.api import ATTEMPTS, MOST_BYTES, Api
+from harness.ci.forge.token import Token, load
 from harness.core.errors import ForgeBusyError, ForgeError, UsageError
-from harness.forge import gitea, gitlab
-from harness.forge.api import ATTEMPTS, MOST_BYTES, Api
-from harness.forge.token import Token, load
 from tests.unit.fake_clock import FakeClock
 from tests.unit.fake_forge import FakeForge
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.ci.forge.address import parse
+from harness.ci.forge.base import Comment, Forge, PullRequest, State, Status
+from harness.ci.forge.dialects import open_forge
+from harness.ci.forge.token import Token
 from harness.core.errors import ForgeError
-from harness.forge.address import parse
-from harness.forge.base import Comment, Forge, PullRequest, State, Status
-from harness.forge.dialects import open_forge
-from harness.forge.token import Token
 from tests.unit.fake_clock import FakeClock
 from tests.unit.fake_forge import FakeForge
 

@@ -9,12 +9,12 @@ from typing import cast
 import pytest
 import yaml
 
+from harness.ci.matrix import __main__ as program
+from harness.ci.matrix import formats, selection, verify
+from harness.ci.matrix.selection import Cell
 from harness.core import errors
 from harness.core.errors import UsageError
 from harness.core.model import Outcome
-from harness.matrix import __main__ as program
-from harness.matrix import formats, selection, verify
-from harness.matrix.selection import Cell
 from harness.recipes.catalogue import Catalogue
 from harness.report.results import RunResult
 

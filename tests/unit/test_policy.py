@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.ci.forge.base import State
+from harness.ci.post import STATES
 from harness.core.errors import EXIT_REFUSED, RefusedError, UsageError
 from harness.core.model import Outcome
-from harness.forge.base import State
-from harness.post import STATES
 from harness.recipes.compose import load
 from harness.recipes.policy.allowed import Policy
 from harness.recipes.policy.asked import asks_of, left_alone

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness import post
+from harness.ci import post
+from harness.ci.forge import comment
+from harness.ci.forge.base import Comment, PullRequest, State, Status
 from harness.core.errors import EXIT_NOTHING_ASSERTED, ForgeBusyError, ForgeError, UsageError
 from harness.core.model import NotShown, Outcome, RunWarning, Stage, StageResult, WarningCode
-from harness.forge import comment
-from harness.forge.base import Comment, PullRequest, State, Status
 from harness.report.results import Revision, RunResult
 from harness.verdict.decide import Verdict
 from tests.unit.fake_clock import FakeClock

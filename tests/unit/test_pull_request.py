@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.ci.forge.address import Address
+from harness.ci.forge.base import Forge, PullRequest
+from harness.ci.forge.dialects import open_forge
+from harness.ci.forge.token import Token
+from harness.ci.pull_request import Change, ask, describe, number
 from harness.core.errors import ForgeError, SourceError, UsageError
 from harness.core.settings import Settings
-from harness.forge.address import Address
-from harness.forge.base import Forge, PullRequest
-from harness.forge.dialects import open_forge
-from harness.forge.token import Token
-from harness.pull_request import Change, ask, describe, number
 from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
 from harness.recipes.repo import Repo, clone

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from harness.plan.sharding import lower_bound, share
+from harness.ci.matrix.sharding import lower_bound, share
 
 FLEETS = [
     {f"recipe-{n}": chance.expovariate(0.01) for n in range(chance.randint(1, 40))}

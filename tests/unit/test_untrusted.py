@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from harness.ci.forge import comment
+from harness.ci.matrix.selection import Cell
+from harness.ci.matrix.verify import judge
 from harness.core.errors import LONGEST_TEXT, RecipeError
 from harness.core.model import Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.core.untrusted import MARK, quoted, visible
-from harness.forge import comment
-from harness.matrix.selection import Cell
-from harness.matrix.verify import judge
 from harness.report import html, junit, summary
 from harness.report.results import RunResult
 from harness.report.terminal import View, show_result

@@ -1,4 +1,4 @@
-"""GitHub's dialect: `api.github.com`, or `/api/v3` on a host of one's own; a bearer token."""
+"""The dialect of Gitea and Forgejo: `/api/v1`, `Authorization: token ...`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote
 
-from harness.core.errors import ForgeError
-from harness.forge.address import Address
-from harness.forge.api import Api, Reply
-from harness.forge.base import Answer, Comment, PullRequest, State, Status
+from harness.ci.forge.address import Address
+from harness.ci.forge.api import Api
+from harness.ci.forge.base import Answer, Comment, PullRequest, State, Status
 
-HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-WORKFLOW = "github-actions[bot]"  # who a workflow's own token comments as
+# Also has `warning`. Whether one keeps a change from being merged differs between versions, so
+# nothing is ever told by it.
 _STATES = {
     State.SUCCESS: "success",
     State.FAILURE: "failure",
@@ -24,18 +23,14 @@ _STATES = {
 
 def sign(token: str) -> Mapping[str, str]:
     """Return the header that carries a token."""
-    return {"Authorization": f"Bearer {token}"}
-
-
-def _is_last(reply: Reply) -> bool:
-    return 'rel="next"' not in reply.headers.get("link", "")
+    return {"Authorization": f"token {token}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GitHub:
-    """A pull request of GitHub. Its comments hold 65536 characters, its descriptions 140."""
+class Gitea:
+    """A pull request of Gitea or Forgejo. Neither documents a limit for texts: these are ours."""
 
-    description_limit: ClassVar[int] = 140
+    description_limit: ClassVar[int] = 255
     comment_limit: ClassVar[int] = 65_000
 
     api: Api
@@ -60,21 +55,14 @@ class GitHub:
         )
 
     def login(self) -> str:
-        """Return the name of the token's owner.
-
-        A workflow's own token is nobody's, and may not ask who it is.
-        """
-        try:
-            return Answer(self.api.get("/user").content, "the token's owner").name("login")
-        except ForgeError as error:
-            if error.status == 403:  # noqa: PLR2004  "Resource not accessible by integration"
-                return WORKFLOW
-            raise
+        """Return the name of the token's owner; the token has to be allowed to read that."""
+        return Answer(self.api.get("/user").content, "the token's owner").name("login")
 
     def comments(self) -> Iterator[Comment]:
-        """Return all comments: those of the conversation, not those on lines of code."""
+        """Return all comments; some versions ignore `page` here and send all at once."""
         path = f"{self._repository}/issues/{self.address.number}/comments"
-        for item in self.api.pages(path, size="per_page", last=_is_last):
+        # A page may be shorter than asked for by the server's own limit, so only an empty one ends.
+        for item in self.api.pages(path, size="limit", last=lambda _: False):
             found = Answer(item, "a comment")
             yield Comment(
                 id=found.number("id"), author=found.text("user", "login"), body=found.text("body")
@@ -96,5 +84,6 @@ class GitHub:
             "state": _STATES[status.state],
             "context": status.context,
             "description": status.description,
-        } | ({"target_url": status.details} if status.details else {})
+            "target_url": status.details,
+        }
         self.api.send("POST", f"{self._repository}/statuses/{commit}", body=body)

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from harness.matrix.files import MINUTES
-from harness.matrix.selection import Cell, to_json
+from harness.ci.matrix.files import MINUTES
+from harness.ci.matrix.selection import Cell, to_json
 
 # GitHub refuses a matrix of more jobs; Forgejo evaluates one as it does, and is kept to the same.
 MOST = {"github": 256, "forgejo": 256}

@@ -1,4 +1,4 @@
-"""`python -m harness.matrix --format NAME`: a CI's jobs, on standard output or in a file."""
+"""`python -m harness.ci.matrix --format NAME`: a CI's jobs, on standard output or in a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.ci.matrix import files, formats, selection, times
 from harness.core.errors import (
     EXIT_NOTHING_SELECTED,
     EXIT_PASSED,
@@ -15,7 +16,6 @@ from harness.core.errors import (
     UsageError,
 )
 from harness.core.settings import CommandParser, Settings, command_parser
-from harness.matrix import files, formats, selection, times
 from harness.recipes.catalogue import Catalogue
 from harness.report.output import complain, program
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.matrix.selection import Cell
+from harness.ci.matrix.selection import Cell
 
 MINUTES = 120  # of one cell; a run of the harness ends by itself after 60
 _TEMPLATES = Environment(

@@ -16,10 +16,10 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.auth import AuthBase
 
+from harness.ci.forge.token import Token
 from harness.core import proc
 from harness.core.errors import ForgeBusyError, ForgeError, UsageError
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched
-from harness.forge.token import Token
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # between two bytes of an answer

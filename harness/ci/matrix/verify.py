@@ -1,4 +1,4 @@
-"""`python -m harness.matrix.verify --plan FILE RUNS...`: every planned recipe ran, exactly once.
+"""`python -m harness.ci.matrix.verify --plan FILE RUNS...`: every planned recipe ran, exactly once.
 
 It is the one job that a merge has to depend on, so it is also red when a run did not pass.
 """
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.ci.matrix.selection import Cell, from_json
 from harness.core.errors import (
     EXIT_ERROR,
     EXIT_NOTHING_SELECTED,
@@ -18,7 +19,6 @@ from harness.core.errors import (
 )
 from harness.core.settings import command_parser
 from harness.core.untrusted import visible
-from harness.matrix.selection import Cell, from_json
 from harness.report.output import complain, program
 from harness.report.results import RESULTS_FILE, RunResult, read
 

@@ -1,4 +1,4 @@
-"""The dialect of Gitea and Forgejo: `/api/v1`, `Authorization: token ...`."""
+"""GitHub's dialect: `api.github.com`, or `/api/v3` on a host of one's own; a bearer token."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote
 
-from harness.forge.address import Address
-from harness.forge.api import Api
-from harness.forge.base import Answer, Comment, PullRequest, State, Status
+from harness.ci.forge.address import Address
+from harness.ci.forge.api import Api, Reply
+from harness.ci.forge.base import Answer, Comment, PullRequest, State, Status
+from harness.core.errors import ForgeError
 
-# Also has `warning`. Whether one keeps a change from being merged differs between versions, so
-# nothing is ever told by it.
+HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+WORKFLOW = "github-actions[bot]"  # who a workflow's own token comments as
 _STATES = {
     State.SUCCESS: "success",
     State.FAILURE: "failure",
@@ -23,14 +24,18 @@ _STATES = {
 
 def sign(token: str) -> Mapping[str, str]:
     """Return the header that carries a token."""
-    return {"Authorization": f"token {token}"}
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _is_last(reply: Reply) -> bool:
+    return 'rel="next"' not in reply.headers.get("link", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gitea:
-    """A pull request of Gitea or Forgejo. Neither documents a limit for texts: these are ours."""
+class GitHub:
+    """A pull request of GitHub. Its comments hold 65536 characters, its descriptions 140."""
 
-    description_limit: ClassVar[int] = 255
+    description_limit: ClassVar[int] = 140
     comment_limit: ClassVar[int] = 65_000
 
     api: Api
@@ -55,14 +60,21 @@ class Gitea:
         )
 
     def login(self) -> str:
-        """Return the name of the token's owner; the token has to be allowed to read that."""
-        return Answer(self.api.get("/user").content, "the token's owner").name("login")
+        """Return the name of the token's owner.
+
+        A workflow's own token is nobody's, and may not ask who it is.
+        """
+        try:
+            return Answer(self.api.get("/user").content, "the token's owner").name("login")
+        except ForgeError as error:
+            if error.status == 403:  # noqa: PLR2004  "Resource not accessible by integration"
+                return WORKFLOW
+            raise
 
     def comments(self) -> Iterator[Comment]:
-        """Return all comments; some versions ignore `page` here and send all at once."""
+        """Return all comments: those of the conversation, not those on lines of code."""
         path = f"{self._repository}/issues/{self.address.number}/comments"
-        # A page may be shorter than asked for by the server's own limit, so only an empty one ends.
-        for item in self.api.pages(path, size="limit", last=lambda _: False):
+        for item in self.api.pages(path, size="per_page", last=_is_last):
             found = Answer(item, "a comment")
             yield Comment(
                 id=found.number("id"), author=found.text("user", "login"), body=found.text("body")
@@ -84,6 +96,5 @@ class Gitea:
             "state": _STATES[status.state],
             "context": status.context,
             "description": status.description,
-            "target_url": status.details,
-        }
+        } | ({"target_url": status.details} if status.details else {})
         self.api.send("POST", f"{self._repository}/statuses/{commit}", body=body)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import requests
 
+from harness.ci.forge import gitea, github, gitlab
+from harness.ci.forge.address import Address, Kind
+from harness.ci.forge.api import Api
+from harness.ci.forge.base import Forge
+from harness.ci.forge.token import Token
 from harness.core.waiting import SYSTEM_CLOCK, Clock
-from harness.forge import gitea, github, gitlab
-from harness.forge.address import Address, Kind
-from harness.forge.api import Api
-from harness.forge.base import Forge
-from harness.forge.token import Token
 
 
 def open_forge(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.ci.matrix.sharding import share
 from harness.core import proc
 from harness.core.errors import UsageError
 from harness.core.waiting import stretched
-from harness.plan.sharding import share
 from harness.recipes.catalogue import Catalogue, Entry
 
 SCHEMA = "cc-ci/matrix/1"

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.ci.forge import address, comment, token
+from harness.ci.forge.base import Forge, PullRequest, State, Status
+from harness.ci.forge.dialects import open_forge
 from harness.core import proc
 from harness.core.errors import ForgeError, UsageError
 from harness.core.model import Outcome
 from harness.core.options import option_named
 from harness.core.settings import CommandParser, Settings, command_parser
-from harness.forge import address, comment, token
-from harness.forge.base import Forge, PullRequest, State, Status
-from harness.forge.dialects import open_forge
 from harness.report import results, summary
 from harness.report.answer import counted, limits
 from harness.report.results import RunResult

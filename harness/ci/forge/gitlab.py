@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote
 
+from harness.ci.forge.address import Address
+from harness.ci.forge.api import Api, Reply
+from harness.ci.forge.base import Answer, Comment, PullRequest, State, Status
 from harness.core.errors import ForgeError
-from harness.forge.address import Address
-from harness.forge.api import Api, Reply
-from harness.forge.base import Answer, Comment, PullRequest, State, Status
 
 _STATES = {
     State.SUCCESS: "success",

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
+from harness.ci.forge.base import Comment, Forge
 from harness.core.errors import ForgeBusyError, UsageError
 from harness.core.untrusted import visible
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched
-from harness.forge.base import Comment, Forge
 
 CUT = "\n\n*The rest was left out: the forge takes no longer comment. See the run's own report.*\n"
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.ci.forge import address, token
+from harness.ci.forge.address import Address
+from harness.ci.forge.base import Forge, PullRequest
+from harness.ci.forge.dialects import open_forge
 from harness.core import proc
 from harness.core.errors import ForgeError, SourceError, UsageError
 from harness.core.settings import Settings
-from harness.forge import address, token
-from harness.forge.address import Address
-from harness.forge.base import Forge, PullRequest
-from harness.forge.dialects import open_forge
 from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.git_access import passwords
 from harness.recipes.repo import Repo

@@ -1,0 +1,1 @@
+"""What a CI needs: pull requests at a forge, and jobs for many recipes."""
