@@ -152,7 +152,7 @@ def reap(session: nox.Session) -> None:
 @nox.session(default=False, tags=SERVE)
 def site(session: nox.Session) -> None:
     """Write one page for all recipes from their runs: -- [RUNS...] [--out DIR]."""
-    _called(session, "harness.site", *session.posargs)
+    _called(session, "harness.report.site", *session.posargs)
 
 
 @nox.session(default=False, tags=SERVE)

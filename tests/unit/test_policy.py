@@ -15,9 +15,9 @@ from harness.recipes.policy.deployed import asks_of_services
 from harness.report import junit, summary
 from harness.report.answer import answer
 from harness.report.results import RunResult
+from harness.report.site.badges import COLOURS, badge_svg
+from harness.report.site.page import SIGNS
 from harness.report.summary import MARKS
-from harness.site.badges import COLOURS, badge_svg
-from harness.site.page import SIGNS
 from harness.verdict.decide import decide
 from harness.verdict.facts import EndedBy, RunFacts
 from tests.unit.committed import committed

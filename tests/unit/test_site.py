@@ -17,11 +17,11 @@ from harness.core.model import (
     WarningCode,
 )
 from harness.report.results import Revision, RunResult
-from harness.site import index
-from harness.site.__main__ import main, write
-from harness.site.badges import COLOURS
-from harness.site.flakes import Owner, flakes
-from harness.site.page import file_name, rows
+from harness.report.site import index
+from harness.report.site.__main__ import main, write
+from harness.report.site.badges import COLOURS
+from harness.report.site.flakes import Owner, flakes
+from harness.report.site.page import file_name, rows
 from harness.verdict.decide import Verdict
 from tests.unit.test_leaks import RUN
 

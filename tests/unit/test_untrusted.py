@@ -19,9 +19,9 @@ from harness.core.model import Outcome, RunWarning, Stage, StageResult, WarningC
 from harness.core.untrusted import MARK, quoted, visible
 from harness.report import html, junit, summary
 from harness.report.results import RunResult
+from harness.report.site.badges import badge_svg
 from harness.report.terminal import View, show_result
 from harness.report.together import Ending, Row, show_together
-from harness.site.badges import badge_svg
 from harness.verdict.decide import Verdict
 from tests.unit.test_report_html import Page, full
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.core.model import Outcome
-from harness.site.index import Indexed
+from harness.report.site.index import Indexed
 
 COMPARED = (Outcome.PASSED, Outcome.FAILED, Outcome.ERROR)
 HARNESS_KINDS = ("InternalError", "LookOnlyError")

@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from harness.core.model import Outcome, Stage
 from harness.core.untrusted import visible_value
-from harness.site.flakes import Flakes, flakes
-from harness.site.index import Indexed
+from harness.report.site.flakes import Flakes, flakes
+from harness.report.site.index import Indexed
 
 REPORT, HISTORY = "report.html", 20
 HERE = Path(__file__).parent

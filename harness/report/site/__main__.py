@@ -1,4 +1,4 @@
-"""`python -m harness.site [RUNS...] [--out DIR]`: write the page, its badges and its index.
+"""`python -m harness.report.site [RUNS...] [--out DIR]`: write the page, its badges and its index.
 
 RUNS are directories of runs (default: the one that runs go to). Without --out, the page goes to the
 folder `site` in the first of them, and its links to the runs beside it stay right when both move.
@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.core.errors import EXIT_PASSED, HarnessError, UsageError
 from harness.core.settings import Settings
 from harness.report.output import complain, program
-from harness.site import badges, index, page
+from harness.report.site import badges, index, page
 
 INDEX = "runs.sqlite"
 
