@@ -100,7 +100,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
 
 
 def _lint(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness import linting  # noqa: PLC0415  a fast `--help`
+    from harness.lint import linting  # noqa: PLC0415  a fast `--help`
 
     return linting.command(argv, environ, console)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import linting, reaper, requirements, stack_locks, testbed
+from harness import reaper, requirements, stack_locks, testbed
 from harness.backup_choice import driver_for
 from harness.backups.tools import ToolContainers
 from harness.ci.pull_request import Change, ask
@@ -27,6 +27,7 @@ from harness.core.settings import PROJECT, Settings
 from harness.core.signals import Stopper, reading, stop_on_signals
 from harness.core.waiting import stretched
 from harness.images import samples
+from harness.lint import linting
 from harness.observer import Observer, Seen
 from harness.platform_choice import abra_for, platform_for
 from harness.platforms.abra.program import Abra

@@ -16,10 +16,10 @@ from typing import Any
 
 from docker.errors import NotFound
 
-from harness import linting
 from harness.core import signals
 from harness.core.settings import Settings
 from harness.core.signals import reading
+from harness.lint import linting
 from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
 from harness.platforms.override import Machine, build

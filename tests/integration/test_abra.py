@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import linting
 from harness.core.errors import AbraError
 from harness.core.settings import Settings, default_cache
 from harness.images import samples
+from harness.lint import linting
 from harness.platforms.abra.program import Abra, detect
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone

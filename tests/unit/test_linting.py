@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import linting
 from harness.core.errors import InvalidRecipeError, SourceError
 from harness.core.model import LintReport, Outcome, RuleResult
 from harness.core.settings import Settings
+from harness.lint import linting
 from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
 from harness.recipes.repo import Repo, clone
