@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import reaper, testbed
 from harness.core import proc
 from harness.core.settings import Settings
 from harness.core.waiting import Deadline, wait_for
@@ -25,8 +24,9 @@ from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
 from harness.platforms.override import Machine, build
 from harness.recipes.repo import Repo, clone
+from harness.run import reaper, testbed
+from harness.run.testbed import TestBed
 from harness.swarm.sweep import sweep
-from harness.testbed import TestBed
 
 RECIPE = "custom-html"
 STEP_SECONDS = 120.0

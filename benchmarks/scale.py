@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from harness import testbed
 from harness.core import proc
 from harness.core.memory import available
 from harness.core.settings import Settings
 from harness.images import samples
+from harness.run import testbed
 from tests.truth import cases
 
 SAMPLES = ("custom-html", "radicale")

@@ -112,10 +112,10 @@ def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 
 
 def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness import reaper  # noqa: PLC0415  a fast `--help`
     from harness.core.settings import Settings  # noqa: PLC0415  the same
     from harness.engine import engine  # noqa: PLC0415  the same
     from harness.images import images  # noqa: PLC0415  the same
+    from harness.run import reaper  # noqa: PLC0415  a fast `--help`
 
     action = argv[0] if argv else "status"
     cache = Settings.load(argv[1:], environ).cache
@@ -162,10 +162,10 @@ def _post(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
 
 
 def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness import reaper  # noqa: PLC0415  a fast `--help`
     from harness.core.settings import Settings  # noqa: PLC0415  the same
     from harness.engine import engine  # noqa: PLC0415  the same
     from harness.engine.node_endpoints import Finder  # noqa: PLC0415  the same
+    from harness.run import reaper  # noqa: PLC0415  a fast `--help`
 
     dry_run = "--dry-run" in argv
     settings = Settings.load([word for word in argv if word != "--dry-run"], environ)

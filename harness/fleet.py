@@ -37,8 +37,8 @@ from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult, read
 from harness.report.terminal import RUN_LINE
 from harness.report.together import Ending, Row, TogetherView, show_together
-from harness.requirements import make_output
 from harness.run.one import LAUNCHER
+from harness.run.requirements import make_output
 
 LOOK_SECONDS = 0.1
 _STAMPED = re.compile(r"\[ *[\d.]+s\] (.*)")

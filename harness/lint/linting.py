@@ -34,7 +34,7 @@ from harness.platforms.abra.program import detect, find
 from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.repo import Repo, clone
 from harness.report.terminal import lint_lines, plain
-from harness.subject import asked_ref
+from harness.run.subject import asked_ref
 
 OWN = "cc-ci"
 CLONE_SECONDS = 300.0

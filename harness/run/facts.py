@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from harness.core.model import RunWarning, Stage, TeardownResult
 from harness.core.settings import Settings
-from harness.observer import Seen
 from harness.recipes.meta import RecipeMeta
-from harness.resources import growth
+from harness.run.observer import Seen
+from harness.run.resources import growth
 from harness.verdict import warnings
 from harness.verdict.decide import decide
 from harness.verdict.facts import EndedBy, RunFacts, StageFacts

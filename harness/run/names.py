@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from harness import reaper
 from harness.core.errors import UsageError
 from harness.core.settings import Settings
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
+from harness.run import reaper
 
 SLUG_LENGTH = 10  # of the recipe's name in a domain: full names may have 64 characters at most
 

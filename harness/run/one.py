@@ -13,8 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import reaper, requirements, stack_locks, testbed
-from harness.backup_choice import driver_for
 from harness.backups.tools import ToolContainers
 from harness.ci.pull_request import Change, ask
 from harness.core import events
@@ -28,28 +26,26 @@ from harness.core.signals import Stopper, reading, stop_on_signals
 from harness.core.waiting import stretched
 from harness.images import samples
 from harness.lint import linting
-from harness.observer import Observer, Seen
-from harness.platform_choice import abra_for, platform_for
 from harness.platforms.abra.program import Abra
 from harness.platforms.base import Platform, Target
 from harness.platforms.override import own_labels
-from harness.publish import publish
 from harness.recipes.catalogue import Entry
 from harness.recipes.git_access import passwords
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import clone
-from harness.repeat import exact_command, needed_for, repeat_command
 from harness.report.leaks import Guard
 from harness.report.results import Revision, RunResult
 from harness.report.terminal import RUN_LINE, View, plain, show_result
+from harness.run import reaper, requirements, stack_locks, testbed
+from harness.run.backup_choice import driver_for
 from harness.run.facts import Ended
 from harness.run.names import target_for
-from harness.stack_locks import StackLocks
-from harness.stages.context import Context
-from harness.stages.execute import Execution
-from harness.stages.install_steps import InstallSteps
-from harness.stages.operations import Operations
-from harness.subject import (
+from harness.run.observer import Observer, Seen
+from harness.run.platform_choice import abra_for, platform_for
+from harness.run.publish import publish
+from harness.run.repeat import exact_command, needed_for, repeat_command
+from harness.run.stack_locks import StackLocks
+from harness.run.subject import (
     DEFAULT_REF,
     Places,
     Subject,
@@ -58,11 +54,15 @@ from harness.subject import (
     asked_stages,
     study,
 )
+from harness.run.teardown import Teardown
+from harness.run.testbed import TestBed
+from harness.stages.context import Context
+from harness.stages.execute import Execution
+from harness.stages.install_steps import InstallSteps
+from harness.stages.operations import Operations
 from harness.swarm.faults import as_harness_error
 from harness.swarm.own_networks import own_name
 from harness.swarm.sweep import RUN_LABEL
-from harness.teardown import Teardown
-from harness.testbed import TestBed
 from harness.verdict.decide import BAD, decide
 from harness.verdict.facts import EndedBy, RunFacts
 

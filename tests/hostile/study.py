@@ -27,7 +27,7 @@ from harness.platforms.refusals import refuse
 from harness.platforms.stackfile import write
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
-from harness.subject import Places, asked_commit, study
+from harness.run.subject import Places, asked_commit, study
 from harness.swarm.faults import as_harness_error
 
 SECONDS = 12.0  # of the processor, in the place of what a run has

@@ -11,11 +11,11 @@ import docker
 import pytest
 from filelock import FileLock
 
-from harness import reaper, testbed
 from harness.core.settings import Settings
-from harness.screenshot import Browser
+from harness.run import reaper, testbed
+from harness.run.screenshot import Browser
+from harness.run.testbed import TestBed
 from harness.swarm.sweep import RUN_LABEL, find
-from harness.testbed import TestBed
 from tests.integration.own_engine import share
 from tests.integration.support import Call, run_harness
 from tests.suite import leftovers

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.screenshot import NOBODY, Browser
+from harness.run.screenshot import NOBODY, Browser
 
 SECONDS = 60.0
 # Chromium reads from descriptor 3 and writes to 4; whoever starts it may have other things there.

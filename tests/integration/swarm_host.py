@@ -16,7 +16,7 @@ from harness.core.waiting import Deadline, wait_for
 from harness.locks import file_lock as locks
 from harness.locks import swarm_lock
 from harness.locks.swarm_lock import Lease
-from harness.reaper import Shared, stack_lock
+from harness.run.reaper import Shared, stack_lock
 from harness.swarm.configs import EngineConfigs
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 

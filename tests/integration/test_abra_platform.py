@@ -11,9 +11,9 @@ import docker
 import pytest
 
 from harness.core import proc
+from harness.run.testbed import TestBed
 from harness.swarm.snapshot import NAMESPACE_LABEL
 from harness.swarm.sweep import RUN_LABEL, find
-from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.integration.support import ROOT, RecipeRepo, command, environment, recipe_files

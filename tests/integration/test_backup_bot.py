@@ -11,7 +11,6 @@ import docker
 import pytest
 from docker.types import Mount, SecretReference
 
-from harness.backup_choice import LOCK
 from harness.backups.bot import Bot, Direct
 from harness.backups.bots import LABEL, BackupBots
 from harness.core.waiting import Deadline, wait_for
@@ -21,8 +20,9 @@ from harness.images.images import StandIn
 from harness.locks import file_lock as locks
 from harness.platforms.base import Target
 from harness.platforms.override import own_labels
+from harness.run.backup_choice import LOCK
+from harness.run.testbed import TestBed
 from harness.swarm.sweep import sweep
-from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.running import left, run_of, running
 from tests.integration.support import begun

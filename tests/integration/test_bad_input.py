@@ -9,7 +9,7 @@ import pytest
 from harness.ci import post
 from harness.core import proc
 from harness.core.settings import Settings
-from harness.testbed import TestBed
+from harness.run.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.support import ROOT, Call, RecipeRepo, command, environment, recipe_files
 

@@ -13,7 +13,7 @@ import pytest
 
 from harness.core import proc
 from harness.images import samples
-from harness.testbed import TestBed
+from harness.run.testbed import TestBed
 from tests.integration.support import ROOT, environment
 
 pytestmark = pytest.mark.timeout(2400)

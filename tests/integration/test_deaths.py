@@ -8,10 +8,10 @@ import pytest
 from docker.models.containers import Container
 
 from harness.core.waiting import Deadline, wait_for
+from harness.run.testbed import TestBed
 from harness.swarm.deaths import killed_from_outside
 from harness.swarm.snapshot import TaskState
 from harness.swarm.sweep import RUN_LABEL, sweep
-from harness.testbed import TestBed
 
 SLEEPS = "sleep 600 & wait $!"
 SHOOTS = ["sh", "-c", "kill -9 $(pidof sleep)"]

@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.events import Doing, Step
 from harness.core.model import Stage
-from harness.testbed import TestBed
+from harness.run.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.engine_proxy import EngineProxy
 from tests.integration.running import left, reaches, run_of, running

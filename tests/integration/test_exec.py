@@ -20,10 +20,10 @@ from harness.core.errors import (
 )
 from harness.exec import look_only
 from harness.exec.exec import ExecTarget
+from harness.run.testbed import TestBed
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import read_container, read_stack
 from harness.swarm.sweep import RUN_LABEL, sweep
-from harness.testbed import TestBed
 
 LARGE = bytes(range(256)) * 49152  # 12 MiB, which is less than a command may write
 

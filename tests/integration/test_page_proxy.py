@@ -11,7 +11,7 @@ import pytest
 from harness.core.errors import ContainerUnavailableError
 from harness.core.waiting import Deadline, wait_for
 from harness.exec.http import Request, Response
-from harness.page_proxy import LOOPBACK, PageProxy
+from harness.run.page_proxy import LOOPBACK, PageProxy
 
 HOST = "made.test"
 

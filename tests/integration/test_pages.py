@@ -11,7 +11,7 @@ from harness.core.model import Outcome, Stage
 from harness.report import html
 from harness.report.results import Revision, RunResult
 from harness.report.site.__main__ import write
-from harness.screenshot import Browser
+from harness.run.screenshot import Browser
 from harness.verdict.decide import Verdict
 from tests.integration.own_browser import Window, window
 from tests.unit.test_report_html import LOG, full

@@ -11,8 +11,8 @@ import pytest
 from harness.backups.put_back import COMPARE, PutBack
 from harness.core.errors import TestBedError
 from harness.exec.exec import ExecTarget
+from harness.run.testbed import TestBed
 from harness.swarm.sweep import RUN_LABEL, sweep
-from harness.testbed import TestBed
 
 SNAPSHOT = r"""
 mkdir -p 'v/album [2024]' v/a/b v/empty v/file-to-be v/real

@@ -8,10 +8,10 @@ import docker
 from docker.errors import NotFound
 
 from harness.platforms.base import Target
-from harness.reaper import Keep, make_work, reap, scope
+from harness.run.reaper import Keep, make_work, reap, scope
+from harness.run.testbed import TestBed
 from harness.swarm.snapshot import NAMESPACE_LABEL
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, find
-from harness.testbed import TestBed
 
 KINDS = {"service", "container", "network", "volume", "secret", "config"}
 RUN = "reaped-20260101T000000-0a1b2c3d"

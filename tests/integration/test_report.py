@@ -15,7 +15,7 @@ from harness.core import proc
 from harness.core.model import Outcome
 from harness.report import html
 from harness.report.results import RunResult, read
-from harness.screenshot import PNG, Browser
+from harness.run.screenshot import PNG, Browser
 from harness.verdict.decide import Verdict
 from tests.integration.conftest import Harness
 from tests.integration.support import RecipeRepo, recipe_files

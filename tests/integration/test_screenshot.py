@@ -5,8 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from harness.exec.http import Request, Response
-from harness.page_proxy import LOOPBACK, PageProxy
-from harness.screenshot import PNG, Browser
+from harness.run.page_proxy import LOOPBACK, PageProxy
+from harness.run.screenshot import PNG, Browser
 
 PAGE = """<!DOCTYPE html><title>hostile</title><h1>page</h1>
 <img src="http://127.0.0.1:PORT/img"><img src="http://localhost:PORT/img"><img src="/own.png">

@@ -13,17 +13,17 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness import reaper
 from harness.core.errors import LockTimeoutError
 from harness.core.events import Doing, Step
 from harness.core.model import Stage
 from harness.core.waiting import Deadline, wait_for
 from harness.locks import swarm_lock
 from harness.locks.swarm_lock import OWNER, RUN
-from harness.reaper import Shared, stack_lock
+from harness.run import reaper
+from harness.run.reaper import Shared, stack_lock
+from harness.run.testbed import TestBed
 from harness.swarm.configs import EngineConfigs
 from harness.swarm.sweep import STACK_LABEL, find
-from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, reaches, run_of, running
 from tests.integration.support import INSTALL_ASSERTIONS, ROOT, begun

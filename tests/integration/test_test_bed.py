@@ -17,8 +17,8 @@ import pytest
 
 from harness.core.events import Doing, Step
 from harness.core.waiting import Deadline, wait_for
+from harness.run.testbed import TestBed
 from harness.swarm.sweep import RUN_LABEL
-from harness.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.own_engine import OwnEngine, own_engine
 from tests.integration.support import (

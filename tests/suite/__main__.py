@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from harness import testbed
 from harness.core.errors import EXIT_ABORTED, EXIT_FAILED, EXIT_PASSED, HarnessError
 from harness.core.settings import Settings
+from harness.run import testbed
 from tests.suite.checks import CHECKS, ROOT
 from tests.suite.parts import Part, Result, failed, table, timed
 from tests.suite.running import run

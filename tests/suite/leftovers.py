@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness import reaper
 from harness.core import proc, scratch
 from harness.core.settings import default_cache
 from harness.core.waiting import Deadline, wait_for
 from harness.engine import processes
 from harness.engine.endpoint import Engine, probe
+from harness.run import reaper
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "ccci-tests-"

@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from harness import testbed
 from harness.core.errors import EXIT_FAILED, EXIT_PASSED, HarnessError
 from harness.core.settings import Settings
+from harness.run import testbed
 from tests.truth import cases, perturb, runner, table
 
 LOG_WIDTH = 160

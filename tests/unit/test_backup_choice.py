@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from harness import backup_choice, stack_locks
-from harness.backup_choice import driver_for
 from harness.backups.bot import BotDriver, Direct
 from harness.backups.bots import ThroughAbra
 from harness.backups.driver import Driver
@@ -17,6 +15,8 @@ from harness.core.errors import LockTimeoutError
 from harness.core.settings import Settings
 from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.base import Target
+from harness.run import backup_choice, stack_locks
+from harness.run.backup_choice import driver_for
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made.test")
 

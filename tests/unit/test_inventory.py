@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from harness import inventory
 from harness.backups.labels import BackupSpec
+from harness.run import inventory
 from tests.unit.fake_stack import STACK, service
 
 LABELS = {

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from harness.core.model import AssertionResult, Leak, Origin, Outcome, Stage, StageResult
-from harness.publish import publish
 from harness.report.leaks import Guard, forms, sure, told
 from harness.report.results import RunResult
+from harness.run.publish import publish
 from harness.verdict.decide import Verdict
 from harness.verdict.facts import RunFacts, StageFacts
 

@@ -17,7 +17,7 @@ from harness.exec.exec import ExecTarget
 from harness.exec.http import Prober
 from harness.platforms.base import Target
 from harness.platforms.refusals import _refuse_taken as refuse_taken
-from harness.reaper import reap, scope
+from harness.run.reaper import reap, scope
 from harness.swarm.deaths import killed_from_outside
 from harness.swarm.diagnose import collect_logs, failed_checks
 from harness.swarm.faults import spoiled

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from harness import observer as observers
-from harness import screenshot
 from harness.core.errors import AbortedError, EngineError
 from harness.core.ledger import Ledger, Op
 from harness.core.measured import Resources, Retry, Screenshot
 from harness.core.model import AssertionResult, Origin, Outcome, Stage, StageResult
-from harness.observer import Observer, Sizes, retries
 from harness.platforms.base import Target
 from harness.recipes.meta import RecipeMeta
+from harness.run import observer as observers
+from harness.run import screenshot
+from harness.run.observer import Observer, Sizes, retries
 from harness.swarm import stats
 from harness.swarm.stats import Memory
 from tests.unit.fake_stack import STACK

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.core.model import Outcome, Stage
-from harness.publish import FILES, publish
 from harness.report.results import RESULTS_FILE, RunResult
 from harness.report.summary import SUMMARY_FILE
+from harness.run.publish import FILES, publish
 from harness.verdict.facts import RunFacts
 from tests.unit.test_leaks import FACTS, RUN, guard
 from tests.unit.test_verdict import stage

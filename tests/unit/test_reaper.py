@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness import reaper
 from harness.locks import file_lock as locks
 from harness.platforms.base import Target
-from harness.reaper import Keep, Reaped, make_work, reap, running, scope, stack_lock
+from harness.run import reaper
+from harness.run.reaper import Keep, Reaped, make_work, reap, running, scope, stack_lock
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each
@@ -115,7 +115,7 @@ def test_a_scope_is_of_a_host_and_a_cache(tmp_path: Path, monkeypatch: pytest.Mo
     here = scope(tmp_path)
     assert here == scope(tmp_path)
     assert here != scope(tmp_path / "other")
-    monkeypatch.setattr("harness.reaper.socket.gethostname", lambda: "another-host")
+    monkeypatch.setattr("harness.run.reaper.socket.gethostname", lambda: "another-host")
     assert here != scope(tmp_path)
 
 
@@ -310,9 +310,9 @@ def test_a_clock_that_jumps_neither_ends_nor_prolongs_a_keep(
     """Until the host is started again, the clock that nobody can set decides."""
     wall, ticks = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
     Keep(run="kept", until=wall + 3600).write(tmp_path)
-    monkeypatch.setattr("harness.reaper.time.time", lambda: wall + jump)
+    monkeypatch.setattr("harness.run.reaper.time.time", lambda: wall + jump)
     assert Keep.holds(tmp_path, "kept")
-    monkeypatch.setattr("harness.reaper.time.clock_gettime", lambda _: ticks + 3700)
+    monkeypatch.setattr("harness.run.reaper.time.clock_gettime", lambda _: ticks + 3700)
     assert not Keep.holds(tmp_path, "kept")
 
 

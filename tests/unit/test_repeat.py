@@ -8,7 +8,7 @@ import pytest
 from harness.core.model import Outcome, Stage, StageResult
 from harness.core.settings import Settings
 from harness.recipes.catalogue import Entry
-from harness.repeat import exact_command, needed_for, repeat_command
+from harness.run.repeat import exact_command, needed_for, repeat_command
 
 MADE = Entry(name="made", source="/src/made", line=3)
 

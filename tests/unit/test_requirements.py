@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import TestBedError
 from harness.recipes import meta
-from harness.requirements import GIB, require, unmet
+from harness.run.requirements import GIB, require, unmet
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
         assert path == tmp_path
         return SimpleNamespace(total=90 * GIB, used=80 * GIB, free=10 * GIB)
 
-    monkeypatch.setattr("harness.requirements.shutil.disk_usage", usage)
+    monkeypatch.setattr("harness.run.requirements.shutil.disk_usage", usage)
     return {
         "MemTotal": int(3.83 * GIB),
         "NCPU": 2,

@@ -11,7 +11,7 @@ from harness.core.measured import Jump, Measure, Resources, StageResources
 from harness.core.model import Outcome
 from harness.recipes import meta
 from harness.report.results import RunResult
-from harness.resources import compared, growth, last_green
+from harness.run.resources import compared, growth, last_green
 from harness.verdict.decide import Verdict
 from harness.verdict.facts import Growth
 from tests.unit.test_junit import result

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import reaper, stack_locks, testbed
 from harness.__main__ import main
 from harness.core.errors import (
     AbortedError,
@@ -29,6 +28,7 @@ from harness.engine import engine as engines
 from harness.locks import file_lock as locks
 from harness.recipes.catalogue import Entry
 from harness.recipes.compose import LONGEST_NAME
+from harness.run import reaper, stack_locks, testbed
 from harness.run.names import target_for
 from harness.run.one import run_one
 from harness.swarm.snapshot import NAMESPACE_LABEL

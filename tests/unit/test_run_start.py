@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 import pytest
 from rich.console import Console
 
-from harness import reaper, testbed
 from harness.core.errors import EXIT_LOCKED, SourceError, UsageError
 from harness.core.settings import Settings
 from harness.locks import file_lock as locks
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult
+from harness.run import reaper, testbed
 from harness.run.one import Run, run_one
 from harness.swarm.snapshot import NAMESPACE_LABEL
 from tests.unit.fake_clock import stop_the_clock

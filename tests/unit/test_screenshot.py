@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness import screenshot
 from harness.core import proc
 from harness.core.errors import ProcessError
 from harness.exec.http import Response
 from harness.report.leaks import Guard
-from harness.screenshot import MOST_TEXT, PNG, Browser, withheld
+from harness.run import screenshot
+from harness.run.screenshot import MOST_TEXT, PNG, Browser, withheld
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *programs: str, uid: int) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import reaper
 from harness.core.errors import LockLostError
 from harness.core.waiting import SYSTEM_CLOCK
 from harness.locks import file_lock as locks
 from harness.locks import swarm_lock
 from harness.locks.swarm_lock import LEASE_SECONDS, OWNER, RELEASED, Lease
 from harness.platforms.base import Target
-from harness.reaper import KEPT_LABEL, Keep, Reaped, Shared, reap, stack_lock
+from harness.run import reaper
+from harness.run.reaper import KEPT_LABEL, Keep, Reaped, Shared, reap, stack_lock
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_configs import FakeConfigs

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness import reaper, stack_locks
 from harness.core.errors import LockLostError, LockTimeoutError
 from harness.core.settings import Settings
 from harness.locks import file_lock as locks
 from harness.locks.swarm_lock import OWNER, look
 from harness.platforms.base import Target
-from harness.stack_locks import StackLocks, hold_shared
+from harness.run import reaper, stack_locks
+from harness.run.stack_locks import StackLocks, hold_shared
 from tests.unit.fake_configs import FakeConfigs
 
 TARGET = Target(recipe="made", run="run1", scope="here", domain="made.test")

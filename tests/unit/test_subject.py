@@ -15,7 +15,7 @@ from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo, clone
-from harness.subject import Places, Subject, asked_commit, study
+from harness.run.subject import Places, Subject, asked_commit, study
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made-1.test")
 APP = """

@@ -14,11 +14,11 @@ from harness.core.model import Outcome
 from harness.core.settings import Settings
 from harness.core.waiting import Stretch
 from harness.platforms.base import Target
-from harness.reaper import Keep
+from harness.run.reaper import Keep
+from harness.run.teardown import Teardown
 from harness.swarm.nodes import Nodes
 from harness.swarm.snapshot import StackSnapshot
 from harness.swarm.sweep import RUN_LABEL
-from harness.teardown import Teardown
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each
 
@@ -108,8 +108,8 @@ def test_logs_are_kept_with_secrets_masked(
         asked.append(scrub("my hunter22", "logs/app.log"))
         return {}
 
-    monkeypatch.setattr("harness.teardown.read_stack", lambda *_, **__: empty)
-    monkeypatch.setattr("harness.teardown.collect_logs", collect)
+    monkeypatch.setattr("harness.run.teardown.read_stack", lambda *_, **__: empty)
+    monkeypatch.setattr("harness.run.teardown.collect_logs", collect)
     end = teardown(engine, tmp_path)
     assert end.diagnose(scrub=lambda text, _place: text.replace("hunter22", "****")) == ()
     assert asked == ["my ****"]

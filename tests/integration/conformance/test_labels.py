@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from harness import reaper
 from harness.core.settings import Settings
 from harness.images import samples
 from harness.platforms.abra.platform import AbraPlatform
@@ -17,9 +16,10 @@ from harness.platforms.abra.program import detect
 from harness.platforms.base import Revision, Target
 from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.repo import Repo, clone
+from harness.run import reaper
+from harness.run.testbed import TestBed
 from harness.swarm.snapshot import NAMESPACE_LABEL
 from harness.swarm.sweep import sweep
-from harness.testbed import TestBed
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.suite import leftovers
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import screenshot
 from harness.backups.labels import short_name
 from harness.core.errors import AbortedError
 from harness.core.events import Doing, Step
 from harness.core.ledger import Ledger
 from harness.core.measured import Resources, Retry, Screenshot, StageResources, VolumeContent
 from harness.core.model import DeployedImage, Outcome, Stage, StageResult
-from harness.inventory import contents, files_in
-from harness.resources import compared, last_green
+from harness.run import screenshot
+from harness.run.inventory import contents, files_in
+from harness.run.resources import compared, last_green
 from harness.stages.operations import Operations
 from harness.swarm import stats
 from harness.swarm.faults import as_harness_error

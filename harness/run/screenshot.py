@@ -23,7 +23,7 @@ from harness.core.errors import HarnessError, ProcessError
 from harness.core.measured import Screenshot
 from harness.exec.exec import ExecTarget
 from harness.exec.http import Prober, Request, Response
-from harness.page_proxy import LOOPBACK, PageProxy
+from harness.run.page_proxy import LOOPBACK, PageProxy
 from harness.swarm.own_networks import own_name
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")

@@ -12,17 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import reaper
 from harness.core.ledger import Ledger, Op
 from harness.core.model import Outcome, TeardownResult
 from harness.core.settings import Settings
 from harness.core.waiting import stretched
 from harness.platforms.base import Target
+from harness.run import reaper
+from harness.run.testbed import TestBed
 from harness.swarm.diagnose import collect_logs, diagnosis, failed_checks
 from harness.swarm.faults import as_harness_error
 from harness.swarm.snapshot import read_stack
 from harness.swarm.sweep import Swept, sweep
-from harness.testbed import TestBed
 
 REMOVE_SECONDS = 120.0
 KEEP_SECONDS = 24 * 3600.0

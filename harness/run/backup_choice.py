@@ -15,8 +15,8 @@ from harness.images import images
 from harness.images.images import StandIn
 from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.base import Platform
-from harness.stack_locks import StackLocks, hold_shared
-from harness.testbed import TestBed, in_background
+from harness.run.stack_locks import StackLocks, hold_shared
+from harness.run.testbed import TestBed, in_background
 
 LOCK = "backup-bot"  # of the engine's bot, which all runs there share
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from harness import reaper
 from harness.core.errors import UsageError
 from harness.core.settings import Settings
 from harness.locks import file_lock as locks
 from harness.locks import swarm_lock
 from harness.platforms.base import Target
+from harness.run import reaper
+from harness.run.testbed import TestBed
 from harness.swarm.snapshot import NAMESPACE_LABEL
 from harness.swarm.sweep import find
-from harness.testbed import TestBed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

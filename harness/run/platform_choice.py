@@ -13,7 +13,7 @@ from harness.platforms.base import Images, Platform, Target
 from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.policy.allowed import Policy
-from harness.testbed import TestBed
+from harness.run.testbed import TestBed
 
 
 def abra_for(
