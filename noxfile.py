@@ -25,10 +25,10 @@ sys.path.insert(0, str(HERE))
 
 from harness.core.errors import HarnessError  # noqa: E402  the path has to be set first
 from harness.core.proc import without_passwords  # noqa: E402  the same
+from harness.fleet import listing  # noqa: E402  the same
+from harness.fleet.asked import Asked, Recipes, stages  # noqa: E402  the same
+from harness.fleet.listing import Group  # noqa: E402  the same
 from harness.report.output import complain  # noqa: E402  the same
-from harness.sessions import listing  # noqa: E402  the same
-from harness.sessions.asked import Asked, Recipes, stages  # noqa: E402  the same
-from harness.sessions.listing import Group  # noqa: E402  the same
 
 nox.needs_version = ">=2026.8.10"  # the first one that knows `allow_parallel`
 nox.options.default_venv_backend = "none"
@@ -71,7 +71,7 @@ STAGES = stages(RECIPES.names) if ASKED.after or RECIPES.by_stage else []
 
 def _run(session: nox.Session, *words: str, purpose: str = "dev") -> None:
     """Run Python in an environment of ours, with time to clean up after Ctrl-C."""
-    from harness.sessions import environment  # noqa: PLC0415  a fast `nox -l`
+    from harness.fleet import environment  # noqa: PLC0415  a fast `nox -l`
 
     chosen = environment.Purpose(purpose)
     session.run(
@@ -175,7 +175,7 @@ def abra_install(session: nox.Session) -> None:
 
 def _suite(session: nox.Session, purpose: str) -> None:
     """Run the whole suite in an environment, and say what is installed there."""
-    from harness.sessions import environment  # noqa: PLC0415  a fast `nox -l`
+    from harness.fleet import environment  # noqa: PLC0415  a fast `nox -l`
 
     began = time.monotonic()
     chosen = environment.Purpose(purpose)

@@ -86,7 +86,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
     if not settings.selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
     if settings.jobs > 1 and len(settings.selectors) > 1:
-        from harness import fleet  # noqa: PLC0415  the same
+        from harness.fleet import fleet  # noqa: PLC0415  the same
 
         entries = select(catalogue, settings.selectors, each=True)
         return fleet.run(entries, argv, settings, environ, console)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import fleet
 from harness.core import proc
 from harness.core.errors import UsageError
 from harness.core.model import Outcome
 from harness.core.settings import Settings
-from harness.fleet import Fleet, Member, exit_code, labels, options, without_results
-from harness.host import MIB, Host
+from harness.fleet import fleet
+from harness.fleet.fleet import Fleet, Member, exit_code, labels, options, without_results
+from harness.fleet.host import MIB, Host
 from harness.recipes.catalogue import Entry
 from harness.report.results import SCHEMA, RunResult
 from harness.report.together import Ending, Row, TogetherView, show_together

@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.settings import Settings
 from harness.engine import engine
-from harness.host import (
+from harness.fleet.host import (
     MIB,
     RUN_DISK,
     RUN_MEMORY,

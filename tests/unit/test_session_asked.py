@@ -7,9 +7,9 @@ import pytest
 
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Stage
-from harness.sessions import listing
-from harness.sessions.asked import Asked, Recipes, stages
-from harness.sessions.listing import Group
+from harness.fleet import listing
+from harness.fleet.asked import Asked, Recipes, stages
+from harness.fleet.listing import Group
 
 RECIPES = "a sample:custom-html\nb https://example.org/b.git\n"
 

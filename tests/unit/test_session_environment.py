@@ -16,9 +16,9 @@ from packaging.utils import canonicalize_name
 
 from harness.core import proc
 from harness.core.errors import ProcessError
+from harness.fleet import environment
+from harness.fleet.environment import Purpose
 from harness.locks import file_lock as locks
-from harness.sessions import environment
-from harness.sessions.environment import Purpose
 
 PYPROJECT = """\
 [project]

@@ -27,7 +27,7 @@ EXCEPT: Mapping[str, str] = {
             "engine/endpoint.py: REMOTE_PROBE_SECONDS", "engine/layout.py: LOCK_SECONDS",
             "engine/swarm.py: LOCK_SECONDS", "reaper.py: SWEEP_SECONDS",
             "run/one.py: REAP_SECONDS",
-            "sessions/environment.py: INSTALL_SECONDS", "testbed.py: ANSWER_SECONDS",
+            "fleet/environment.py: INSTALL_SECONDS", "testbed.py: ANSWER_SECONDS",
             "engine/endpoint.py: timeout=60.0", "engine/private.py: 5",
             "backups/restic.py: timeout=300.0", "exec/http.py: 5",
         ),

@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from harness.fleet.asked import E2E, RECIPES_FILE, STAGE, Asked
 from harness.recipes.catalogue import Catalogue
-from harness.sessions.asked import E2E, RECIPES_FILE, STAGE, Asked
 
 
 class Group(StrEnum):

@@ -1,4 +1,4 @@
-"""`python -m harness.follower run RECIPE`: the harness as the child of a fleet, and not without it.
+"""`python -m harness.fleet.follower run RECIPE`: the harness as the child of a fleet, and not without it.
 
 The fleet holds the other end of standard input and never writes to it. When the fleet is gone,
 however it died, the run stops and cleans up, so that nothing runs on unseen.

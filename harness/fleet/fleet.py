@@ -20,7 +20,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import host
 from harness.core import proc
 from harness.core.errors import (
     EXIT_ABORTED,
@@ -33,6 +32,7 @@ from harness.core.model import Outcome, Stage
 from harness.core.settings import Settings, split
 from harness.core.signals import Stopper, stop_on_signals
 from harness.core.waiting import SYSTEM_CLOCK, Clock
+from harness.fleet import host
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult, read
 from harness.report.terminal import RUN_LINE
@@ -81,7 +81,7 @@ def run(
     make_output(directory)
     members = [
         Member(
-            argv=(sys.executable, "-m", "harness.follower", "run", selector, *options(argv)),
+            argv=(sys.executable, "-m", "harness.fleet.follower", "run", selector, *options(argv)),
             recipe=entry.name,
             row=Row(label=label, output=directory / f"{number:02}-{entry.name}.log"),
         )

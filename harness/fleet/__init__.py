@@ -1,0 +1,1 @@
+"""Many runs: which recipes the sessions of nox ask for, and several runs at once."""
