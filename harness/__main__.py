@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 try:
     from rich.console import Console
     from rich.text import Text
 
     from harness.core.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
+    from harness.core.signals import FOLLOW, follow
     from harness.core.waiting import Stretch
     from harness.report.output import complain, program
     from harness.report.terminal import plain
@@ -38,6 +38,9 @@ USAGE = """usage: python -m harness COMMAND
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run one command and return its exit code; see `harness.core.errors` for what each means."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [FOLLOW]:
+        follow(sys.stdin.fileno())
+        del words[0]
     console = Console(highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH  # a log has no edge to fold at
@@ -77,12 +80,12 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> i
 
     One after another, each once; with `--jobs N`, N at a time, and each as often as it is named.
     """
-    from harness.core.settings import Settings  # noqa: PLC0415  the same
+    from harness.core.settings import PROJECT, Settings  # noqa: PLC0415  the same
     from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
     from harness.run.one import run_one  # noqa: PLC0415  the same
 
     settings = Settings.of_run(argv, environ)
-    catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
+    catalogue = Catalogue.load(PROJECT / "recipes.txt")
     if not settings.selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
     if settings.jobs > 1 and len(settings.selectors) > 1:
@@ -144,12 +147,15 @@ def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
 
 def _pr(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     from harness.ci import pull_request  # noqa: PLC0415  a fast `--help`
+    from harness.core.settings import PROJECT  # noqa: PLC0415  the same
 
-    recipes = Path(__file__).resolve().parent.parent / "recipes.txt"
     stderr = Console(stderr=True, highlight=False)
     found = pull_request.describe(
-        argv, environ, recipes=recipes, say=lambda line: stderr.print(plain(line), soft_wrap=True)
-    )
+        argv,
+        environ,
+        recipes=PROJECT / "recipes.txt",
+        say=lambda line: stderr.print(plain(line), soft_wrap=True),
+    )  # fmt: skip
     console.print(Text(found), soft_wrap=True)
     return EXIT_PASSED
 

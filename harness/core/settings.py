@@ -25,7 +25,7 @@ from harness.core.options import (
     parse_yes,
 )
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS_FILE = "cc-ci.toml"
 PREFIX = "CCCI_"
 SKIP_GENERIC = "CCCI_SKIP_GENERIC"

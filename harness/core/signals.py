@@ -16,6 +16,8 @@ from types import FrameType
 from harness.core.errors import EXIT_ABORTED, AbortedError, InvalidRecipeError, RunTimeoutError
 from harness.core.waiting import stretched
 
+FOLLOW = "follow"  # `harness follow COMMAND`: not for people, see `follow`
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READING_SECONDS = 20.0  # of the processor, for all files of a recipe; a usual one takes one
 SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
@@ -154,7 +156,8 @@ def reading() -> Iterator[None]:
 def follow(stream: int) -> None:
     """Stop this process as a closed terminal would when the other end of a stream is gone.
 
-    Whoever started this process holds the other end, so the kernel closes it however they die.
+    A fleet starts its runs so and holds the other end, to which it never writes. The kernel closes
+    that end however the fleet dies; the run then cleans up, so that nothing runs on unseen.
 
     Args:
         stream: the descriptor of the stream's reading end.

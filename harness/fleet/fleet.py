@@ -30,7 +30,7 @@ from harness.core.errors import (
 )
 from harness.core.model import Outcome, Stage
 from harness.core.settings import Settings, split
-from harness.core.signals import Stopper, stop_on_signals
+from harness.core.signals import FOLLOW, Stopper, stop_on_signals
 from harness.core.waiting import SYSTEM_CLOCK, Clock
 from harness.fleet import host
 from harness.recipes.catalogue import Entry
@@ -81,7 +81,7 @@ def run(
     make_output(directory)
     members = [
         Member(
-            argv=(sys.executable, "-m", "harness.fleet.follower", "run", selector, *options(argv)),
+            argv=(sys.executable, "-m", "harness", FOLLOW, "run", selector, *options(argv)),
             recipe=entry.name,
             row=Row(label=label, output=directory / f"{number:02}-{entry.name}.log"),
         )

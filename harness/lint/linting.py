@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from harness.ci.pull_request import Change
+from harness.ci.under_test import asked_ref
 from harness.core.errors import (
     EXIT_PASSED,
     AbortedError,
@@ -25,7 +26,7 @@ from harness.core.errors import (
     UsageError,
 )
 from harness.core.model import LintReport, RuleResult
-from harness.core.settings import Settings
+from harness.core.settings import PROJECT, Settings
 from harness.core.signals import reading
 from harness.core.waiting import stretched
 from harness.images import samples
@@ -34,7 +35,6 @@ from harness.platforms.abra.program import detect, find
 from harness.recipes.catalogue import Catalogue, Entry, select
 from harness.recipes.repo import Repo, clone
 from harness.report.terminal import lint_lines, plain
-from harness.run.subject import asked_ref
 
 OWN = "cc-ci"
 CLONE_SECONDS = 300.0
@@ -165,7 +165,7 @@ def command(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
         UsageError: no recipe is named.
     """
     settings = Settings.load(argv, environ)
-    catalogue = Catalogue.load(Path(__file__).resolve().parent.parent / "recipes.txt")
+    catalogue = Catalogue.load(PROJECT / "recipes.txt")
     if not settings.selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
     worst = EXIT_PASSED

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness.backups.tools import ToolContainers
 from harness.ci.pull_request import Change, ask
+from harness.ci.under_test import DEFAULT_REF, asked_commit, asked_ref
 from harness.core import events
 from harness.core.errors import HarnessError, UsageError
 from harness.core.events import Doing, Events, Step
@@ -45,15 +46,7 @@ from harness.run.platform_choice import abra_for, platform_for
 from harness.run.publish import publish
 from harness.run.repeat import exact_command, needed_for, repeat_command
 from harness.run.stack_locks import StackLocks
-from harness.run.subject import (
-    DEFAULT_REF,
-    Places,
-    Subject,
-    asked_commit,
-    asked_ref,
-    asked_stages,
-    study,
-)
+from harness.run.subject import Places, Subject, asked_stages, study
 from harness.run.teardown import Teardown
 from harness.run.testbed import TestBed
 from harness.stages.context import Context

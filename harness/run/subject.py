@@ -10,7 +10,8 @@ from pathlib import Path
 from harness.assertions.health import router_warnings, said_of
 from harness.backups.advice import advise
 from harness.backups.labels import VOLUME, is_enabled, short_name
-from harness.ci.pull_request import Change, number
+from harness.ci.pull_request import Change
+from harness.ci.under_test import DEFAULT_REF, asked_ref
 from harness.core.errors import RecipeError, UsageError
 from harness.core.events import Doing, Step
 from harness.core.model import RunWarning, Stage
@@ -39,8 +40,6 @@ from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
 from harness.stages.planner import Head, Plan, make, newest
 from harness.stages.seeding import SeedHooks
-
-DEFAULT_REF = "default branch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,17 +120,6 @@ class _Local:
                 f"{self.approvals}; for just this code: {self.gate.line}"
             )
         return f"the recipe's own tests are run, as approved: {self.gate.digest}"
-
-
-def asked_commit(entry: Entry, repo: Repo, settings: Settings, change: Change | None = None) -> str:
-    """Return the commit under test.
-
-    Raises:
-        SourceError: the ref that was asked for is not there.
-        UsageError: two different ones were asked for.
-    """
-    ref = asked_ref(settings, entry)
-    return change.resolve(repo) if change else repo.resolve(ref)
 
 
 def study(
@@ -357,25 +345,6 @@ def _check_names(field: str, given: Iterable[str], kind: str, known: set[str]) -
             f"{field} in recipe_meta.py names no {kind} of the recipe: {', '.join(unknown)}",
             hint=f"its {kind}s are {', '.join(sorted(known)) or 'none'}",
         )
-
-
-def asked_ref(settings: Settings, entry: Entry) -> str:
-    """Return the ref that was asked for, or empty for the default branch.
-
-    Raises:
-        UsageError: two different ones were asked for.
-    """
-    if settings.pr and settings.ref:
-        raise UsageError(
-            "both a ref and a pull request were asked for",
-            hint="give one of --ref and --pr (or REF and PR in the environment)",
-        )
-    if settings.ref and entry.ref and not entry.line:
-        raise UsageError(
-            f"two refs were asked for: '{entry.ref}' and '{settings.ref}'",
-            hint="give one of #REF and --ref (or REF in the environment)",
-        )
-    return f"pull/{number(settings.pr)}" if settings.pr else settings.ref or entry.ref
 
 
 def asked_stages(settings: Settings, entry: Entry) -> tuple[Stage, ...]:

@@ -1,1 +1,1 @@
-"""The stages of a run: which are planned, their seed hooks, ops and waits, and what is handed to the assertions."""
+"""The stages of a run: which are planned, and their seed hooks, ops, waits and assertions."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from docker.errors import NotFound
 
+from harness.ci.under_test import asked_commit
 from harness.core import signals
 from harness.core.settings import Settings
 from harness.core.signals import reading
@@ -27,7 +28,7 @@ from harness.platforms.refusals import refuse
 from harness.platforms.stackfile import write
 from harness.recipes.catalogue import Entry
 from harness.recipes.repo import clone
-from harness.run.subject import Places, asked_commit, study
+from harness.run.subject import Places, study
 from harness.swarm.faults import as_harness_error
 
 SECONDS = 12.0  # of the processor, in the place of what a run has

@@ -189,7 +189,7 @@ def test_a_run_that_is_killed_is_an_error_beside_one_that_passes(
         (victim,) = [
             pid for pid in processes(output)
             if "\0custom-html\0" in Path(f"/proc/{pid}/cmdline").read_text()
-            and "harness.fleet.follower" in Path(f"/proc/{pid}/cmdline").read_text()
+            and "\0harness\0follow\0" in Path(f"/proc/{pid}/cmdline").read_text()
         ]  # fmt: skip
         os.kill(victim, signal.SIGKILL)
         code = process.wait(120)

@@ -123,7 +123,8 @@ def test_an_assertion_in_a_hook_is_made_under_python_o(tmp_path: Path) -> None:
     path = tmp_path / "ops.py"
     path.write_text("def pre_backup(ctx):\n    assert False, 'is made'\n")
     program = (
-        "import sys\nfrom pathlib import Path\nfrom harness.stages.seeding import SeedHooks, SeedContext\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from harness.stages.seeding import SeedHooks, SeedContext\n"
         "from harness.core.model import Stage\n"
         "hooks = SeedHooks.load([Path(sys.argv[1])])\n"
         "hooks.run(Stage.BACKUP, SeedContext(app=None))\n"

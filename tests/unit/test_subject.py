@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.ci.under_test import asked_commit
 from harness.core.errors import InvalidRecipeError, SourceError, TestBedError, UsageError
 from harness.core.model import Origin, Stage, WarningCode
 from harness.core.settings import Settings
@@ -15,7 +16,7 @@ from harness.recipes.catalogue import Entry
 from harness.recipes.git import import_history
 from harness.recipes.meta import RecipeMeta
 from harness.recipes.repo import Repo, clone
-from harness.run.subject import Places, Subject, asked_commit, study
+from harness.run.subject import Places, Subject, study
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made-1.test")
 APP = """

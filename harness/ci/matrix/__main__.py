@@ -15,15 +15,14 @@ from harness.core.errors import (
     UnknownNameError,
     UsageError,
 )
-from harness.core.settings import CommandParser, Settings, command_parser
+from harness.core.settings import PROJECT, CommandParser, Settings, command_parser
 from harness.recipes.catalogue import Catalogue
 from harness.report.output import complain, program
 
-ROOT = Path(__file__).resolve().parents[2]
 KNOWN = sorted({*formats.FORMATS, *files.FILES})
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = ROOT) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str], root: Path = PROJECT) -> int:
     """Write the jobs and return the exit code."""
     try:
         return _write(argv, environ, root)

@@ -1,1 +1,0 @@
-"""What will run and why the rest will not: pure data."""
