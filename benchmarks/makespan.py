@@ -3,9 +3,9 @@
 `python benchmarks/makespan.py RUNS...` draws a thousand recipes from the times in the files
 `results.json` below those directories, and shares them out in three ways: by the times of the run
 before (`harness.ci.matrix.sharding`), in equal numbers (a matrix that knows no times), and by a
-queue from which each job takes the next (one job for each recipe). The run that counts takes other times
-than the run before, and some recipes are new. Every ratio is to the lower bound for the times that
-it really took.
+queue from which each job takes the next (one job for each recipe). The run that counts takes other
+times than the run before, and some recipes are new. Every ratio is to the lower bound for the times
+that it really took.
 """
 
 import heapq
