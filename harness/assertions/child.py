@@ -19,6 +19,7 @@ from typing import NoReturn
 import pytest
 from _pytest.config import default_plugins
 
+from harness.assertions import former_names
 from harness.assertions.plugin import ReadingPlugin, ResultsPlugin, StagePlugin
 from harness.assertions.protocol import END, Order, Reading, append
 from harness.core.model import Origin
@@ -37,6 +38,7 @@ def main() -> None:
     The code of one that a signal ended is the signal's negative number.
     """
     end_with_parent(int(sys.argv[1]))
+    former_names.keep()
     for name in default_plugins:  # pytest imports them only when it runs
         import_module(f"_pytest.{name}")
     server = os.getpid()

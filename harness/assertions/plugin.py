@@ -18,7 +18,7 @@ from requests.exceptions import RequestException
 
 from harness.assertions.app import App, BackupView
 from harness.assertions.protocol import BEGIN, Facts, Order, Reading, append
-from harness.assertions.witnesses import WitnessView
+from harness.assertions.witnesses import Witnesses
 from harness.core.errors import HarnessError, InternalError, TestCodeError
 from harness.core.ledger import Ledger
 from harness.core.model import BROKEN_TEST_CODE, Origin, Outcome
@@ -200,9 +200,9 @@ class StagePlugin(ResultsPlugin):
         return self._app.backup
 
     @pytest.fixture(scope="session", name="witnesses")
-    def witnesses_fixture(self) -> WitnessView:
+    def witnesses_fixture(self) -> Witnesses:
         """The harness's own witness files in the app's volumes."""
-        return WitnessView(facts=self._order.facts)
+        return Witnesses(facts=self._order.facts)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Remember how many tests there are."""

@@ -9,7 +9,7 @@ from harness.assertions.protocol import Facts
 
 
 @dataclass(frozen=True, kw_only=True)
-class WitnessView:
+class Witnesses:
     """The witnesses of one run, as they were when the stage's op had settled.
 
     Args:

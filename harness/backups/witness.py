@@ -40,7 +40,7 @@ def volumes_for(spec: BackupSpec, stack: str, left_out: Mapping[str, str]) -> tu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Witnesses:
+class WitnessFiles:
     """The witness files, as seen from a container that has the volumes mounted.
 
     Args:

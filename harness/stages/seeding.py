@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.assertions import former_names
 from harness.assertions.app import App
 from harness.core.errors import AbortedError, HarnessError, RecipeError, TestCodeError
 from harness.core.model import BROKEN_TEST_CODE as BROKEN
@@ -46,6 +47,7 @@ class SeedHooks:
         Raises:
             TestCodeError: a file cannot be imported.
         """
+        former_names.keep()
         return cls(modules=tuple((path, _module(path)) for path in paths))
 
     def has(self, stage: Stage) -> bool:

@@ -11,7 +11,7 @@ from docker.errors import NotFound
 from harness.backups.labels import short_name
 from harness.backups.placing import located
 from harness.backups.restic import VOLUMES, Repository
-from harness.backups.witness import Witnesses, problem
+from harness.backups.witness import WitnessFiles, problem
 from harness.core.driver_options import own_data
 from harness.core.errors import ExecTimeoutError
 from harness.core.waiting import stretched
@@ -115,7 +115,7 @@ class VolumeWatch:
         since: Census | None,
         fresh: float,
     ) -> Visit:
-        witnesses = Witnesses(vault=repository.target, stack=self.stack)
+        witnesses = WitnessFiles(vault=repository.target, stack=self.stack)
         wanted = [key for key in (since.held if since else ()) if key.partition("/")[0] in here]
         return Visit(
             census=take(

@@ -1,8 +1,6 @@
 """What holds for every recipe that has just been backed up."""
 
-from harness.assertions.app import App, BackupView
-from harness.assertions.protocol import Facts
-from harness.assertions.witnesses import WitnessView
+from harness.api import App, BackupView, Facts, Witnesses
 from harness.backups.restic import paths_of
 from harness.backups.witness import path_in_vault
 
@@ -23,7 +21,7 @@ def test_the_snapshot_named_by_the_op_is_there_and_holds_files(
     assert len(backup.files) == facts.seen["backup"]["files"]
 
 
-def test_the_snapshot_holds_files_of_the_app(backup: BackupView, witnesses: WitnessView) -> None:
+def test_the_snapshot_holds_files_of_the_app(backup: BackupView, witnesses: Witnesses) -> None:
     """The harness's own witness files are no data of anybody."""
     own = {path_in_vault(volume) for volume in witnesses.expected()}
     assert backup.files.keys() - own
@@ -36,14 +34,14 @@ def test_every_declared_volume_is_in_the_snapshot(backup: BackupView) -> None:
             assert backup.holds(path), f"{path} is not in the snapshot"
 
 
-def test_the_snapshot_holds_every_witness(backup: BackupView, witnesses: WitnessView) -> None:
+def test_the_snapshot_holds_every_witness(backup: BackupView, witnesses: Witnesses) -> None:
     """The volume that was saved is the one that the app uses, as it was at that moment."""
     for volume, text in witnesses.expected().items():
         found = backup.read_own(path_in_vault(volume))
         assert found.decode() == text, f"the snapshot holds another witness of volume {volume}"
 
 
-def test_the_backup_leaves_the_data_as_they_were(witnesses: WitnessView, facts: Facts) -> None:
+def test_the_backup_leaves_the_data_as_they_were(witnesses: Witnesses, facts: Facts) -> None:
     """A hook that tidies up too much would be repaired by the restore, and never be seen."""
     lost = witnesses.problems() + facts.seen["backup"]["files_lost"]
     assert not lost, "; ".join(lost)

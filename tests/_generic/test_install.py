@@ -1,8 +1,6 @@
 """What holds for every recipe that has just been installed."""
 
-from harness.assertions.app import App
-from harness.assertions.protocol import Facts
-from harness.core.ledger import Ledger, Op
+from harness.api import App, Facts, Ledger, Op
 from harness.swarm.readiness import Before, unsettled
 
 

@@ -1,9 +1,6 @@
 """What holds for every recipe whose snapshot has just been restored."""
 
-from harness.assertions.app import App
-from harness.assertions.protocol import Facts
-from harness.assertions.witnesses import WitnessView
-from harness.core.ledger import Ledger, Op
+from harness.api import App, Facts, Ledger, Op, Witnesses
 from harness.swarm.readiness import Before, unsettled
 
 
@@ -22,7 +19,7 @@ def test_the_restore_happened_on_the_same_deployment(ledger: Ledger, facts: Fact
     assert (ledger.count(Op.DEPLOY), ledger.count(Op.RESTORE)) == (facts.deploys, 1)
 
 
-def test_every_volume_is_as_it_was_at_the_backup(witnesses: WitnessView) -> None:
+def test_every_volume_is_as_it_was_at_the_backup(witnesses: Witnesses) -> None:
     """The harness changed a file in each volume after the backup; what it held then is back."""
     assert not (wrong := witnesses.problems()), "; ".join(wrong)
 

@@ -1,9 +1,6 @@
 """What holds for every recipe after its head was redeployed over the base, in place."""
 
-from harness.assertions.app import App
-from harness.assertions.protocol import Facts
-from harness.assertions.witnesses import WitnessView
-from harness.core.ledger import Ledger, Op
+from harness.api import App, Facts, Ledger, Op, Witnesses
 from harness.swarm.readiness import Before, lost, unsettled
 
 
@@ -52,7 +49,7 @@ def test_the_version_label_is_the_heads(app: App, facts: Facts) -> None:
     assert said == [expected], f"the version label says {said}, and the head is {expected!r}"
 
 
-def test_the_data_in_every_volume_survived(witnesses: WitnessView) -> None:
+def test_the_data_in_every_volume_survived(witnesses: Witnesses) -> None:
     """The harness put a file into each volume that the base backs up; it has to be there still."""
     assert not (lost := witnesses.problems()), "; ".join(lost)
 

@@ -2,7 +2,7 @@
 
 import secrets
 
-from harness.stages.seeding import SeedContext
+from harness.api import SeedContext
 
 SITE = "/usr/share/nginx/html"
 

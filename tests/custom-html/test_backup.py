@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.assertions.app import BackupView
+from harness.api import BackupView
 
 SITE = "/usr/share/nginx/html"
 

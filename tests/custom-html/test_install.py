@@ -1,7 +1,6 @@
 """custom-html after its install."""
 
-from harness.assertions.app import App
-from harness.assertions.protocol import Facts
+from harness.api import App, Facts
 
 CONFIG_OF = {"1.0.0": "v1", "1.1.0": "v2", "1.2.0": "v3", "1.3.0": "v4"}
 

@@ -1,7 +1,6 @@
 """custom-html as its visitors use it."""
 
-from harness.assertions.app import App
-from harness.exec.http import Request
+from harness.api import App, Request
 
 
 def test_a_missing_page_is_404(app: App) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.assertions.app import App
+from harness.api import App
 
 
 def test_what_was_seeded_is_back(app: App, state: Mapping[str, str]) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.assertions.app import App
-from harness.exec.http import Response
+from harness.api import App, Response
 
 Ask = Callable[..., Response]
 

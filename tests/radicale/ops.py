@@ -2,9 +2,7 @@
 
 import secrets
 
-from harness.assertions.app import App
-from harness.exec.http import Request, Response
-from harness.stages.seeding import SeedContext
+from harness.api import App, Request, Response, SeedContext
 
 CALENDAR = "/admin/work"
 XML = '<?xml version="1.0" encoding="utf-8"?>'

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.assertions.app import App, BackupView
+from harness.api import App, BackupView
 
 
 def test_the_snapshot_holds_the_event(backup: BackupView, state: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from harness.exec.http import Response
+from harness.api import Response
 
 
 def test_the_calendar_is_found(ask: Callable[..., Response]) -> None:

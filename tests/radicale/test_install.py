@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from harness.assertions.app import App
-from harness.exec.http import Response
+from harness.api import App, Response
 
 
 def test_the_generated_password_opens_the_door(ask: Callable[..., Response]) -> None:

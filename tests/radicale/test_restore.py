@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from harness.exec.http import Response
+from harness.api import Response
 
 
 def test_the_deleted_event_is_back(ask: Callable[..., Response], state: Mapping[str, str]) -> None:

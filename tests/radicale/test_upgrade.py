@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from harness.assertions.app import App
-from harness.exec.http import Response
+from harness.api import App, Response
 
 
 def test_the_event_survived(ask: Callable[..., Response], state: Mapping[str, str]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.assertions.protocol import Facts, Health
-from harness.assertions.witnesses import WitnessView
+from harness.assertions.witnesses import Witnesses
 from harness.backups.labels import BackupSpec, VolumePart
-from harness.backups.witness import NAME, Witnesses, path_in_vault, problem, volumes_for
+from harness.backups.witness import NAME, WitnessFiles, path_in_vault, problem, volumes_for
 from harness.core.errors import (
     EngineError,
     ExecFailedError,
@@ -66,20 +66,20 @@ def test_what_is_written_names_the_volume_and_cannot_be_guessed(vault: FakeVault
     """Each time anew, over what was there: a later one never passes for an earlier one."""
     vault.volume("s_test_more")
     names = (VOLUME, "s_test_more")
-    first, second = (Witnesses(vault=vault.target, stack=STACK).write(names) for _ in range(2))
+    first, second = (WitnessFiles(vault=vault.target, stack=STACK).write(names) for _ in range(2))
     assert list(second) == list(names)
     assert len({*first.values(), *second.values()}) == 4
     for volume, text in second.items():
         assert (vault.volume(volume) / NAME).read_text() == text
         assert text.startswith(volume)
         assert len(text) > len(volume) + 16
-    assert Witnesses(vault=vault.target, stack=STACK).write(()) == {}
+    assert WitnessFiles(vault=vault.target, stack=STACK).write(()) == {}
 
 
 def test_a_volume_that_cannot_be_written_is_the_test_beds_affair(vault: FakeVault) -> None:
     """The message says what to do about it, and has the shell's own words."""
     with pytest.raises(TestBedError) as caught:
-        Witnesses(vault=vault.target, stack=STACK).write(("s_test_none",))
+        WitnessFiles(vault=vault.target, stack=STACK).write(("s_test_none",))
     assert "s_test_none" in caught.value.what
     assert "NO_WITNESS = {'none': 'why'}" in caught.value.hint
     assert "none" in caught.value.detail
@@ -87,7 +87,7 @@ def test_a_volume_that_cannot_be_written_is_the_test_beds_affair(vault: FakeVaul
 
 def test_a_witness_is_read_as_it_is(vault: FakeVault) -> None:
     """None when it is gone; reading changes nothing, so it may be tried again."""
-    witnesses = Witnesses(vault=vault.target, stack=STACK)
+    witnesses = WitnessFiles(vault=vault.target, stack=STACK)
     assert witnesses.read(VOLUME) is None
     (vault.volume(VOLUME) / NAME).write_text("two\nlines \u20ac")
     assert witnesses.read(VOLUME) == "two\nlines \u20ac"
@@ -98,7 +98,7 @@ def test_a_witness_that_cannot_be_read_is_the_test_beds_affair(vault: FakeVault)
     """It is there, so "gone" would be a lie about the recipe."""
     (vault.volume(VOLUME) / NAME).mkdir()
     with pytest.raises(TestBedError, match="cannot be read") as caught:
-        Witnesses(vault=vault.target, stack=STACK).read(VOLUME)
+        WitnessFiles(vault=vault.target, stack=STACK).read(VOLUME)
     assert NAME in caught.value.detail
 
 
@@ -134,7 +134,7 @@ def test_a_vault_that_does_not_work_says_nothing_of_the_recipe(
 ) -> None:
     """It is our own container: the same error in the app's would be the recipe's fault."""
     vault.broken = kind("it hangs")
-    witnesses = Witnesses(vault=vault.target, stack=STACK)
+    witnesses = WitnessFiles(vault=vault.target, stack=STACK)
     with pytest.raises(TestBedError) as caught:
         _ = witnesses.write((VOLUME,)) if call == "write" else witnesses.read(VOLUME)
     assert caught.value.outcome is Outcome.ERROR
@@ -143,14 +143,14 @@ def test_a_vault_that_does_not_work_says_nothing_of_the_recipe(
 # As assertions see them
 
 
-def view(seen: Mapping[str, Mapping[str, object]]) -> WitnessView:
+def view(seen: Mapping[str, Mapping[str, object]]) -> Witnesses:
     """Return the view of a restore's assertions."""
     facts = Facts(
         run="r", recipe="made", stack="s_test", domain="s.test", stage=Stage.RESTORE, deployed="",
         deployed_version="", chaos=False, base_commit="", base_version="", head_commit="",
         head_version="", services=("app",), ledger="", health=Health(), seen=seen,
     )  # fmt: skip
-    return WitnessView(facts=facts)
+    return Witnesses(facts=facts)
 
 
 def test_assertions_look_for_the_witnesses_of_their_own_stage() -> None:

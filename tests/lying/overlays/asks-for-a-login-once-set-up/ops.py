@@ -1,6 +1,6 @@
 """Make an account, as somebody does who sets the app up."""
 
-from harness.stages.seeding import SeedContext
+from harness.api import SeedContext
 
 
 def pre_upgrade(ctx: SeedContext) -> None:

@@ -2,9 +2,7 @@
 
 from contextlib import suppress
 
-from harness.assertions.app import App
-from harness.core.errors import WaitTimeoutError
-from harness.core.waiting import Deadline, wait_for
+from harness.api import App, Deadline, WaitTimeoutError, wait_for
 
 
 def test_it_was_watched_until_a_task_broke(app: App) -> None:

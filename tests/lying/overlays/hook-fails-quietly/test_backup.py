@@ -1,6 +1,6 @@
 """What a restore would have to begin with."""
 
-from harness.assertions.app import BackupView
+from harness.api import BackupView
 
 
 def test_the_dump_holds_a_table(backup: BackupView) -> None:

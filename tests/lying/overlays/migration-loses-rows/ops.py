@@ -1,6 +1,6 @@
 """Rows as a user would have them."""
 
-from harness.stages.seeding import SeedContext
+from harness.api import SeedContext
 
 ROWS = "1,published\n2,draft\n3,published\n"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.assertions.app import App
+from harness.api import App
 
 
 def test_every_row_survived(app: App, state: Mapping[str, str]) -> None:

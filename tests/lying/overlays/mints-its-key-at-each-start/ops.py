@@ -1,6 +1,6 @@
 """Enter something that the app encrypts; the key itself stands for that."""
 
-from harness.stages.seeding import SeedContext
+from harness.api import SeedContext
 
 ENTER = "cp /srv/key /usr/share/nginx/html/encrypted"
 

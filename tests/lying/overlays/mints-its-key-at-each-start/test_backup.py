@@ -1,6 +1,6 @@
 """What must survive a restart of the server."""
 
-from harness.assertions.app import App
+from harness.api import App
 
 
 def test_what_was_encrypted_can_be_read(app: App) -> None:

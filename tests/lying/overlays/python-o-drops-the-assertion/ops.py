@@ -1,6 +1,6 @@
 """A seed hook that expects something of the page; `python -O` would leave that out."""
 
-from harness.stages.seeding import SeedContext
+from harness.api import SeedContext
 
 
 def pre_backup(ctx: SeedContext) -> None:

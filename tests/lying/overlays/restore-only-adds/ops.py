@@ -1,6 +1,6 @@
 """Adds a page after the backup, which a restore has to take away."""
 
-from harness.stages.seeding import SeedContext
+from harness.api import SeedContext
 
 
 def pre_restore(ctx: SeedContext) -> None:

@@ -1,6 +1,6 @@
 """What must be gone after a restore."""
 
-from harness.assertions.app import App
+from harness.api import App
 
 
 def test_what_came_after_the_backup_is_gone(app: App) -> None:

@@ -1,6 +1,6 @@
 """What this recipe's lie needs."""
 
-from harness.assertions.app import App
+from harness.api import App
 
 
 def test_there_is_the_status_of_an_update(app: App) -> None:

@@ -1,6 +1,6 @@
 """An overlay with a slip of the pen."""
 
-from harness.assertions.app import App
+from harness.api import App
 
 
 def test_it(app: App, databse: str) -> None:

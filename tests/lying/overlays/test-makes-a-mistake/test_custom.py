@@ -1,6 +1,6 @@
 """An overlay that takes for granted what it does not have."""
 
-from harness.assertions.protocol import Facts
+from harness.api import Facts
 
 
 def test_it(facts: Facts) -> None:

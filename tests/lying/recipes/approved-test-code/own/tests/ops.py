@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from harness.stages.seeding import SeedContext
+from harness.seeding import SeedContext
 
 (Path(os.environ.get("TRUTH_CANARIES", tempfile.gettempdir())) / Path(__file__).name).touch()
 
