@@ -54,7 +54,7 @@ from harness.core.waiting import Deadline, wait_for
 from harness.exec.exec import ExecResult
 from harness.exec.http import Request, Response
 from harness.stages.seeding import SeedContext
-from harness.swarm.snapshot import ServiceState, StackSnapshot
+from harness.swarm.states import ServiceState, StackSnapshot
 
 __all__ = [
     "App",

@@ -19,7 +19,8 @@ from harness.exec.http import PatientProber, Prober, Request, Response
 from harness.recipes.doors import Door
 from harness.swarm.nodes import Nodes
 from harness.swarm.own_networks import own_name
-from harness.swarm.snapshot import ServiceState, StackSnapshot, read_stack
+from harness.swarm.snapshot import read_stack
+from harness.swarm.states import ServiceState, StackSnapshot
 
 
 @dataclass(frozen=True, kw_only=True)

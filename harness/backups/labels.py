@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from harness.core.errors import BackupError
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 
 ENABLED = "backupbot.backup"
 OLD_PATH = "backupbot.backup.path"

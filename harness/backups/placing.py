@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.core.errors import BackupError, TestBedError
-from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.states import StackSnapshot
 
 
 def places(

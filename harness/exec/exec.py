@@ -32,7 +32,8 @@ from harness.core.errors import (
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, retry, stretched, wait_for
 from harness.exec.exec_stream import MOST_OUTPUT, Output, close, converse, output_into
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ContainerState, read_container
+from harness.swarm.snapshot import read_container
+from harness.swarm.states import ContainerState
 
 SUSPICIOUS_CODES = (126, 127, 137, 143)  # what an exec in a dying container can end with, too
 DEATH_SECONDS = 2.0  # within which a busy engine says that a container ended after its exec did

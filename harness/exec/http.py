@@ -29,7 +29,7 @@ from harness.core.network_names import PROXY
 from harness.core.waiting import Deadline, retry
 from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ContainerState
+from harness.swarm.states import ContainerState
 
 # Brackets in a URL are no range; and docker hands the proxies of its configuration to containers.
 CURL = ("curl", "-sS", "-i", "--http1.1", "--globoff", "--noproxy", "*")

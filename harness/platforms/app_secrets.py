@@ -15,7 +15,7 @@ from harness.platforms.environment import ENV_SAMPLE
 from harness.platforms.override import own_labels
 from harness.recipes import secrets
 from harness.recipes.compose import Compose
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 
 
 @dataclass(kw_only=True)

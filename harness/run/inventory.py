@@ -8,7 +8,7 @@ from harness.assertions.app import BackupView
 from harness.backups.labels import BackupSpec, short_name
 from harness.backups.restic import VOLUMES
 from harness.core.measured import VolumeContent
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 
 
 def files_in(view: BackupView) -> Mapping[str, int]:

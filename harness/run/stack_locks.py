@@ -16,7 +16,7 @@ from harness.locks import swarm_lock
 from harness.platforms.base import Target
 from harness.run import reaper
 from harness.run.testbed import TestBed
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 from harness.swarm.sweep import find
 
 

@@ -29,7 +29,7 @@ from harness.core.model import Adaptation, Origin, Stage
 from harness.exec.exec import ExecTarget
 from harness.stages.context import Context
 from harness.swarm.readiness import Before
-from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.states import StackSnapshot
 from harness.volumes.census import Census, losses
 from harness.volumes.mounts import Upgrade
 from harness.volumes.outside import Outside

@@ -30,7 +30,8 @@ from harness.swarm.nodes import Nodes
 from harness.swarm.readiness import Before
 from harness.swarm.restart import outstayed, restart
 from harness.swarm.settle import settle
-from harness.swarm.snapshot import StackSnapshot, read_stack
+from harness.swarm.snapshot import read_stack
+from harness.swarm.states import StackSnapshot
 
 SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
 

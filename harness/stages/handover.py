@@ -13,7 +13,7 @@ from typing import Any
 from harness.core.model import Stage
 from harness.swarm.deaths import broken_since
 from harness.swarm.readiness import Before, ended_well, how_it_quit
-from harness.swarm.snapshot import ServiceState, StackSnapshot
+from harness.swarm.states import ServiceState, StackSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ from harness.swarm.faults import spoiled
 from harness.swarm.neighbours import ambiguous
 from harness.swarm.own_networks import own_name
 from harness.swarm.readiness import Before, unsettled
-from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.states import StackSnapshot
 from harness.swarm.sweep import sweep_stack
 from harness.swarm.templates import config_text
 from harness.verdict import warnings

@@ -14,7 +14,7 @@ from docker.errors import APIError
 
 from harness.core.errors import EngineError, TestBedError
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 DNSRR_LABEL = "ccci.endpoint-mode"  # on services whose endpoint mode the harness changed
 LAST_LINES = 40

@@ -11,7 +11,7 @@ import docker
 from docker.errors import ImageNotFound
 
 from harness.core.model import RunWarning, Stage, WarningCode
-from harness.swarm.snapshot import ServiceState, StackSnapshot
+from harness.swarm.states import ServiceState, StackSnapshot
 
 LABELS = "Labels"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.swarm.neighbours import Neighbours, logged
 from harness.swarm.readiness import Before, ended_well, unsettled_service
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 CRASHES_BEFORE_GIVING_UP = 4  # an engine keeps five tasks a slot: older ones are remembered here
 # A service without a health check may run for long before it answers its neighbours.

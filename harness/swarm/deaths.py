@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
 
@@ -20,9 +19,7 @@ from harness.core.model import RunWarning, WarningCode
 from harness.swarm.events import Event, Happening
 from harness.swarm.nodes import Nodes
 from harness.swarm.own_limits import MEMORY, laid_over, of_recipe
-
-if TYPE_CHECKING:
-    from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 MEBIBYTE = 1024**2
 KILLED = 137  # 128 + SIGKILL: what the kernel's killer leaves; an app can end with it as well

@@ -16,7 +16,7 @@ from harness.core.untrusted import quoted, visible
 from harness.swarm.nodes import Nodes
 from harness.swarm.readiness import Before, unsettled
 from harness.swarm.settle import describe_tasks
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 LAST_LINES = 15
 LOG_LINES = 5000  # of each task

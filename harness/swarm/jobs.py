@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from harness.core.model import RunWarning, WarningCode
 from harness.swarm.readiness import outlasting
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 # How long a task without a health check runs in the base before that is upgraded, by restart
 # condition: by then, most jobs have ended. Almost nothing but a job has the condition "none".

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from harness.core.model import RunWarning, WarningCode
-from harness.swarm.snapshot import ServiceState, StackSnapshot
+from harness.swarm.states import ServiceState, StackSnapshot
 
 # Variables that name a user or a database, and not a server; often these are the service's name.
 NO_ADDRESS = re.compile(r"(^|_)(USER|USERNAME|DB|DATABASE|DBNAME|NAME|PASSWORD|PASS)$", re.ASCII)

@@ -14,7 +14,7 @@ from typing import Any
 import docker
 
 from harness.core.errors import ConvergenceError, EngineError, HarnessError
-from harness.swarm.snapshot import NANOSECONDS, ServiceState, StackSnapshot
+from harness.swarm.states import NANOSECONDS, ServiceState, StackSnapshot
 
 NO_NODE = "no suitable node"
 FOR_GOOD = (

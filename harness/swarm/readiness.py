@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 STEADY_SECONDS = 5.0  # how long a container without a health check has to run to count as up
 OUTLIVE = 1.5  # how many times as long as the crashed one before it a container has to run

@@ -20,7 +20,7 @@ from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import Deadline, retry, stretched, wait_for
 from harness.swarm.events import EventLog, Happening
 from harness.swarm.placement import constraints_of
-from harness.swarm.snapshot import NANOSECONDS, ServiceState, StackSnapshot
+from harness.swarm.states import NANOSECONDS, ServiceState, StackSnapshot
 
 LONG_GRACE = 60.0  # seconds: a service that may take longer to stop is left running
 STOP_SECONDS = LONG_GRACE + 30.0  # after which nothing stops any more

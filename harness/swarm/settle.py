@@ -30,13 +30,8 @@ from harness.swarm.nodes import Nodes
 from harness.swarm.own_limits import of_recipe
 from harness.swarm.placement import unplaceable
 from harness.swarm.readiness import Before, lost, unsettled
-from harness.swarm.snapshot import (
-    NAMESPACE_LABEL,
-    ServiceState,
-    StackSnapshot,
-    TaskState,
-    read_stack,
-)
+from harness.swarm.snapshot import read_stack
+from harness.swarm.states import NAMESPACE_LABEL, ServiceState, StackSnapshot, TaskState
 from harness.swarm.templates import config_text
 
 LOOKS = 3  # in a row: one good look may fall between a container's end and the next one's start

@@ -17,7 +17,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import NAMESPACE_LABEL, StackSnapshot
+from harness.swarm.states import NAMESPACE_LABEL, StackSnapshot
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")

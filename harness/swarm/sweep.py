@@ -18,7 +18,7 @@ from docker.errors import APIError
 from harness.core.errors import EngineError, WaitTimeoutError
 from harness.core.waiting import Deadline, wait_for
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 
 RUN_LABEL = "ccci.run"
 SCOPE_LABEL = "ccci.scope"

@@ -15,7 +15,7 @@ import docker
 from docker.errors import NotFound
 
 from harness.core.model import RunWarning, WarningCode
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 
 ACTION = re.compile(r"\{\{-?(.*?)-?\}\}", re.DOTALL)
 PRINTED = re.compile(r"""^\s*\(?\s*env\s+["`]([^"`]+)["`]\s*\)?\s*$""")

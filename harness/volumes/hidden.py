@@ -19,7 +19,7 @@ from docker.errors import APIError
 
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ServiceState, StackSnapshot
+from harness.swarm.states import ServiceState, StackSnapshot
 from harness.volumes.census import JOURNALS
 
 JOURNAL = re.compile(JOURNALS)

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from harness.core.model import RunWarning, Stage, WarningCode
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from harness.volumes.census import Census
 
 ACCEPT = "if that is meant to be, name the volume in NO_WITNESS in recipe_meta.py"

@@ -13,7 +13,6 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,79 +24,16 @@ from harness.core.model import RunWarning, Stage, WarningCode
 from harness.core.waiting import stretched
 from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ServiceState, StackSnapshot
-from harness.volumes.census import DISPOSABLE, JOURNALS, Census
+from harness.swarm.states import ServiceState, StackSnapshot
+from harness.volumes.census import JOURNALS, Census
+from harness.volumes.inside import ADDED, Inside, is_usual, lies_in, seconds_of
 from harness.volumes.running import SECONDS, Once, Running
 
-USUAL = re.compile(
-    r"^/(tmp|run|dev|proc|sys|var/(tmp|run|cache|log|lock|spool))(/|$)|/[.](cache|npm|local|gnupg)(/|$)"
-)
 HISTORIES = re.compile(r"^[.](.*_history|wget-hsts|rnd|viminfo|lesshst|dbshell|bashrc|profile)$")
-ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 STARTED_SECONDS = 5.0  # a start script that fills in configuration is done by then
-ADDED, DELETED = 1, 2  # the kind of a change, as `docker diff` has it; 0 is changed
 DIRECTORY, LINK = 1 << 31, 1 << 27  # of a file's mode, as Go has it
 LOOKED_AT = 40  # files of one container
 SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
-    """A running container of the app, as its engine shows it.
-
-    Args:
-        service: its service.
-        client: a client of its node's engine.
-        id: the container's id.
-        node: the node's id.
-        mounts: what is mounted in it, as inspected.
-        changes: what was changed in its own layer: kinds by path.
-        started: when it was started, in seconds since 1970.
-        user: whom it runs as; empty for root.
-    """
-
-    service: ServiceState
-    client: docker.DockerClient
-    id: str
-    node: str
-    mounts: Sequence[Mapping[str, Any]]
-    changes: Mapping[str, int]
-    started: float
-    user: str = ""
-
-    @classmethod
-    def of(
-        cls, service: ServiceState, client: docker.DockerClient, identity: str, node: str
-    ) -> Inside:
-        """Look at a container.
-
-        Raises:
-            NotFound: it is gone.
-        """
-        inspected = client.api.inspect_container(identity)
-        changes = client.api.diff(identity) or ()
-        return cls(
-            service=service,
-            client=client,
-            id=identity,
-            node=node,
-            mounts=inspected.get("Mounts") or (),
-            changes={one["Path"]: one["Kind"] for one in changes if one["Kind"] != DELETED},
-            started=_seconds(inspected["State"]["StartedAt"]),
-            user=str((inspected.get("Config") or {}).get("User") or ""),
-        )
-
-    def anonymous(self) -> Iterator[tuple[str, str]]:
-        """Yield the name and the place of each anonymous volume where data may be kept."""
-        for mount in self.mounts:
-            name, place = mount.get("Name", ""), mount["Destination"]
-            if mount["Type"] == "volume" and ANONYMOUS.fullmatch(name) and not is_usual(place):
-                yield name, place
-
-    def on_volume(self, path: str) -> bool:
-        """Whether a path lies on something mounted that outlives the container."""
-        kept = (mount["Destination"] for mount in self.mounts if mount["Type"] != "tmpfs")
-        return any(_lies_in(path, place) for place in kept)
 
 
 @dataclass(kw_only=True)
@@ -246,11 +182,6 @@ class Outside:
                     )
 
 
-def is_usual(path: str) -> bool:
-    """Whether a place is one where programs keep what they can do without."""
-    return bool(USUAL.search(path) or re.search(DISPOSABLE, path.lower()))
-
-
 def _discardable(path: str) -> bool:
     """Whether a file is one that its program can do without, by its folder or its name."""
     name = posixpath.basename(path)
@@ -263,11 +194,11 @@ def leaves(one: Inside, path: str) -> bool:
     if one.on_volume(path):
         return False
     in_memory = (m["Destination"] for m in one.mounts if m["Type"] == "tmpfs")
-    if any(_lies_in(path, place) for place in ("/dev/shm", *in_memory)):  # noqa: S108  a container's
+    if any(lies_in(path, place) for place in ("/dev/shm", *in_memory)):  # noqa: S108  a container's
         return True
     if one.changes.get(path) == ADDED:
         return True
-    below = [changed for changed in sorted(one.changes) if _lies_in(changed, path)]
+    below = [changed for changed in sorted(one.changes) if lies_in(changed, path)]
     return any(is_usual(path) or _is_data(one, changed) for changed in below[:LOOKED_AT])
 
 
@@ -279,7 +210,7 @@ def written(one: Inside) -> list[str]:
         for path in sorted(one.changes)
         if not _discardable(path)
         and not one.on_volume(path)
-        and not any(_lies_in(path, place) for place in given)
+        and not any(lies_in(path, place) for place in given)
     ]
     above = {str(parent) for path in candidates for parent in PurePosixPath(path).parents}
     leaves_only = [path for path in candidates if path not in above]
@@ -292,7 +223,7 @@ def _is_data(one: Inside, path: str) -> bool:
     if found is None or found["mode"] & (DIRECTORY | LINK) or not found["size"]:
         return False
     filled_in = path.startswith("/etc/") or one.changes[path] == 0
-    return not filled_in or _seconds(found["mtime"]) > one.started + STARTED_SECONDS
+    return not filled_in or seconds_of(found["mtime"]) > one.started + STARTED_SECONDS
 
 
 def _stat(client: docker.DockerClient, container: str, path: str) -> dict[str, Any] | None:
@@ -328,17 +259,3 @@ def _unnamed(service: ServiceState) -> set[str]:
         for mount in mounts
         if mount["Type"] == "volume" and not mount.get("Source")
     }
-
-
-def _lies_in(path: str, place: str) -> bool:
-    return PurePosixPath(path).is_relative_to(place)
-
-
-def _seconds(text: str) -> float:
-    """Read an engine's time, whose fraction has up to nine digits; 0 if it cannot be read."""
-    whole, _, rest = text.partition(".")
-    zone = re.sub(r"^\d+", "", rest) if rest else ""
-    try:
-        return datetime.fromisoformat(f"{whole}{zone}").timestamp()
-    except ValueError:
-        return 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
 from harness.core.model import RunWarning, Stage, WarningCode
@@ -18,9 +17,7 @@ from harness.swarm.programs import (
     age_of,
     processes,
 )
-
-if TYPE_CHECKING:
-    from harness.volumes.outside import Inside
+from harness.volumes.inside import Inside
 
 SECONDS = 10.0
 ROOT = ("", "0", "root")

@@ -16,7 +16,7 @@ from harness.core.driver_options import own_data
 from harness.core.errors import ExecTimeoutError
 from harness.core.waiting import stretched
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.states import StackSnapshot
 from harness.volumes.census import Census, take
 
 # Links and pipes are not read, even where a file used to be.

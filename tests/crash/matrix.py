@@ -20,7 +20,7 @@ import docker
 from harness.core.errors import HarnessError, WaitTimeoutError
 from harness.core.events import Doing
 from harness.core.waiting import Deadline, wait_for
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 from harness.swarm.sweep import RUN_LABEL, find
 from tests.crash.killing import RECIPE, Child, Kill, Kind, Scope, Started, alive_of, started, steps
 from tests.integration.own_engine import OwnEngine, share

@@ -12,7 +12,7 @@ import pytest
 
 from harness.core import proc
 from harness.run.testbed import TestBed
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.conftest import Harness
 from tests.integration.programs import PROGRAMS, abra_on_path

@@ -10,7 +10,7 @@ from docker.models.containers import Container
 from harness.core.waiting import Deadline, wait_for
 from harness.run.testbed import TestBed
 from harness.swarm.deaths import killed_from_outside
-from harness.swarm.snapshot import TaskState
+from harness.swarm.states import TaskState
 from harness.swarm.sweep import RUN_LABEL, sweep
 
 SLEEPS = "sleep 600 & wait $!"

@@ -10,7 +10,7 @@ from docker.errors import NotFound
 from harness.platforms.base import Target
 from harness.run.reaper import Keep, make_work, reap, scope
 from harness.run.testbed import TestBed
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 from harness.swarm.sweep import RUN_LABEL, SCOPE_LABEL, STACK_LABEL, find
 
 KINDS = {"service", "container", "network", "volume", "secret", "config"}

@@ -30,7 +30,7 @@ from harness.run.one import Run
 from harness.stages.context import Context
 from harness.stages.pages import Pages
 from harness.swarm.readiness import Before
-from harness.swarm.snapshot import NAMESPACE_LABEL, StackSnapshot
+from harness.swarm.states import NAMESPACE_LABEL, StackSnapshot
 
 TASK_LABEL = "com.docker.swarm.task.id"
 SERVICE_LABEL = "com.docker.swarm.service.name"

@@ -44,7 +44,7 @@ from harness.stages.seeding import SeedContext
 from harness.swarm.nodes import Nodes
 from harness.swarm.programs import Process
 from harness.swarm.readiness import Before
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 from harness.swarm.sweep import Swept
 from harness.volumes.census import SCRIPT
 from harness.volumes.watch import SUMS

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.swarm.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ContainerState, ServiceState, StackSnapshot, TaskState
 
 STACK, NODE = "made_test", "n"
 

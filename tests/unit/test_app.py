@@ -15,7 +15,7 @@ from harness.core.model import Stage
 from harness.exec.exec import ExecResult, ExecTarget
 from harness.exec.http import PatientProber, Request, Response
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 TEMPLATE: Mapping[str, Any] = {"ContainerSpec": {"Image": "i"}}
 

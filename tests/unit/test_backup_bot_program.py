@@ -18,7 +18,7 @@ from harness.backups.labels import BackupSpec
 from harness.core import proc
 from harness.exec.exec_stream import MOST_OUTPUT
 from harness.images.image_definitions import FOLDER, shipped
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 
 PROGRAM = FOLDER / "backupbot" / "files" / "usr" / "lib" / "backup_bot" / "backup_bot.py"
 STACK, FIXED = "made_test", "shared"  # a volume with a name of its own has no stack's before it

@@ -7,7 +7,7 @@ import pytest
 
 from harness.core.model import WarningCode
 from harness.swarm.changes import only_label
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from tests.unit.fake_stack import STACK, service
 
 LABEL = f"coop-cloud.{STACK}.version"

@@ -8,7 +8,7 @@ import pytest
 
 from harness.swarm.crashes import UNCHECKED_UP_SECONDS, Crashes
 from harness.swarm.readiness import Before
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 from tests.unit.fake_stack import container, ended, look, service, task
 
 APP, DB, WEB = service(), service("db"), service("web")

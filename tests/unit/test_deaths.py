@@ -15,7 +15,7 @@ from harness.swarm import deaths, own_limits
 from harness.swarm.deaths import broken_since, killed_from_outside, out_of_memory
 from harness.swarm.events import EventLog, Happening
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import TaskState
+from harness.swarm.states import TaskState
 from tests.unit.fake_stack import NODE, ended, look, service, task
 
 APP = service()

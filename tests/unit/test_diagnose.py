@@ -18,7 +18,7 @@ from harness.swarm.diagnose import (
     failed_checks,
 )
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ContainerState, ServiceState, StackSnapshot, TaskState
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}
 

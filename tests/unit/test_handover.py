@@ -8,7 +8,7 @@ import pytest
 
 from harness.core.model import Stage
 from harness.stages.handover import HandOver
-from harness.swarm.snapshot import ServiceState, StackSnapshot
+from harness.swarm.states import ServiceState, StackSnapshot
 from tests.unit.fake_stack import container, ended, look, service, task
 
 APP, DB = service(labels={"a": "b"}), service("db")

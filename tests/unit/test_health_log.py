@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.swarm.snapshot import _last_failure
+from harness.swarm.states import _last_failure
 
 ENDED = "OCI runtime exec failed: exec failed: error executing setns process: exit status 1"
 MISSING = 'OCI runtime exec failed: exec failed: exec: "curl": executable file not found in $PATH'

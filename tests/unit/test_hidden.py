@@ -12,7 +12,7 @@ from docker.errors import ImageNotFound, NotFound
 
 from harness.core.model import WarningCode
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.states import StackSnapshot
 from harness.volumes import hidden
 from harness.volumes.hidden import Hidden, contents
 from tests.unit.fake_stack import NODE, STACK, look, service

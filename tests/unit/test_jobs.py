@@ -7,7 +7,7 @@ import pytest
 
 from harness.core.model import WarningCode
 from harness.swarm.jobs import JOB_SECONDS, at_work, doubtful, ended, ran_on
-from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.states import StackSnapshot
 from tests.unit.fake_stack import container, look, service, task
 
 

@@ -7,7 +7,7 @@ import pytest
 from harness.backups.labels import BackupSpec, short_name
 from harness.backups.restic import Snapshot, paths_of, snapshot_path
 from harness.core.errors import BackupError
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 
 
 def service(name: str, labels: dict[str, str], **volumes: str) -> ServiceState:

@@ -10,7 +10,7 @@ from harness.core.errors import BackupError
 from harness.core.model import Outcome, RuleResult
 from harness.lint.checks import CHECKS, Recipe, backup_labels, check
 from harness.lint.rules import BACKUP, BY_NUMBER, RULES
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from tests.unit.committed import committed
 
 COMPOSE = """

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from harness.core.model import WarningCode
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from harness.volumes.census import Census, Held
 from harness.volumes.mounts import Upgrade
 from tests.unit.fake_stack import STACK, service

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.swarm.neighbours import Neighbours, ambiguous, logged
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from tests.unit.fake_stack import look, service
 
 

@@ -23,7 +23,8 @@ from harness.swarm.diagnose import collect_logs, failed_checks
 from harness.swarm.faults import spoiled
 from harness.swarm.nodes import Endpoint, Nodes
 from harness.swarm.readiness import Before, unsettled
-from harness.swarm.snapshot import TaskState, read_stack
+from harness.swarm.snapshot import read_stack
+from harness.swarm.states import TaskState
 from harness.swarm.sweep import RUN_LABEL, find, sweep
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing

@@ -14,7 +14,7 @@ from harness.core.errors import ExecNotStartedError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.exec.exec import ExecTarget
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from harness.volumes.census import Census, Held, Link
 from harness.volumes.outside import Outside
 from tests.unit.fake_stack import NODE, STACK, look, service

@@ -8,7 +8,7 @@ import pytest
 
 from harness.core.errors import ConvergenceError, EngineError, HarnessError
 from harness.swarm.placement import unplaceable
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from tests.unit.fake_stack import look, service, task
 
 NODE: Mapping[str, Any] = {

@@ -7,7 +7,7 @@ import pytest
 
 from harness.swarm.jobs import ran_on
 from harness.swarm.readiness import Before, lost, unsettled
-from harness.swarm.snapshot import ContainerState, ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ContainerState, ServiceState, StackSnapshot, TaskState
 
 NODE = "node1"
 V1: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}

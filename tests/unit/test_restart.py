@@ -13,7 +13,7 @@ from harness.core.errors import WaitTimeoutError
 from harness.core.model import Stage, WarningCode
 from harness.swarm.events import EventLog
 from harness.swarm.restart import LONG_GRACE, NOWHERE, outstayed, restart, restarted
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_stack import container, look, service, task
 

@@ -31,7 +31,7 @@ from harness.recipes.compose import LONGEST_NAME
 from harness.run import reaper, stack_locks, testbed
 from harness.run.names import target_for
 from harness.run.one import run_one
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing, one_of_each
 

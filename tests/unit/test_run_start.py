@@ -15,7 +15,7 @@ from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult
 from harness.run import reaper, testbed
 from harness.run.one import Run, run_one
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing
 

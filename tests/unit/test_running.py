@@ -9,7 +9,7 @@ from harness.core.errors import ExecNotStartedError
 from harness.core.model import RunWarning, Stage, WarningCode
 from harness.exec.exec import ExecTarget
 from harness.swarm.programs import READ, Process
-from harness.volumes.outside import Inside
+from harness.volumes.inside import Inside
 from harness.volumes.running import Running
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_stack import service

@@ -19,7 +19,7 @@ from harness.swarm import own_limits
 from harness.swarm.nodes import Nodes
 from harness.swarm.readiness import Before
 from harness.swarm.settle import BEFORE_START, LOOKS, describe_tasks, settle
-from harness.swarm.snapshot import ServiceState, StackSnapshot, TaskState
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 from tests.unit.fake_clock import stop_the_clock
 
 SPEC: dict[str, Any] = {"ContainerSpec": {"Image": "app:1"}}

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.swarm import snapshot
-from harness.swarm.snapshot import ContainerState
+from harness.swarm import states
+from harness.swarm.states import ContainerState
 
 WALL = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -39,9 +39,9 @@ def clocks_fixture(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     class Fake(datetime):
         now = clocks.now  # type: ignore[assignment]  # only this one way of calling it is used
 
-    monkeypatch.setattr(snapshot, "datetime", Fake)
-    monkeypatch.setattr("harness.swarm.snapshot.time.monotonic", clocks.monotonic)
-    snapshot._began.cache_clear()  # noqa: SLF001  what was seen before is of real clocks
+    monkeypatch.setattr(states, "datetime", Fake)
+    monkeypatch.setattr("harness.swarm.states.time.monotonic", clocks.monotonic)
+    states._began.cache_clear()  # noqa: SLF001  what was seen before is of real clocks
     return clocks
 
 

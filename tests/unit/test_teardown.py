@@ -17,7 +17,7 @@ from harness.platforms.base import Target
 from harness.run.reaper import Keep
 from harness.run.teardown import Teardown
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import StackSnapshot
+from harness.swarm.states import StackSnapshot
 from harness.swarm.sweep import RUN_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import KINDS, FakeEngine, one_of_each

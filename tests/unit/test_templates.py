@@ -9,7 +9,7 @@ import pytest
 from docker.errors import NotFound
 
 from harness.core.model import WarningCode
-from harness.swarm.snapshot import ServiceState
+from harness.swarm.states import ServiceState
 from harness.swarm.templates import missing, printed
 from tests.unit.fake_stack import service
 

@@ -41,7 +41,7 @@ from harness.recipes.policy.allowed import Policy
 from harness.recipes.policy.deployed import asks_of_services
 from harness.recipes.repo import Repo, clone
 from harness.swarm.nodes import Nodes
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 
 SERVER = "default"  # abra's name for the engine that the environment leads to
 OVERRIDE = "cc-ci.yml"

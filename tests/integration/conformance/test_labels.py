@@ -18,7 +18,7 @@ from harness.platforms.swarm import SwarmPlatform
 from harness.recipes.repo import Repo, clone
 from harness.run import reaper
 from harness.run.testbed import TestBed
-from harness.swarm.snapshot import NAMESPACE_LABEL
+from harness.swarm.states import NAMESPACE_LABEL
 from harness.swarm.sweep import sweep
 from tests.integration.programs import PROGRAMS, abra_on_path
 from tests.suite import leftovers
