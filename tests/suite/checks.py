@@ -16,14 +16,17 @@ OVERLAYS = ROOT / ".nox" / "overlays"  # also in mypy's path
 
 
 def lint() -> tuple[int, str]:
-    """Return Ruff's exit code and what it says, of rules and of formatting."""
-    return _run([("ruff", "check", *CHECKED), ("ruff", "format", "--check", *CHECKED)])
+    """Return what Ruff says, of rules and formatting, and import-linter, with their exit code."""
+    ruff, imports = program("ruff"), program("lint-imports")
+    return _run(
+        [(ruff, "check", *CHECKED), (ruff, "format", "--check", *CHECKED), (imports, "--no-cache")]
+    )
 
 
 def types() -> tuple[int, str]:
     """Return mypy's exit code and what it says, of all files at once."""
     links = dict(lay_out())
-    code, said = _run([("mypy", *MYPY["files"], *map(str, links))])
+    code, said = _run([(program("mypy"), *MYPY["files"], *map(str, links))])
     for link, folder in links.items():
         said = said.replace(f"{link.relative_to(ROOT)}/", f"{folder.relative_to(ROOT)}/")
     return code, said
@@ -54,11 +57,15 @@ def lay_out(overlays: Path = OVERLAYS) -> Iterator[tuple[Path, Path]]:
         yield link, folder
 
 
+def program(name: str) -> str:
+    """Return the path of a program of this environment."""
+    return str(Path(sys.executable).with_name(name))
+
+
 def _run(commands: Sequence[Sequence[str]]) -> tuple[int, str]:
     worst, said = 0, ""
     for command in commands:
-        argv = [sys.executable, "-m", *command]
-        done = proc.run(argv, timeout=SECONDS, cwd=ROOT, check=False, dies_too=True)
+        done = proc.run(command, timeout=SECONDS, cwd=ROOT, check=False, dies_too=True)
         worst = worst or done.code
         said += done.stdout + done.stderr
     return worst, said
