@@ -19,10 +19,10 @@ from harness.core.model import Outcome
 from harness.report import results
 from harness.verdict.decide import Verdict
 from tests.hostile.table import attempt
+from tests.unit.ci.test_forge_dialects import GITHUB, GITLAB, SECRET, URLS
+from tests.unit.ci.test_post import HEAD, OTHER, Kept, posted, run
 from tests.unit.fake_clock import FakeClock
 from tests.unit.fake_forge import FakeForge
-from tests.unit.test_forge_dialects import GITHUB, GITLAB, SECRET, URLS
-from tests.unit.test_post import HEAD, OTHER, Kept, posted, run
 
 ANSWER = "what a forge answers is data: it names a commit, or the answer is refused"
 TOKEN = "the token goes to the forge that --pr names, and nowhere else"  # noqa: S105  a sentence

@@ -22,7 +22,7 @@ from harness.recipes.git import import_history
 from harness.recipes.repo import Repo, clone
 from tests.hostile.table import attempt
 from tests.hostile.with_logins import git, recipe
-from tests.unit.test_shipped import Tree, history
+from tests.unit.recipes.test_shipped import Tree, history
 
 PROGRAMS = "no program that a repository, or a configuration, names is started"
 PLACES = "nothing outside of the commit is read, and nothing outside of the checkout is written"

@@ -22,8 +22,8 @@ from harness.report.together import Ending, Row, show_together
 from harness.swarm.diagnose import diagnosis
 from tests.hostile.readers import commands
 from tests.hostile.table import attempt
-from tests.unit.test_diagnose import look, task
-from tests.unit.test_report_html import Page, full
+from tests.unit.report.test_report_html import Page, full
+from tests.unit.swarm.test_diagnose import look, task
 
 PROMISE = "each line of others is marked, and none of them is a command, markup or an escape"
 SAID = (

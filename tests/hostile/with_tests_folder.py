@@ -11,7 +11,15 @@ from harness.recipes.repo import Repo
 from harness.recipes.shipped import Shipped, lay_out
 from tests.hostile.table import attempt
 from tests.hostile.with_git import ten_million
-from tests.unit.test_shipped import EXECUTABLE, SUBMODULE, SYMLINK, Tree, make, make_raw, read
+from tests.unit.recipes.test_shipped import (
+    EXECUTABLE,
+    SUBMODULE,
+    SYMLINK,
+    Tree,
+    make,
+    make_raw,
+    read,
+)
 
 PROMISE = "code of a recipe's own is laid out only if that very code was approved"
 NEVER = "what cannot be read before it is approved can never be approved"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.conftest import Harness, Usual
 from tests.integration.support import RecipeRepo, recipe_files
-from tests.unit.test_junit import against_schema
+from tests.unit.report.test_junit import against_schema
 
 
 @pytest.mark.parametrize("recipe", ["custom-html", "radicale"])

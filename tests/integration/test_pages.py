@@ -14,7 +14,7 @@ from harness.report.site.__main__ import write
 from harness.run.screenshot import Browser
 from harness.verdict.decide import Verdict
 from tests.integration.own_browser import Window, window
-from tests.unit.test_report_html import LOG, full
+from tests.unit.report.test_report_html import LOG, full
 
 pytestmark = pytest.mark.xdist_group("browser-window")
 

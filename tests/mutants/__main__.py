@@ -57,7 +57,9 @@ class Mutant:
     @property
     def files(self) -> list[str]:
         """The test files that should notice, relative to the project."""
-        return [f"tests/unit/test_{name}.py" for name in self.tests]
+        unit = ROOT / "tests" / "unit"
+        found = [path for name in self.tests for path in unit.rglob(f"test_{name}.py")]
+        return [str(path.relative_to(ROOT)) for path in found]
 
     def problem(self) -> str:
         """Return why the mutant no longer applies, or nothing."""
