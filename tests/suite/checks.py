@@ -19,7 +19,11 @@ def lint() -> tuple[int, str]:
     """Return what Ruff says, of rules and formatting, and import-linter, with their exit code."""
     ruff, imports = program("ruff"), program("lint-imports")
     return _run(
-        [(ruff, "check", *CHECKED), (ruff, "format", "--check", *CHECKED), (imports, "--no-cache")]
+        [
+            (ruff, "check", *CHECKED),
+            (ruff, "format", "--check", *CHECKED),
+            (imports, "--no-cache", "--no-logo"),
+        ]
     )
 
 
