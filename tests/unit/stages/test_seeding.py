@@ -36,7 +36,9 @@ def context() -> SeedContext:
 
 def raising(tmp_path: Path, statement: str) -> HarnessError:
     """Return what comes of a hook that does that."""
-    made = hooks(tmp_path, f"from harness.core import errors\ndef pre_backup(ctx):\n    {statement}\n")
+    made = hooks(
+        tmp_path, f"from harness.core import errors\ndef pre_backup(ctx):\n    {statement}\n"
+    )
     with pytest.raises(HarnessError) as caught:
         made.run(Stage.BACKUP, context())
     return caught.value
