@@ -37,7 +37,8 @@ EXCEPT: Mapping[str, str] = {
         (
             "stages/install_steps.py: SECONDS", "stages/operations.py: CONTAINER_SECONDS",
             "stages/pages.py: GUESS_SECONDS", "stages/context.py: SETTLE_SECONDS",
-            "platforms/abra/platform.py: BACKUP_SECONDS", "platforms/abra/platform.py: CALL_SECONDS",
+            "platforms/abra/platform.py: BACKUP_SECONDS",
+            "platforms/abra/platform.py: CALL_SECONDS",
             "platforms/abra/platform.py: DEPLOY_SECONDS", "assertions/app.py: timeout=30.0",
             "assertions/app.py: patience=60.0", "exec/exec.py: patience=60.0",
             "exec/http.py: timeout=10.0", "stages/pages.py: ANSWER_SECONDS",
