@@ -17,7 +17,10 @@ from tests.truth.cases import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
-    *(ROOT / f"{page}.md" for page in ("README", "CHANGELOG", "SECURITY")),
+    *(
+        ROOT / f"{page}.md"
+        for page in ("README", "ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "SECURITY")
+    ),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 SOURCES = sorted((ROOT / "harness").rglob("*.py"))
@@ -170,10 +173,10 @@ def test_the_table_of_warnings_is_complete() -> None:
 
 
 def test_the_decisions_are_numbered() -> None:
-    """Without a gap, by the name of the file and by its heading."""
-    for number, page in enumerate(sorted((ROOT / "docs" / "decisions").glob("*.md")), start=1):
-        assert page.name.startswith(f"{number:04}-")
-        assert page.read_text().startswith(f"# {number}. ")
+    """By the name of the file and by its heading."""
+    for page in (ROOT / "docs" / "decisions").glob("[0-9]*.md"):
+        number, _, name = page.name.partition("-")
+        assert page.read_text().startswith(f"# {int(number)}. "), name
 
 
 def test_the_words_the_stages_and_the_origins_are_the_documented_ones() -> None:
@@ -204,3 +207,28 @@ def test_every_field_of_results_json_is_described() -> None:
     found = {word for cell in named for word in quoted(cell) if "[" not in word}
     assert found == {field.name for field in fields(RunResult)}
     assert f"`{SCHEMA}`" in text
+
+
+def test_the_map_shows_every_package() -> None:
+    """A newcomer looks there first, and nowhere else for long."""
+    shown = {one for row in rows("ARCHITECTURE.md", "# Architecture") for one in quoted(row[0])}
+    there = {path.parent.name for path in (ROOT / "harness").glob("*/__init__.py")}
+    assert shown == there | {"__main__", "api"}
+
+
+def test_the_map_leads_to_files_that_are_there() -> None:
+    """Each place to open, and each test of it."""
+    table = list(rows("ARCHITECTURE.md", "## To change X, open Y"))
+    assert len(table) >= 15
+    for _, opened, tests in table:
+        for one in quoted(opened) + quoted(tests):
+            places = (ROOT, ROOT / "harness", ROOT / "tests")
+            file = one.replace("<stage>", "install")
+            assert "/" not in one or any((place / file).exists() for place in places), one
+
+
+def test_every_decision_is_in_the_list() -> None:
+    """So that a reader finds it by what it is about."""
+    index = ROOT / "docs" / "decisions" / "README.md"
+    there = {path.name for path in index.parent.glob("[0-9]*.md")}
+    assert there == set(re.findall(r"\((\d{4}-[\w-]+\.md)\)", index.read_text()))
