@@ -7,7 +7,7 @@ exists: on an engine that is not ours it may serve somebody.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,13 @@ from harness.engine.layout import COMMAND
 from harness.locks import file_lock as locks
 
 ADVERTISED = "127.0.0.1"
+GATEWAY = "docker_gwbridge"  # how containers on overlay networks reach other machines
+# As the engine makes it: docs.docker.com, "Customize the docker_gwbridge interface".
+GATEWAY_OPTIONS = {
+    "com.docker.network.bridge.name": GATEWAY,
+    "com.docker.network.bridge.enable_icc": "false",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+}
 LOCK = "engine-swarm"
 LOCK_SECONDS = 120.0
 SETTLE_SECONDS = 30.0
@@ -149,6 +156,10 @@ def _is_manager(swarm: Mapping[str, Any], engine: Engine) -> bool:
 def _init(client: docker.DockerClient, engine: Engine, clock: Clock) -> bool:
     doing = "`docker swarm init`"
     try:
+        # Else the first containers make it, and two at once, or a full disk, leave half of one,
+        # with which no container of any stack starts again (moby issue 19677).
+        with suppress(APIError):  # it is there, or the engine makes it in time
+            client.networks.create(GATEWAY, driver="bridge", options=GATEWAY_OPTIONS)
         client.swarm.init(advertise_addr=ADVERTISED)
     except APIError as error:
         # Another cache's run has another lock: look whether the same was done meanwhile.

@@ -135,7 +135,8 @@ FAULTS = (
     _fault(
         TestBedError,
         "a path of the host that the recipe mounts, as it may, does not exist",
-        r"bind source path does not exist|failed to mount local volume.*no such file or directory",
+        r"bind source path does not exist|failed to mount local volume.*no such file or directory"
+        r"|error while creating mount source path",
         cause="HOST_ACCESS or --trust allows the path, and the engine's machine lacks it",
         hint="make it on that machine, as an operator of the recipe does; or correct the path",
     ),
@@ -168,9 +169,21 @@ FAULTS = (
         "the engine could not make a network connection for a container",
         r"error creating vxlan|sandbox join failed|failed to create endpoint|network sandbox"
         r"|operation not supported.*(veth|vxlan)|failed to (add|create) (the )?(veth|bridge)"
-        r"|programming external connectivity",
+        r"|failed to add (the host|interface) |endpoint with name .* already exists"
+        r"|(programming|creating) external connectivity|networks have same bridge name"
+        r"|iptables failed|failed to setup ip tables|conflicts with existing route"
+        r"|unable to complete atomic operation",
         cause="the kernel lacks a module, or keeps what an engine that died has left",
         hint=f"restart the engine, or the machine; {LOG}",
+    ),
+    _fault(
+        EngineError,
+        "the engine's own storage is damaged, or its disk fails",
+        r"error creating overlay mount|layer does not exist|structure needs cleaning"
+        r"|input/output error|thin pool has|/(overlay2|containers)/[^:]*: read-only file system"
+        r"|evaluating symlinks from mount source",
+        cause="the disk has errors, files of the engine were removed, or it was stopped by force",
+        hint=f"dmesg | tail; {LOG}; nox -s engine -- purge makes a new one, if it is our own",
     ),
     _fault(
         TestBedError,
@@ -185,8 +198,11 @@ FAULTS = (
         "the engine's own runtime failed",
         r"runc did not terminate|unable to retrieve oci runtime error|failed to start (the )?shim"
         r"|exec: \"(runc|containerd-shim[^\"]*)\": |ttrpc: closed|containerd[^ ]*\.sock"
-        r"|unknown (or invalid )?runtime|unavailable: connection error",
-        cause="containerd or runc crashed, was replaced, or could not be started",
+        r"|unknown (or invalid )?runtime|unavailable: connection error|already exists: unknown"
+        r"|container with (the )?(given )?id (already )?exists|final child's pid from pipe"
+        r"|container name \S+ is already in use|loading seccomp filter|apply apparmor profile"
+        r"|error mounting \"cgroup\"|nvidia-container-cli",
+        cause="containerd or runc crashed, was replaced, does not fit this kernel, or kept a name",
         hint=f"restart the engine; {LOG}",
     ),
     _fault(
@@ -196,7 +212,8 @@ FAULTS = (
         r"|connection reset by peer|broken pipe|i/o timeout|tls handshake timeout"
         r"|deadline exceeded|context canceled|request canceled|permission denied while trying to"
         r"|does not have a leader|not a swarm manager|not part of a swarm|update out of sequence"
-        r"|node is down|node is not ready|heartbeat failure|swarm is encrypted",
+        r"|node is down|node is not ready|heartbeat failure|swarm is encrypted|raft: "
+        r"|transport is closing|code = (unavailable|resourceexhausted)|/swarm/certificates",
         cause="it was stopped or restarted, it is overloaded, or its Swarm has no leader",
         hint=LOG,
     ),

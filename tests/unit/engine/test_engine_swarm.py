@@ -13,7 +13,7 @@ from docker.errors import APIError
 
 from harness.core.errors import EngineError
 from harness.engine.endpoint import Engine
-from harness.engine.swarm import ensure_swarm
+from harness.engine.swarm import GATEWAY, ensure_swarm
 from tests.unit.fake_clock import FakeClock
 
 OURS = Engine(host="unix:///c/docker.sock", origin="private", private=True)
@@ -36,12 +36,14 @@ class FakeSwarm:
     def __init__(self, swarm: dict[str, Any]) -> None:
         self.state = swarm
         self.leader = True
+        self.has_gateway = False
         self.init_fails: Exception | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         self.done: list[tuple[str, dict[str, Any]]] = []
         self.infos = 0
         self.api = self
         self.swarm = self
+        self.networks = self
 
     @property
     def client(self) -> docker.DockerClient:
@@ -60,6 +62,12 @@ class FakeSwarm:
         if not self.leader:
             raise refused(503, "The swarm does not have a leader.")
         return {"ID": "x"}
+
+    def create(self, name: str, **how: Any) -> None:  # noqa: ANN401  as the SDK has it
+        """Make a network."""
+        self.done.append((name, how))
+        if self.has_gateway:
+            raise refused(409, f"network with name {name} already exists")
 
     def init(self, **how: Any) -> str:  # noqa: ANN401  as the SDK has it
         """Make a swarm."""
@@ -90,13 +98,20 @@ def test_a_manager_is_left_alone_for_one_question(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("has_gateway", [False, True])
 @pytest.mark.parametrize("engine", [OURS, THEIRS])
-def test_an_engine_in_no_swarm_is_made_one(tmp_path: Path, engine: Engine) -> None:
-    """On loopback, once; on an engine that is not ours it is said aloud."""
+def test_an_engine_in_no_swarm_is_made_one(
+    tmp_path: Path,
+    engine: Engine,
+    has_gateway: bool,  # noqa: FBT001  a case
+) -> None:
+    """On loopback, once, after its gateway; on an engine that is not ours it is said aloud."""
     fake = FakeSwarm(INACTIVE)
+    fake.has_gateway = has_gateway
     made, said = swarm(fake, tmp_path, engine)
     assert made
-    assert fake.done == [("init", {"advertise_addr": "127.0.0.1"})]
+    assert [name for name, _ in fake.done] == [GATEWAY, "init"]
+    assert fake.done[1] == ("init", {"advertise_addr": "127.0.0.1"})
     assert len(said) == (0 if engine.private else 1)
     assert swarm(fake, tmp_path, engine) == (False, [])
 

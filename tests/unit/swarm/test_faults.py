@@ -144,8 +144,36 @@ def test_what_nobody_foresaw_is_never_a_verdict(error: Exception) -> None:
     assert "test_faults.py" in got.detail
 
 
+START = "starting container failed: "
 CREATE = "failed to create shim task: OCI runtime create failed: "
-RUNC = f"starting container failed: {CREATE}runc create failed: "
+RUNC = f"{START}{CREATE}runc create failed: "
+
+
+NETWORK = (
+    f"{START}error creating external connectivity network: cannot create network a37e",
+    "conflicts with network 643e (docker_gwbridge): networks have same bridge name",
+    "Unable to enable DROP INCOMING rule: (iptables failed: iptables -t filter: exit status 4)",
+    f"{START}failed to set up container networking: Failed to Setup IP tables: Unable to enable",
+    "failed to add the host (veth1) <=> sandbox (veth3) pair interfaces: operation not supported",
+    "cannot program address 10.0.1.3/24 in sandbox interface: it conflicts with existing route",
+    "endpoint with name s_app.1.x already exists in network s_default",
+    "Unable to complete atomic operation, key modified",
+)
+STORAGE = (
+    "error creating overlay mount to /data/overlay2/abc/merged: no such file or directory",
+    "layer does not exist",
+    "mkdir /data/overlay2/abc-init: read-only file system",
+    "mkdir /data/containers/abc: input/output error",
+    'error evaluating symlinks from mount source "/data/volumes/x/_data": lstat: no such file',
+)
+RUNTIME = (
+    f"{RUNC}unable to start container process: can't get final child's PID from pipe: EOF",
+    f"{CREATE}error loading seccomp filter into kernel: errno 524",
+    f"{CREATE}apply apparmor profile: apparmor failed to apply profile: no such file or directory",
+    f"{CREATE}container with id exists: unknown",
+    "failed to create task for container: AlreadyExists: task 12: already exists: unknown",
+    'Conflict. The container name "/s_app.1.x" is already in use by container "0a1b"',
+)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +211,9 @@ RUNC = f"starting container failed: {CREATE}runc create failed: "
          TestBedError, "another machine"),
         ("failed to initialize logging driver: dial tcp 10.0.0.9:514: connect: connection refused",
          TestBedError, "log server"),
+        *((said, EngineError, "network connection") for said in NETWORK),
+        *((said, EngineError, "storage") for said in STORAGE),
+        *((said, EngineError, "own runtime") for said in RUNTIME),
         ("subnet sandbox join failed: error creating vxlan interface: file exists", EngineError,
          "network connection"),
         ('could not find plugin weave in v1 plugin registry: plugin "weave" not found',
@@ -230,6 +261,8 @@ def test_the_engines_words_that_accuse_the_machine(
         f'{RUNC}unable to start container process: exec: "/etc/hostname": permission denied',
         f'{RUNC}error mounting "/data/configs/1" to rootfs at "/etc/nginx": not a directory',
         f"{RUNC}container init was OOM-killed (memory limit too low?)",
+        f'{RUNC}error mounting "/data/volumes/x/_data" to rootfs at "/x": read-only file system',
+        f"{RUNC}exec /entrypoint.sh: exec format error",
         "failed to mount local volume: mount tmpfs:/data, data: sise=1m: invalid argument",
         'network "inner" is declared as external, but could not be found',
         "rpc error: code = InvalidArgument desc = name must be valid as a DNS name component",
