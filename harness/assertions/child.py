@@ -21,7 +21,7 @@ from _pytest.config import default_plugins
 
 from harness.assertions import former_names
 from harness.assertions.plugin import ReadingPlugin, ResultsPlugin, StagePlugin
-from harness.assertions.protocol import END, Order, Reading, append
+from harness.assertions.protocol import END, Order, Reading, append, load
 from harness.core.model import Origin
 from harness.core.waiting import Stretch
 from harness.core.with_parent import end_with_parent
@@ -56,7 +56,7 @@ def _become(line: str, server: int) -> NoReturn:
     code = int(pytest.ExitCode.INTERNAL_ERROR)
     try:
         end_with_parent(server)
-        order = Reading.load(line) or Order.load(line)
+        order = load(line)
         nothing = os.open(os.devnull, os.O_RDONLY)
         printed = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         for source, stream in ((nothing, 0), (printed, 1), (printed, 2)):

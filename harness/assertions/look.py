@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from harness.exec.http import NOT_YET, Response
@@ -122,11 +121,6 @@ class Page:
     unlike: bool = False
     changed: str = ""
     unbalanced: str = ""
-
-    @classmethod
-    def load(cls, raw: Mapping[str, Any]) -> Page:
-        """Read what `asdict` made of it."""
-        return cls(**{**raw, "seen": Seen(raw["seen"]), "signs": tuple(map(Sign, raw["signs"]))})
 
     @property
     def answered(self) -> bool:

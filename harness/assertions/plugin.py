@@ -7,6 +7,7 @@ import re
 import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from harness.assertions.protocol import BEGIN, Facts, Order, Reading, append
 from harness.assertions.witnesses import Witnesses
 from harness.core.errors import HarnessError, InternalError, TestCodeError
 from harness.core.ledger import Ledger
-from harness.core.model import BROKEN_TEST_CODE, Origin, Outcome
+from harness.core.model import BROKEN_TEST_CODE, AssertionResult, Origin, Outcome
 from harness.swarm.faults import as_harness_error
 from harness.swarm.nodes import Nodes
 
@@ -93,30 +94,16 @@ class ResultsPlugin:
         *,
         nodeid: str,
         path: Path,
-        outcome: Outcome,
-        seconds: float,
         message: str,
         output: str,
-        line: int = 0,
-        source: str = "",
-        kind: str = "",
+        **more: Any,  # noqa: ANN401  fields of AssertionResult
     ) -> None:
         origin = self._origins.get(str(path.resolve()), Origin.OVERLAY)
-        append(
-            self._results,
-            {
-                "nodeid": _shown(nodeid, path, origin),
-                "origin": origin,
-                "outcome": outcome,
-                "seconds": seconds,
-                "message": message[:OUTPUT_LIMIT],
-                "output": output[-OUTPUT_LIMIT:],
-                "at": datetime.now(UTC).isoformat(),
-                "line": line,
-                "source": source,
-                "kind": kind,
-            },
-        )
+        result = AssertionResult(
+            nodeid=_shown(nodeid, path, origin), origin=origin, message=message[:OUTPUT_LIMIT],
+            output=output[-OUTPUT_LIMIT:], at=datetime.now(UTC).isoformat(), **more,
+        )  # fmt: skip
+        append(self._results, asdict(result))
 
 
 class ReadingPlugin(ResultsPlugin):

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.assertions.look import Page
-from harness.core.model import AssertionResult, Origin, Outcome, Stage
+from harness.core.model import AssertionResult, Origin, Stage
 from harness.recipes.doors import Door
 from harness.swarm.nodes import Endpoint
 
@@ -42,13 +44,6 @@ class Health:
         if self.status is not None:
             return status == self.status
         return 200 <= status < 400  # noqa: PLR2004  as HTTP has it
-
-    @classmethod
-    def load(cls, raw: dict[str, Any]) -> Health:
-        """Read what `asdict` made of it."""
-        doors = tuple(Door(**door) for door in raw["doors"])
-        earlier = Page.load(raw["earlier"]) if raw["earlier"] else None
-        return cls(**{**raw, "doors": doors, "earlier": earlier})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,25 +94,6 @@ class Order:
     others: tuple[Endpoint, ...] = ()  # how the engines of other nodes are reached
     killed: tuple[str, ...] = ()  # ids of containers that were ended from outside until now
 
-    def dump(self) -> bytes:
-        """Return the order as one line."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def load(cls, line: str) -> Order:
-        """Read what `dump` wrote."""
-        raw = json.loads(line)
-        facts = raw["facts"]
-        facts["health"] = Health.load(facts["health"])
-        facts["stage"] = Stage(facts["stage"])
-        facts["services"] = tuple(facts["services"])
-        facts["handed_over"] = tuple(facts["handed_over"])
-        raw["facts"] = Facts(**facts)
-        raw["files"] = tuple((path, Origin(origin)) for path, origin in raw["files"])
-        raw["others"] = tuple(Endpoint(**other) for other in raw["others"])
-        raw["killed"] = tuple(raw["killed"])
-        return cls(**raw)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -131,18 +107,17 @@ class Reading:
     results: str
     log: str  # where the process that reads them prints
 
-    def dump(self) -> bytes:
-        """Return it as one line."""
-        return json.dumps({"reading": asdict(self)}).encode()
 
-    @classmethod
-    def load(cls, line: str) -> Reading | None:
-        """Read what `dump` wrote; None for an order."""
-        raw = json.loads(line).get("reading")
-        if raw is None:
-            return None
-        files = tuple((path, Origin(origin)) for path, origin in raw["files"])
-        return cls(**{**raw, "files": files})
+def dump(order: Order | Reading) -> bytes:
+    """Return an order as one line."""
+    return json.dumps(asdict(order)).encode()
+
+
+def load(line: str) -> Order | Reading:
+    """Read what `dump` wrote."""
+    raw = json.loads(line)
+    kind: type[Order | Reading] = Order if "facts" in raw else Reading
+    return msgspec.convert(raw, kind)
 
 
 def append(path: Path, entry: Mapping[str, object]) -> None:
@@ -158,23 +133,8 @@ def read_results(path: Path) -> tuple[tuple[AssertionResult, ...], bool]:
     """
     lines, entries = _entries(path)
     whole = bool(lines) and len(entries) == lines and entries[-1] == END
-    results = tuple(
-        AssertionResult(
-            nodeid=entry["nodeid"],
-            origin=Origin(entry["origin"]),
-            outcome=Outcome(entry["outcome"]),
-            seconds=entry["seconds"],
-            message=entry["message"],
-            output=entry["output"],
-            at=entry.get("at", ""),
-            line=entry.get("line", 0),
-            source=entry.get("source", ""),
-            kind=entry.get("kind", ""),
-        )
-        for entry in entries
-        if "event" not in entry
-    )
-    return results, whole
+    results = [entry for entry in entries if "event" not in entry]
+    return msgspec.convert(results, tuple[AssertionResult, ...]), whole
 
 
 def unfinished(path: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from harness.assertions.protocol import Order, Reading, read_results, unfinished
+from harness.assertions.protocol import Order, Reading, dump, read_results, unfinished
 from harness.core.errors import ProcessError
 from harness.core.model import AssertionResult
 from harness.core.proc import Worker
@@ -79,7 +79,7 @@ class Workers:
         began = time.monotonic()
         problem, code = "", None
         try:
-            answer = self._worker.ask(order.dump(), timeout=timeout)
+            answer = self._worker.ask(dump(order), timeout=timeout)
             code = int(answer) if answer else self._worker.poll()
         except ProcessError:
             problem = f"the assertions were still running after {timeout:g} s and were stopped"

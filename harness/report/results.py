@@ -7,39 +7,27 @@ may appear. docs/results.md describes each.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+from msgspec import ValidationError
+
 from harness.core import plain_files
-from harness.core.measured import (
-    Jump,
-    Measure,
-    Resources,
-    Retry,
-    Screenshot,
-    StageResources,
-    VolumeContent,
-)
+from harness.core.measured import Resources, Retry, Screenshot, VolumeContent
 from harness.core.model import (
     Adaptation,
-    AssertionResult,
     DeployedImage,
     Leak,
     LintReport,
-    NotShown,
-    Origin,
-    Outcome,
-    RuleResult,
     RunWarning,
     Stage,
     StageResult,
     TeardownResult,
-    WarningCode,
 )
-from harness.report.typed import misfits
 from harness.verdict.decide import TEARDOWN, Verdict
 
 SCHEMA = "cc-ci/results/1"
@@ -136,104 +124,25 @@ def read(directory: Path) -> RunResult | None:
     """
     path = directory / RESULTS_FILE
     try:
-        run = _parsed(json.loads(plain_files.read(path, most=MOST_BYTES)))
+        found = json.loads(plain_files.read(path, most=MOST_BYTES))
+        if found["schema"] != SCHEMA:
+            raise ValueError(f"it is not of the schema {SCHEMA}")
+        run = msgspec.convert(_completed(found), RunResult)
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not of the schema {SCHEMA}: {error!r}") from error
-    if wrong := next(misfits(run, RunResult), ""):
-        raise ValueError(f"{path}: {wrong[1:]} is of another type")
+    if run.verdict.stage not in ("", TEARDOWN, *Stage):
+        raise ValueError(f"{path}: {run.verdict.stage!r} is not a stage")
     return run
 
 
-def _parsed(found: dict[str, Any]) -> RunResult:
-    if found.pop("schema") != SCHEMA:
-        raise ValueError(f"it is not of the schema {SCHEMA}")
-    verdict, down = found.pop("verdict"), found.pop("teardown")
-    lint = found.pop("lint", None)  # a run of an older harness has none
-    return RunResult(
-        **{
-            **found,
-            "plan": tuple(found["plan"]),
-            "diagnosis": tuple(found["diagnosis"]),
-            "head": Revision(**found["head"]) if found["head"] else None,
-            "base": Revision(**found["base"]) if found["base"] else None,
-            "adaptations": tuple(Adaptation(**one) for one in found["adaptations"]),
-            "stages": tuple(_stage(one) for one in found["stages"]),
-            "resources": _resources(found.get("resources")),
-            "snapshot": tuple(VolumeContent(**one) for one in found.get("snapshot", ())),
-            "screenshots": tuple(Screenshot(**one) for one in found.get("screenshots", ())),
-            "retries": tuple(Retry(**one) for one in found.get("retries", ())),
-            "leaks": tuple(Leak(**one) for one in found.get("leaks", ())),  # older runs have none
-            "warnings": tuple(_warning(one) for one in found.get("warnings", ())),  # the same
-            "images": tuple(DeployedImage(**one) for one in found.get("images", ())),
-            "asked": tuple(found.get("asked") or _asked(found)),
-        },
-        verdict=_verdict(verdict, _asked(found)),
-        lint=lint and _lint(lint),
-        teardown=down
-        and TeardownResult(
-            **{**down, "outcome": Outcome(down["outcome"]), "left": tuple(down["left"])}
-        ),
-    )
-
-
-def _verdict(found: dict[str, Any], asked: Sequence[str]) -> Verdict:
-    """Return the verdict; an older harness did not write down which stages it does not show."""
-    older = [{"stage": s, "why": "not asked for"} for s in Stage if s not in asked]
-    not_shown = (
-        NotShown(stage=Stage(one["stage"]), why=one["why"]) for one in found.get("not_shown", older)
-    )
-    outcome = Outcome(found["outcome"])
-    if found["stage"] not in ("", TEARDOWN, *Stage):
-        raise ValueError(f"{found['stage']!r} is not a stage")
-    return Verdict(**{**found, "outcome": outcome, "not_shown": tuple(not_shown)})
-
-
-def _asked(found: dict[str, Any]) -> list[str]:
-    """Return the stages of a run of an older harness, which did not write down what was asked."""
-    return [one["stage"] for one in found["stages"]] or [str(stage) for stage in Stage]
-
-
-def _resources(found: dict[str, Any] | None) -> Resources | None:
-    if found is None:
-        return None
-    jumps = (Jump(**{**one, "measure": Measure(one["measure"])}) for one in found["jumps"])
-    return Resources(
-        **{
-            **found,
-            "stages": tuple(StageResources(**one) for one in found["stages"]),
-            "jumps": tuple(jumps),
-            "notes": tuple(found["notes"]),
-        }
-    )
-
-
-def _warning(found: dict[str, Any]) -> RunWarning:
-    stage = found["stage"] and Stage(found["stage"])
-    return RunWarning(**{**found, "code": WarningCode(found["code"]), "stage": stage})
-
-
-def _lint(found: dict[str, Any]) -> LintReport:
-    rules = (RuleResult(**{**one, "outcome": Outcome(one["outcome"])}) for one in found["rules"])
-    return LintReport(**{**found, "rules": tuple(rules), "notes": tuple(found["notes"])})
-
-
-def _stage(found: dict[str, Any]) -> StageResult:
-    assertions = (
-        AssertionResult(
-            **{**one, "origin": Origin(one["origin"]), "outcome": Outcome(one["outcome"])}
-        )
-        for one in found["assertions"]
-    )
-    return StageResult(
-        **{
-            **found,
-            "stage": Stage(found["stage"]),
-            "outcome": Outcome(found["outcome"]),
-            "assertions": tuple(assertions),
-        }
-    )
+def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a run with what an older harness did not write: what was asked for, and not shown."""
+    stages = [one["stage"] for one in found["stages"]] or list(Stage)
+    older = [{"stage": s, "why": "not asked for"} for s in Stage if s not in stages]
+    asked, verdict = found.get("asked") or stages, {"not_shown": older, **found["verdict"]}
+    return {**found, "asked": asked, "verdict": verdict}
 
 
 def _scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:  # noqa: ANN401  any part of a result

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from harness.assertions.look import Page, Seen, Sign
-from harness.assertions.protocol import END, Facts, Health, Order, append, read_results
+from harness.assertions.protocol import (
+    END,
+    Facts,
+    Health,
+    Order,
+    append,
+    dump,
+    load,
+    read_results,
+)
 from harness.core.model import AssertionResult, Origin, Outcome, Stage
 from harness.recipes.doors import Door
 from harness.swarm.nodes import Endpoint
@@ -53,8 +62,9 @@ def order() -> Order:
 def test_an_order_arrives_as_it_was_given() -> None:
     """Words are words again, not texts that look like them."""
     sent = order()
-    got = Order.load(sent.dump().decode())
+    got = load(dump(sent).decode())
     assert got == sent
+    assert isinstance(got, Order)
     assert got.facts.stage is Stage.RESTORE
     assert all(isinstance(origin, Origin) for _, origin in got.files)
     assert isinstance(got.facts.health, Health)
@@ -74,8 +84,8 @@ def test_the_order_above_has_something_in_every_field() -> None:
 
 def test_an_order_is_one_line() -> None:
     """The child reads one line, whatever hooks remembered."""
-    assert len(order().dump().splitlines()) == 1
-    assert b"\n" not in order().dump()
+    assert len(dump(order()).splitlines()) == 1
+    assert b"\n" not in dump(order())
 
 
 def test_results_come_back_in_order(tmp_path: Path) -> None:

@@ -163,3 +163,38 @@ def test_a_warning_is_written_and_read_with_its_code_and_stage(tmp_path: Path) -
     found = read_run(tmp_path)
     assert found is not None
     assert found.warnings == (seen, late)
+
+
+def test_a_run_of_another_harness_is_read(tmp_path: Path) -> None:
+    """An older one lacks fields, a newer one has more; a stage that it lacks was not asked for."""
+    content = json.loads(RUN.to_json())
+    for name in ("asked", "images", "lint", "warnings"):
+        del content[name]
+    del content["verdict"]["not_shown"]
+    content["new"] = content["stages"][0]["new"] = {"deep": [1]}
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    found = read_run(tmp_path)
+    assert found is not None
+    assert found.asked == ("backup",)
+    assert [one.stage for one in found.verdict.not_shown] == [
+        stage for stage in Stage if stage is not Stage.BACKUP
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"head ffffffff"', "1", r"Expected `str`, got `int` - at `\$\.plan\[0\]`"),
+        ('"commit"', '"hash"', r"missing required field `commit` - at `\$\.head`"),
+        ('"generic"', '"theirs"', r"'theirs' - at `\$\.stages\[0\]\.assertions\[0\]\.origin`"),
+        ('"stage": "backup",\n    "cause"', '"stage": "x",\n    "cause"', "'x' is not a stage"),
+        ('"schema"', '"scheme"', "not of the schema"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """The message names the field."""
+    text = RUN.to_json()
+    assert old in text
+    (tmp_path / "results.json").write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=said):
+        read_run(tmp_path)
