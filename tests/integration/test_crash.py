@@ -9,7 +9,7 @@ from tests.crash.__main__ import crash
 
 pytestmark = [pytest.mark.xdist_group("engine-crash"), pytest.mark.timeout(1200)]
 
-KILLS = 4
+KILLS = 2
 
 
 def test_killed_runs_leave_nothing(layers: Path) -> None:

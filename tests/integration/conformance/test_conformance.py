@@ -23,9 +23,9 @@ from tests.integration.support import ROOT, Call
 from tests.truth import cases, runner
 
 # What the platform does itself: how an update ends, and which files and version it deploys.
-OF_A_DEPLOY = {"stale-status", "base-never-worked"}
+OF_A_DEPLOY = {"stale-status"}
 # What the driver does itself: files, hooks and their ends, what a restore leaves.
-OF_A_BACKUP = {"empty-backup", "restore-only-adds"}
+OF_A_BACKUP = {"restore-only-adds"}
 EVERYTHING = os.environ.get("CONFORMANCE") == "all"
 CASES = cases.load()
 CATALOGUE = Catalogue.load(ROOT / "recipes.txt")
