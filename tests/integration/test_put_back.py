@@ -121,8 +121,9 @@ def test_sockets_and_pipes_stay(place: Place) -> None:
 def test_files_that_come_and_go_meanwhile_are_no_error(place: Place) -> None:
     """And those that came after the restore began are not deleted."""
     churn = (
-        "cd /to/v; n=1000; until test -e /stop; do n=$((n+1)); mkdir -p idx/$n; echo $n > idx/$n/a; "
-        "echo $n > idx/$n/b; rm -rf idx/$((n-1)) 'album [2024]' 2>/dev/null; done"
+        "cd /to/v; n=1000; until test -e /stop; do n=$((n+1)); mkdir -p idx/$n; "
+        "echo $n > idx/$n/a; echo $n > idx/$n/b; "
+        "rm -rf idx/$((n-1)) 'album [2024]' 2>/dev/null; done"
     )
     place.run("mkdir /from/v/idx; for n in $(seq 500); do echo $n > /from/v/idx/$n; done")
     place.run(f"nohup bash -c {quote(churn)} >/dev/null 2>&1 </dev/null &")
@@ -130,7 +131,7 @@ def test_files_that_come_and_go_meanwhile_are_no_error(place: Place) -> None:
     for _ in range(5):
         place.put_back().run()
     assert place.put_back().not_put_back(since=began, whole=False) == ()
-    place.run("touch /stop; test $(ls /to/v/idx | sort -n | tail -1) -gt 1010")  # it ran beside them
+    place.run("touch /stop; test $(ls /to/v/idx | sort -n | tail -1) -gt 1010")  # it ran meanwhile
 
 
 def test_what_the_app_removes_under_a_restore_is_no_fault_of_the_restore(place: Place) -> None:
