@@ -42,7 +42,7 @@ for path; do
     fi
     $open <"$path" 2>"$work/said" | { head -c 300 >"$work/start"; tail -c 8192 >"$work/end"; }
     code=${PIPESTATUS[0]}
-    if [[ $code != 0 && $code != 2 ]]; then  # 2 is a warning of gzip's
+    if [[ $code != 0 && $open$code != 'gzip -dc2' ]]; then  # which is only a warning of gzip's
         tell "cannot be unpacked: $(grep -m 1 . "$work/said")"
     elif [[ ! -s $work/start ]]; then
         tell 'holds nothing once it is unpacked'

@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import lzma
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,16 @@ def test_an_archive_that_stops_is_told(tmp_path: Path) -> None:
     whole = gzip.compress(WHOLE_POSTGRES.encode())
     assert "cannot be unpacked: " in wrong(tmp_path, whole[: len(whole) // 2])
     assert wrong(tmp_path, whole + b"more") == ""  # gzip only warns of what follows
+
+
+@pytest.mark.parametrize("packer", ["xz", "bzip2", "zstd"])
+def test_an_archive_of_another_packer_that_stops_is_told(tmp_path: Path, packer: str) -> None:
+    """bzip2 calls that 2, which is only a warning of gzip's."""
+    if not shutil.which(packer):
+        pytest.skip(f"{packer} is not installed here")
+    whole = subprocess.run([packer, "-c"], input=POSTGRES.encode(), capture_output=True, check=True)  # noqa: S603
+    stopped = whole.stdout[: len(whole.stdout) // 2]
+    assert "cannot be unpacked: " in wrong(tmp_path, stopped)
 
 
 def test_only_what_the_hooks_wrote_is_looked_at() -> None:

@@ -22,10 +22,11 @@ from harness.locks import file_lock as locks
 from tests.unit.fake_images import FakeImages
 
 HOST = rootfs.Host(suite="bookworm", architecture="amd64", slim=True)
+MORE = ("rsync", "ca-certificates", "bzip2", "xz-utils", "zstd")
 PACKAGES = {"nginx": "1.22.1-9", "curl": "7.88.1-10", "gettext-base": "0.21-12", "restic": "0.14-1"}
 STATUS = "\n\n".join(
     f"Package: {name}\nStatus: install ok installed\nVersion: {version}"
-    for name, version in {**PACKAGES, "rsync": "3.2", "ca-certificates": "2023"}.items()
+    for name, version in {**PACKAGES, **dict.fromkeys(MORE, "3.2")}.items()
 )
 
 
@@ -59,7 +60,7 @@ class BuildBench:
         monkeypatch.setattr(rootfs, "build", self._build)
 
     def _build(self, packages: Iterable[str], host: rootfs.Host, *, work: Path, **_: Any) -> Path:  # noqa: ANN401  not looked at
-        assert set(packages) <= {*PACKAGES, "rsync", "ca-certificates"}
+        assert set(packages) <= {*PACKAGES, *MORE}
         assert host == HOST
         if self.failure:
             raise self.failure
