@@ -5,11 +5,11 @@ None of this fails a run: each is a warning that stands beside the verdict.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 
 from harness.backups.labels import ENABLED, KNOWN, OLD_PATH, VOLUME, Hooks, is_enabled
 from harness.core.model import RunWarning, WarningCode
+from harness.core.nearest import nearest
 
 SPECIFICATION = "see docs/enroll-recipe.md, 'Backup labels'"
 PREFIX = "backupbot."
@@ -102,11 +102,10 @@ def _unknown(services: Mapping[str, Mapping[str, str]]) -> Iterator[RunWarning]:
         for label in labels:
             if not label.startswith(PREFIX) or label in KNOWN or label.startswith(VOLUME):
                 continue
-            near = difflib.get_close_matches(label, KNOWN, n=1, cutoff=0.75)
             yield RunWarning(
                 code=WarningCode.BACKUP_LABEL_UNKNOWN,
                 text=f"service {service}: unknown label {label}",
-                next=f"did you mean {near[0]}?" if near else SPECIFICATION,
+                next=nearest(label, KNOWN, most=1, otherwise=SPECIFICATION, cutoff=0.75),
             )
 
 

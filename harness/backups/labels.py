@@ -7,13 +7,13 @@ labels under `deploy.labels` count, since those are the ones on the Swarm servic
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from harness.core.errors import BackupError
+from harness.core.nearest import nearest
 from harness.swarm.states import ServiceState
 
 ENABLED = "backupbot.backup"
@@ -176,11 +176,10 @@ def is_enabled(labels: Mapping[str, str]) -> bool:
 
 def _unknown_volume(label: str, service: str, volumes: Sequence[str]) -> BackupError:
     known = [f"{VOLUME}{volume}{end}" for volume in volumes for end in ("", ".path")]
-    near = difflib.get_close_matches(label, known, n=1)
     return BackupError(
         f"the label {label} of service {service} names no volume of the stack",
         cause=f"the stack mounts {', '.join(volumes) or 'no volume'}",
-        hint=f"did you mean {near[0]}?" if near else "correct the volume's name in the label",
+        hint=nearest(label, known, most=1, otherwise="correct the volume's name in the label"),
     )
 
 

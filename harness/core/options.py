@@ -5,15 +5,15 @@ Only the standard library is imported here, because `nox -l` reads this module t
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import UnknownNameError
 from harness.core.model import Stage
+from harness.core.nearest import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +125,7 @@ def parse_stages(value: str) -> tuple[Stage, ...]:
         )
     for word in asked:
         if word not in list(Stage):
-            raise UnknownNameError(
-                f"there is no stage '{word}'", hint=nearest(word, [str(stage) for stage in Stage])
-            )
+            raise UnknownNameError(f"there is no stage '{word}'", hint=nearest(word, Stage))
     return tuple(stage for stage in Stage if stage in asked)
 
 
@@ -207,9 +205,3 @@ def option_named(name: str) -> Option:
 
 
 TIMEOUT_FACTOR = option_named("timeout_factor")
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return a hint that names the known words closest to a mistyped one."""
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"known are: {', '.join(known)}"

@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Stage
+from harness.core.nearest import nearest
 from harness.core.options import (
     OPTIONS,
     TIMEOUT_FACTOR,
     Option,
-    nearest,
     parse_factor,
     parse_yes,
 )

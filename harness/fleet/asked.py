@@ -5,7 +5,6 @@ The noxfile has to know which recipes are meant before nox tells it anything: ea
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError, UnknownNameError, UsageError
 from harness.core.model import Stage
+from harness.core.nearest import nearest
 from harness.recipes.catalogue import Catalogue
 
 RECIPES_FILE = "recipes.txt"
@@ -148,11 +148,8 @@ class Asked:
         spelled = {_compact(name) for name in known}
         for session in self.sessions:
             if _compact(session) not in spelled:
-                near = difflib.get_close_matches(session, known, n=2, cutoff=0.5)
-                raise UnknownNameError(
-                    f"there is no session '{session}'",
-                    hint=f"did you mean {' or '.join(near)}?" if near else "`nox -l` lists them",
-                )
+                hint = nearest(session, known, otherwise="`nox -l` lists them", most=2, cutoff=0.5)
+                raise UnknownNameError(f"there is no session '{session}'", hint=hint)
 
 
 def stages(recipes: Iterable[str]) -> list[tuple[str, str]]:

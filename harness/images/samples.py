@@ -9,7 +9,6 @@ with a dot: `dot-env.sample` becomes `.env.sample`, since packaging leaves hidde
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import shutil
@@ -20,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.core.errors import UnknownNameError
+from harness.core.nearest import nearest
 from harness.locks import file_lock as locks
 from harness.recipes import git
 
@@ -132,10 +132,9 @@ def _make(destination: Path, stream: bytes) -> None:
 def _refuse_unknown(name: str, samples: Path) -> None:
     known = sample_names(samples)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
         raise UnknownNameError(
             f"there is no sample recipe '{name}'",
-            hint=f"did you mean {near[0]}?" if near else f"the samples are {', '.join(known)}",
+            hint=nearest(name, known, most=1),
         )
 
 

@@ -6,7 +6,6 @@ the file through this module and has to answer at once.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import NoReturn
 
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Stage
+from harness.core.nearest import nearest
 from harness.core.options import parse_stages
 
 OPTIONS = ("ref", "stages")
@@ -115,12 +115,10 @@ class Catalogue:
         for entry in self.entries:
             if entry.name == name:
                 return entry
-        near = difflib.get_close_matches(name, self.names, n=3)
+        instead = f"add a line '{name} SOURCE' to it, or give a path (./{name}) or a git URL"
         raise UnknownNameError(
             f"there is no recipe '{name}' in {self.path}",
-            hint=f"did you mean {' or '.join(near)}?"
-            if near
-            else f"add a line '{name} SOURCE' to it, or give a path (./{name}) or a git URL",
+            hint=nearest(name, self.names, otherwise=instead),
         )
 
 
@@ -241,12 +239,7 @@ class _Line:
             if not equals:
                 self.wrong(f"'{word}' is no option: an option is KEY=VALUE")
             if key not in OPTIONS:
-                near = difflib.get_close_matches(key, OPTIONS, n=1, cutoff=0.5)
-                guess = f"did you mean '{near[0]}'?" if near else ""
-                self.wrong(
-                    f"there is no option '{key}'",
-                    hint=guess or f"the options are {' and '.join(OPTIONS)}",
-                )
+                self.wrong(f"there is no option '{key}'", hint=nearest(key, OPTIONS, cutoff=0.5))
             if key in options:
                 self.wrong(f"the option '{key}' is given twice")
             if not value:

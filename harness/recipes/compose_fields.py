@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import InvalidRecipeError
+from harness.core.nearest import nearest
 from harness.recipes.plain import number_text
 
 
@@ -138,10 +138,9 @@ def known(item: object, keys: frozenset[str], where: str) -> dict[str, Any]:
     """
     found = {key: value for key, value in mapping(item, where).items() if key[:2] != "x-"}
     if unknown := sorted(found.keys() - keys):
-        near = difflib.get_close_matches(unknown[0], keys, n=1)
         raise InvalidRecipeError(
             f"{where} has the option '{unknown[0]}', which `docker stack deploy` does not know",
-            hint=f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(keys))}",
+            hint=nearest(unknown[0], sorted(keys), most=1),
         )
     return found
 

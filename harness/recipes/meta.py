@@ -5,31 +5,20 @@ The file is this project's own code, so it is run. It sets capital names and not
 
 from __future__ import annotations
 
-import difflib
 import runpy
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
 
 from harness.core.errors import UsageError
 from harness.core.measured import Measure
 from harness.core.model import Stage, WarningCode
-
-LIMITS: Mapping[str, type | tuple[type, ...]] = {
-    "memory_gib": (int, float),
-    "pids": int,
-    "log_mib": int,
-}
-REQUIREMENTS: Mapping[str, type | tuple[type, ...]] = {
-    "memory_gib": (int, float),
-    "disk_gib": (int, float),
-    "processors": int,
-    "engine": str,
-    "architecture": str,
-    "ipvs": bool,
-}
+from harness.core.nearest import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,159 +143,92 @@ def _run(path: Path) -> dict[str, object]:
         ) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kind:
-    expected: str
-    fits: Callable[[object], bool]
-    wrong: Callable[[object], str] = lambda _: ""  # what exactly is wrong, if that can be said
+_Number = Annotated[int, Meta(gt=0)]
+_Reason = Annotated[str, Meta(pattern=r"\S")]
 
 
-def _is_stages(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(item in list(Stage) for item in value)
+class _Limits(Struct, kw_only=True, forbid_unknown_fields=True):
+    memory_gib: Annotated[float, Meta(gt=0)] = 1
+    pids: _Number = 1
+    log_mib: _Number = 1
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+class _Requirements(Struct, kw_only=True, forbid_unknown_fields=True):
+    memory_gib: float = 0
+    disk_gib: float = 0
+    processors: int = 0
+    engine: Annotated[str, Meta(pattern=r"\d")] = "0"
+    architecture: str = ""
+    ipvs: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.ipvs:
+            raise ValueError("ipvs can only be True")
 
 
-def _is_env(value: object) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(item, str) for pair in value.items() for item in pair
-    )
-
-
-def _is_reasons(value: object) -> bool:
-    return _is_env(value) and all(reason.strip() for reason in value.values())  # type: ignore[attr-defined]  # it is a Mapping then
-
-
-def _is_skips(value: object) -> bool:
-    return _is_reasons(value) and all(name in list(Stage) for name in value)  # type: ignore[attr-defined]  # as above
-
-
-def _is_warnings(value: object) -> bool:
-    return _is_reasons(value) and all(code in list(WarningCode) for code in value)  # type: ignore[attr-defined]  # as above
-
-
-def _why_no_warnings(value: object) -> str:
-    """Return what is wrong with a dict of warnings: a code that is unknown, or a missing reason."""
-    for code, reason in value.items() if isinstance(value, Mapping) else ():
-        if code not in list(WarningCode):
-            near = difflib.get_close_matches(str(code), list(WarningCode), n=1)
-            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(WarningCode)}"
-            return f"unknown warning code '{code}': {meant}"
-        if not isinstance(reason, str) or not reason.strip():
-            return f"say why {code} is accepted: {{'{code}': 'the reason'}}"
-    return ""
-
-
-def _why_no_access(value: object) -> str:
-    """Return which item of HOST_ACCESS has no reason."""
-    for item, reason in value.items() if isinstance(value, Mapping) else ():
-        if not isinstance(reason, str) or not reason.strip():
-            return f"say why {item} is allowed: {{'{item}': 'the reason'}}"
-    return ""
-
-
-def _is_growth(pair: tuple[object, object]) -> bool:
-    name, factor = pair
-    known = name in list(Measure)
-    return known and isinstance(factor, int | float) and not isinstance(factor, bool) and factor > 1
-
-
-def _is_share(pair: tuple[object, object]) -> bool:
-    name, share = pair
-    number = isinstance(share, int | float) and not isinstance(share, bool)
-    return isinstance(name, str) and number and 0 <= share <= 1  # type: ignore[operator]  # a number
-
-
-def _is_requirements(value: object) -> bool:
-    return isinstance(value, Mapping) and all(
-        name in REQUIREMENTS
-        and isinstance(wanted, REQUIREMENTS[name])
-        and isinstance(wanted, bool) == (REQUIREMENTS[name] is bool)
-        and wanted is not False
-        and (name != "engine" or any(letter.isdigit() for letter in str(wanted)))
-        for name, wanted in value.items()
-    )
-
-
-def _is_limit(pair: tuple[object, object]) -> bool:
-    name, most = pair
-    number = name in LIMITS and isinstance(most, LIMITS[name]) and not isinstance(most, bool)  # type: ignore[index]  # a key of it
-    return number and most > 0  # type: ignore[operator]  # a number
-
-
-_STAGE_NAMES = ", ".join(Stage)
-_TEXT = _Kind(expected="a text", fits=lambda value: isinstance(value, str))
-_NUMBER = _Kind(expected="a number above 0", fits=_is_number)
-_NUMBER_OR_NONE = _Kind(
-    expected="a number above 0, or None", fits=lambda value: value is None or _is_number(value)
-)
-_KINDS = {
-    "SKIP_GENERIC": _Kind(
-        expected=f"True, False or a list of stages ({_STAGE_NAMES})",
-        fits=lambda value: isinstance(value, bool) or _is_stages(value),
+LIMITS, REQUIREMENTS = _Limits.__struct_fields__, _Requirements.__struct_fields__
+_STAGES = ", ".join(Stage)
+# What each field holds: its type for msgspec, and the same in words.
+_KINDS: Mapping[str, tuple[object, str]] = {
+    "SKIP_GENERIC": (bool | tuple[Stage, ...], f"True, False or a list of stages ({_STAGES})"),
+    "HEALTH_PATH": (Annotated[str, Meta(pattern="^/")], "a path that begins with '/'"),
+    "HEALTH_STATUS": (_Number | None, "a number above 0, or None"),
+    "HEALTH_SERVICE": (str | None, "a text, or None for an app without a page"),
+    "HEALTH_PORT": (_Number | None, "a number above 0, or None"),
+    "MARKER": (str, "a text"),
+    "DEPLOY_TIMEOUT": (_Number | None, "a number above 0, or None"),
+    "EXTRA_ENV": (dict[str, str], "a dict of texts to texts"),
+    "UPGRADE_BASE": (str, "a text"),
+    "BACKUP_CAPABLE": (bool | None, "True, False or None"),
+    "NO_WITNESS": (dict[str, _Reason], "a dict of volumes to reasons"),
+    "MAX_LOSS": (
+        dict[str, Annotated[float, Meta(ge=0, le=1)]],
+        "a dict of volumes, or VOLUME/FOLDER, to shares from 0 to 1",
     ),
-    "HEALTH_PATH": _Kind(
-        expected="a path that begins with '/'",
-        fits=lambda value: isinstance(value, str) and value.startswith("/"),
+    "KNOWN_LEAKS": (dict[str, _Reason], "a dict of secrets to reasons"),
+    "HOST_ACCESS": (
+        dict[str, _Reason],
+        "a dict of what the recipe may ask of the host to reasons",
     ),
-    "HEALTH_STATUS": _NUMBER_OR_NONE,
-    "HEALTH_SERVICE": _Kind(
-        expected="a text, or None for an app without a page",
-        fits=lambda value: value is None or isinstance(value, str),
+    "ACCEPT_WARNINGS": (dict[WarningCode, _Reason], "a dict of warning codes to reasons"),
+    "EXPECTED_SKIPS": (
+        dict[Stage, _Reason] | None,
+        f"None, or a dict of stages ({_STAGES}) to reasons",
     ),
-    "HEALTH_PORT": _NUMBER_OR_NONE,
-    "MARKER": _TEXT,
-    "DEPLOY_TIMEOUT": _NUMBER_OR_NONE,
-    "EXTRA_ENV": _Kind(expected="a dict of texts to texts", fits=_is_env),
-    "UPGRADE_BASE": _TEXT,
-    "BACKUP_CAPABLE": _Kind(
-        expected="True, False or None", fits=lambda value: value is None or isinstance(value, bool)
+    "MAX_GROWTH": (
+        dict[Measure, Annotated[float, Meta(gt=1)]],
+        f"a dict of {', '.join(Measure)} to factors above 1",
     ),
-    "NO_WITNESS": _Kind(expected="a dict of volumes to reasons", fits=_is_reasons),
-    "MAX_LOSS": _Kind(
-        expected="a dict of volumes, or VOLUME/FOLDER, to shares from 0 to 1",
-        fits=lambda value: isinstance(value, Mapping) and all(map(_is_share, value.items())),
-    ),
-    "KNOWN_LEAKS": _Kind(expected="a dict of secrets to reasons", fits=_is_reasons),
-    "HOST_ACCESS": _Kind(
-        expected="a dict of what the recipe may ask of the host to reasons",
-        fits=_is_reasons,
-        wrong=_why_no_access,
-    ),
-    "ACCEPT_WARNINGS": _Kind(
-        expected="a dict of warning codes to reasons", fits=_is_warnings, wrong=_why_no_warnings
-    ),
-    "EXPECTED_SKIPS": _Kind(
-        expected=f"None, or a dict of stages ({_STAGE_NAMES}) to reasons",
-        fits=lambda value: value is None or _is_skips(value),
-    ),
-    "MAX_GROWTH": _Kind(
-        expected=f"a dict of {', '.join(Measure)} to factors above 1",
-        fits=lambda value: isinstance(value, Mapping) and all(map(_is_growth, value.items())),
-    ),
-    "LIMITS": _Kind(
-        expected=f"a dict of {', '.join(LIMITS)} to numbers above 0",
-        fits=lambda value: isinstance(value, Mapping) and all(map(_is_limit, value.items())),
-    ),
-    "REQUIREMENTS": _Kind(expected=f"a dict with {', '.join(REQUIREMENTS)}", fits=_is_requirements),
+    "LIMITS": (_Limits, f"a dict of {', '.join(LIMITS)} to numbers above 0"),
+    "REQUIREMENTS": (_Requirements, f"a dict with {', '.join(REQUIREMENTS)}"),
 }
 
 
 def _checked(path: Path, name: str, value: object) -> Any:  # noqa: ANN401  its kind says which
-    kind = _KINDS.get(name)
-    if kind is None:
-        near = difflib.get_close_matches(name, _KINDS, n=1)
+    if name not in _KINDS:
         raise UsageError(
             f"{path} sets {name}, which is no field of a recipe's meta",
-            hint=f"did you mean {near[0]}?" if near else f"the fields are {', '.join(_KINDS)}",
+            hint=nearest(name, _KINDS, most=1),
         )
-    if not kind.fits(value):
+    kind, expected = _KINDS[name]
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
         raise UsageError(
             f"{path} sets {name} = {value!r}",
-            hint=kind.wrong(value) or f"it must be {kind.expected}",
-        )
+            hint=_wrong_reason(name, value) or f"it must be {expected}",
+        ) from error
     if isinstance(value, list):
         return tuple(value)
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def _wrong_reason(name: str, value: object) -> str:
+    """Return which item of ACCEPT_WARNINGS or HOST_ACCESS is unknown or has no reason, or empty."""
+    done = {"ACCEPT_WARNINGS": "accepted", "HOST_ACCESS": "allowed"}.get(name)
+    for item, reason in value.items() if done and isinstance(value, Mapping) else ():
+        if name == "ACCEPT_WARNINGS" and item not in list(WarningCode):
+            return f"unknown warning code '{item}': {nearest(str(item), WarningCode, most=1)}"
+        if not isinstance(reason, str) or not reason.strip():
+            return f"say why {item} is {done}: {{'{item}': 'the reason'}}"
+    return ""

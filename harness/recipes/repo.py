@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from typing import NoReturn
 
 from harness.core import proc
 from harness.core.errors import HarnessError, InvalidRecipeError, SourceError
+from harness.core.nearest import nearest
 from harness.core.waiting import stretched
 from harness.recipes import checkout_size, local_source
 from harness.recipes.catalogue import is_remote
@@ -321,13 +321,11 @@ class Repo:
         return ""
 
     def _no_such_ref(self, ref: str) -> NoReturn:
-        near = difflib.get_close_matches(ref, [*self._branches, *self._tags], n=3, cutoff=0.5)
+        known, has = [*self._branches, *self._tags], f"it has {_listed(self._branches)}"
         raise SourceError(
             f"{self.source} has no ref '{ref}'",
             cause="it is not pushed yet, was deleted, or is spelled differently",
-            hint=f"did you mean {' or '.join(near)}?"
-            if near
-            else f"it has {_listed(self._branches)}",
+            hint=nearest(ref, known, otherwise=has, cutoff=0.5),
         )
 
 

@@ -4,7 +4,6 @@
 a recipe's overlay lies in `tests/lying/overlays/<name>/`.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Origin, Outcome, Stage, WarningCode
+from harness.core.nearest import nearest
 
 LYING = Path(__file__).resolve().parents[1] / "lying"
 RECIPES = LYING / "recipes"
@@ -139,9 +139,7 @@ def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
     names = [one.name.replace("_", "-") for one in fields(kind) if one.name != "name"]
     for key in raw:
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-            raise UnknownNameError(f"there is no key '{key}'", hint=hint)
+            raise UnknownNameError(f"there is no key '{key}'", hint=nearest(key, names, most=1))
     return {key.replace("-", "_"): value for key, value in raw.items()}
 
 
@@ -182,7 +180,6 @@ def load(named: Sequence[str] = (), *, recipes: Path = RECIPES) -> tuple[Case, .
     known = names(recipes)
     for name in named:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+            hint = nearest(name, known)
             raise UnknownNameError(f"there is no lying recipe '{name}'", hint=hint)
     return tuple(Case.load(recipes / name) for name in known if not named or name in named)

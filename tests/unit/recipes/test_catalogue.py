@@ -75,9 +75,9 @@ def test_every_kind_of_source(source: str, meant: str) -> None:
         ("gitea", "the source of 'gitea' is missing", "NAME SOURCE"),
         ("gitea ref=main", "the source of 'gitea' is missing", ""),
         ("gitea https://h/x fast", "'fast' is no option", ""),
-        ("gitea https://h/x reff=a", "there is no option 'reff'", "did you mean 'ref'?"),
-        ("gitea https://h/x stage=a", "there is no option 'stage'", "did you mean 'stages'?"),
-        ("gitea https://h/x zzz=a", "there is no option 'zzz'", "ref and stages"),
+        ("gitea https://h/x reff=a", "there is no option 'reff'", "did you mean ref?"),
+        ("gitea https://h/x stage=a", "there is no option 'stage'", "did you mean stages?"),
+        ("gitea https://h/x zzz=a", "there is no option 'zzz'", "known are ref, stages"),
         ("gitea https://h/x ref=", "the option 'ref' has no value", ""),
         ("gitea https://h/x ref=a ref=b", "the option 'ref' is given twice", ""),
         ("gitea https://h/x ref=--upload-pack=x", "can be no ref", ""),
@@ -189,13 +189,14 @@ def test_reading_the_list_imports_little() -> None:
     code = (
         "import sys, harness.recipes.catalogue\n"
         "print(*sorted(n for n in sys.modules if n.split('.')[0] in"
-        " ('yaml', 'docker', 'filelock', 'pytest', 'rich') or n.startswith('harness.')))"
+        " ('yaml', 'docker', 'filelock', 'msgspec', 'pytest', 'rich') or n.startswith('harness.')))"
     )
     done = proc.run([sys.executable, "-c", code], timeout=20, cwd=ROOT)
     assert done.stdout.split() == [
         "harness.core",
         "harness.core.errors",
         "harness.core.model",
+        "harness.core.nearest",
         "harness.core.options",
         "harness.core.untrusted",
         "harness.recipes",
