@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.core import proc
-from harness.core.memory import available
+from harness.core.capacity import free_memory
 from harness.core.settings import Settings
 from harness.images import samples
 from harness.run import testbed
@@ -71,7 +71,7 @@ def _verdict(results: Mapping[str, object]) -> tuple[str, str, str]:
 
 def memory() -> int:
     """Return how many bytes of memory are free on this machine, or 0 when nobody knows."""
-    return available() or 0
+    return free_memory() or 0
 
 
 class Least:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from harness.core import proc
+from harness.core import capacity, proc
 from harness.core.errors import DiskFullError, EngineError, ProcessError, TestBedError
 from harness.core.waiting import stretched
 from harness.engine import install
@@ -130,7 +129,7 @@ class Host:
     run: Callable[..., proc.Completed] = proc.run
     is_root: Callable[[], bool] = lambda: os.geteuid() == 0
     kernel: Callable[[], str] = platform.release
-    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+    free_bytes: Callable[[Path], int] = capacity.free_at
     has_family: Callable[[str], bool] = has_netlink_family
     ip_vs: Path = Path("/proc/net/ip_vs")
 
@@ -262,16 +261,8 @@ def engine_data(info: Mapping[str, Any], engine: Engine, host: Host | None = Non
     return root if ours else None
 
 
-def free_bytes(path: Path, host: Host | None = None) -> int | None:
-    """Return the room where a path lies or will lie, or None when that cannot be known."""
-    for place in (path, *path.absolute().parents):
-        with suppress(OSError):  # it is not there yet, or may not be looked into
-            return (host or Host()).free_bytes(place)
-    return None
-
-
 def _disk(name: str, path: Path, needed_gib: float, remedy: str, host: Host) -> Row:
-    free = free_bytes(path, host)
+    free = capacity.free_bytes(path, host.free_bytes)
     if free is None:
         return Row(name=name, value=f"unknown at {path}", concern=Concern.DISK)
     ok = free / GIB >= needed_gib

@@ -14,8 +14,8 @@ from pathlib import Path
 from docker.errors import DockerException
 from requests import RequestException
 
+from harness.core import capacity
 from harness.core.errors import HarnessError
-from harness.core.memory import available
 from harness.core.settings import Settings
 from harness.core.waiting import stretched
 from harness.engine import engine, preflight
@@ -76,8 +76,8 @@ class Host:
 
     disks: Mapping[str, Path] = field(default_factory=dict)
     run_memory: int = RUN_MEMORY
-    memory: Callable[[], int | None] = available
-    free_bytes: Callable[[Path], int | None] = preflight.free_bytes
+    memory: Callable[[], int | None] = capacity.free_memory
+    free_bytes: Callable[[Path], int | None] = capacity.free_bytes
 
     def rooms(self, *, young: int) -> tuple[Room, ...]:
         """Look, and return what there is beside what one more run wants.

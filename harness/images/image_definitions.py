@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from harness.core import image_names
 from harness.core.errors import ImageError
 
 FOLDER = Path(__file__).with_name("stand_ins")
@@ -217,24 +218,11 @@ def shipped() -> Mapping[str, Definition]:
     return read_all()
 
 
-def split(image: str) -> tuple[str, str, str]:
-    """Return an image reference's repository in its short form, its tag, and its digest.
-
-    The short form is without `docker.io/` and `library/`, as a recipe would write it; the tag
-    and the digest are empty where the reference has none.
-    """
-    name, _, digest = image.partition("@")
-    head, slash, tail = name.rpartition("/")
-    tail, _, tag = tail.partition(":")
-    repository = f"{head}{slash}{tail}"
-    for prefix in ("index.docker.io/", "docker.io/"):
-        repository = repository.removeprefix(prefix)
-    return repository.removeprefix("library/"), tag, digest
-
-
 def find(image: str) -> str | None:
     """Return the name of the definition that stands in for an image, or None."""
-    repository, _, _ = split(image)
+    repository = image_names.parsed(image).repository
+    for prefix in ("index.docker.io/", "docker.io/", "library/"):
+        repository = repository.removeprefix(prefix)
     for definition in shipped().values():
         if repository in definition.repositories:
             return definition.name

@@ -24,8 +24,9 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from harness.core.errors import DiskFullError, EngineError, ImageError
+from harness.core.image_names import parsed
 from harness.images import image_cache, image_layers, rootfs
-from harness.images.image_definitions import Definition, find, shipped, split
+from harness.images.image_definitions import Definition, find, shipped
 from harness.locks import file_lock as locks
 
 __all__ = ["StandIn", "ensure", "ensure_own", "find", "provide", "purge"]
@@ -164,7 +165,7 @@ def purge(cache: Path) -> None:
 
 def reference_of(definition: Definition, image: str) -> str:
     """Return what the engine knows a stand-in by: its definition's name, and the image's tag."""
-    _, tag, digest = split(image)
+    _, tag, digest = parsed(image)
     return f"{PREFIX}/{definition.name}:{tag or digest.replace(':', '-')[:19] or 'latest'}"
 
 
@@ -215,7 +216,7 @@ def _present(client: docker.DockerClient, reference: str, key: str) -> Mapping[s
 
 def _tagged(client: docker.DockerClient, reference: str, key: str) -> Mapping[str, str] | None:
     """Give an image of that key that the engine has under another tag this one as well."""
-    repository, _, tag = reference.rpartition(":")
+    repository, tag, _ = parsed(reference)
     with _asking(f"to tag {reference}"):
         # Anybody's image may have that label; no recipe may name one of this repository.
         found = [

@@ -14,6 +14,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from harness.core.errors import EngineError, ImageError, InvalidRecipeError
+from harness.core.image_names import parsed
 from harness.core.model import Adaptation
 from harness.core.waiting import Deadline
 from harness.images import images
@@ -181,7 +182,9 @@ class ImageProvider:
             ImageError: it went on for too long.
         """
         said: queue.SimpleQueue[Mapping[str, Any] | Exception | None] = queue.SimpleQueue()
-        name, tag = _split(image)
+        repository, tag, digest = parsed(image)
+        # Without a tag the engine would pull all of them.
+        name, tag = (image, "") if digest else (repository, tag or "latest")
 
         def read() -> None:
             try:
@@ -216,11 +219,3 @@ def _refused(image: str, refusal: str) -> ImageError:
         hint=hint,
         detail=refusal,
     )
-
-
-def _split(image: str) -> tuple[str, str]:
-    """Return the repository, and the tag or digest; without either, `latest`, never all tags."""
-    if "@" in image:
-        return image, ""
-    head, colon, tag = image.rpartition(":")
-    return (head, tag) if colon and "/" not in tag else (image, "latest")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core import memory, proc
+from harness.core import capacity, proc
 from harness.core.errors import DiskFullError, ImageError, ProcessError
 from harness.core.waiting import stretched
 from harness.engine import install
@@ -277,5 +277,5 @@ def _fits_in_memory() -> bool:
     except OSError:
         return False
     runs_programs = not disk.f_flag & os.ST_NOEXEC  # those of the new root are run there
-    roomy = disk.f_bavail * disk.f_frsize >= _ROOM
-    return runs_programs and roomy and (memory.available() or 0) >= 2 * _ROOM
+    roomy = (capacity.free_bytes(MEMORY_DISK) or 0) >= _ROOM
+    return runs_programs and roomy and (capacity.free_memory() or 0) >= 2 * _ROOM

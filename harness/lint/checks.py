@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from harness.backups.advice import advise
 from harness.backups.labels import VolumeLabels, short_name
 from harness.core.errors import BackupError, InvalidRecipeError, RefusedError
+from harness.core.image_names import parsed
 from harness.core.model import Outcome, RuleResult
 from harness.lint.rules import BACKUP, RULES, Rule
 from harness.platforms.environment import ABRA_SH, COMPOSE_FILE, ENV_SAMPLE
@@ -127,22 +128,17 @@ def _health_checks(recipe: Recipe) -> Iterator[str]:
             yield f"service {service.name} has none"
 
 
-def _tag(image: str) -> str:
-    """Return an image's tag, or empty. A port of a registry is no tag, nor is a digest."""
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-
-
 def _tagged(recipe: Recipe) -> Iterator[str]:
-    yield from (f"{image} has none" for image in recipe.files.images() if not _tag(image))
+    yield from (f"{image} has none" for image in recipe.files.images() if not parsed(image).tag)
 
 
 def _stable(recipe: Recipe) -> Iterator[str]:
-    yield from (image for image in recipe.files.images() if _tag(image) == "latest")
+    yield from (image for image in recipe.files.images() if parsed(image).tag == "latest")
 
 
 def _version_like(recipe: Recipe) -> Iterator[str]:
     for image in recipe.files.images():
-        tag = _tag(image)
+        tag = parsed(image).tag
         if tag and not VERSION_TAG.fullmatch(tag):
             yield f"{image} does not"
 

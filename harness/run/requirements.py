@@ -7,11 +7,11 @@ recipe: that is an *error*, never *failed*.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.core.capacity import free_bytes
 from harness.core.errors import TestBedError, UsageError
 
 GIB = 1024.0**3
@@ -64,11 +64,11 @@ def require(
 def _has(info: Mapping[str, Any], *, ipvs: bool | None, local: bool) -> dict[str, Any]:
     """Return what the machine has, by the names of the requirements; None where it is not known."""
     root = Path(str(info.get("DockerRootDir") or "/nowhere"))
-    measured = local and root.is_dir()
+    free = free_bytes(root) if local and root.is_dir() else None
     return {
         "memory_gib": round(float(info["MemTotal"]) / GIB, 1),
         "processors": int(info["NCPU"]),
-        "disk_gib": round(shutil.disk_usage(root).free / GIB, 1) if measured else None,
+        "disk_gib": None if free is None else round(free / GIB, 1),
         "engine": str(info["ServerVersion"]),
         "architecture": str(info["Architecture"]),
         "ipvs": ipvs,

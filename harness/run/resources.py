@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.core.image_names import parsed
 from harness.core.measured import Jump, Measure, Resources
 from harness.core.model import Outcome
 from harness.report import results
@@ -112,9 +113,7 @@ def _values(taken: Resources) -> Iterator[tuple[tuple[Measure, str, str], float]
 def _by_repository(images: Mapping[str, int]) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for image, taken in images.items():
-        name = image.partition("@")[0]
-        head, slash, last = name.rpartition("/")
-        repository = f"{head}{slash}{last.partition(':')[0]}"
+        repository = parsed(image).repository
         found[repository] = max(found.get(repository, 0), taken)
     return found
 

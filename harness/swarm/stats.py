@@ -16,6 +16,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
+from harness.core.image_names import parsed
 from harness.swarm.nodes import Nodes
 from harness.swarm.states import NAMESPACE_LABEL, StackSnapshot
 
@@ -94,16 +95,10 @@ def image_digests(client: docker.DockerClient, images: Iterable[str]) -> Mapping
         with suppress(NotFound, APIError):
             attributes = client.images.get(image).attrs
             known = [one.partition("@") for one in attributes.get("RepoDigests") or ()]
-            name = _repository(image)
-            digests = [digest for repository, _, digest in known if repository == name]
-            found[image] = image.partition("@")[2] or next(iter(digests), str(attributes["Id"]))
+            name = parsed(image)
+            digests = [digest for repository, _, digest in known if repository == name.repository]
+            found[image] = name.digest or next(iter(digests), str(attributes["Id"]))
     return found
-
-
-def _repository(image: str) -> str:
-    """Return an image's name without its tag."""
-    head, slash, last = image.partition("@")[0].rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}"
 
 
 def volume_sizes(nodes: Nodes, stack: str) -> Mapping[str, int]:

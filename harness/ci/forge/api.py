@@ -8,13 +8,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from harness.ci.forge.token import Token
 from harness.core import proc
@@ -348,15 +348,11 @@ def _is_limited(response: requests.Response) -> bool:
 
 def _pause(response: requests.Response) -> float:
     """Return the seconds that the forge asks to wait: 0 when it says nothing of it."""
-    asked = response.headers.get("retry-after", "")
-    if asked.isdigit():
-        return float(asked)
-    if asked:
+    if asked := response.headers.get("retry-after", ""):
         try:
-            when = parsedate_to_datetime(asked)
-        except ValueError:
+            return float(Retry().parse_retry_after(asked))
+        except InvalidHeader:
             return 0.0
-        return max((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time(), 0)
     if response.headers.get("x-ratelimit-remaining") == "0":
         reset = response.headers.get("x-ratelimit-reset", "")
         return max(float(reset) - time.time(), 0.0) if reset.isdigit() else 0.0

@@ -1,8 +1,9 @@
-"""How much memory programs can still get here: on the machine, and in the group that limits us."""
+"""How much memory and disk programs can still get here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,20 @@ _V1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_f
 _V2 = _Files("memory.max", "memory.current", "inactive_file")
 
 
-def available(proc: Path = PROC, cgroup: Path = CGROUP) -> int | None:
+def free_at(path: Path) -> int:
+    """Return the bytes that are free where a path lies, which has to be there."""
+    return shutil.disk_usage(path).free
+
+
+def free_bytes(path: Path, measure: Callable[[Path], int] = free_at) -> int | None:
+    """Return the room where a path lies or will lie, or None when that cannot be known."""
+    for place in (path, *path.absolute().parents):
+        with suppress(OSError):  # it is not there yet, or may not be looked into
+            return measure(place)
+    return None
+
+
+def free_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> int | None:
     """Return the bytes that programs can get without swapping; None where nobody says.
 
     A container, or a service, may be allowed less than the machine has: the least of all counts.

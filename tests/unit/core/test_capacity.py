@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.memory import available
+from harness.core.capacity import free_memory
 
 MIB = 1024**2
 
@@ -39,8 +39,8 @@ def test_memory_that_the_kernel_would_give_back_counts_as_free(
     tmp_path: Path, text: str, bytes_: int | None
 ) -> None:
     """MemAvailable, not MemFree; a kernel that does not say is unknown."""
-    assert available(machine(tmp_path, text), tmp_path) == bytes_
-    assert available(tmp_path / "none", tmp_path) is None
+    assert free_memory(machine(tmp_path, text), tmp_path) == bytes_
+    assert free_memory(tmp_path / "none", tmp_path) is None
 
 
 @pytest.mark.parametrize("v1", [False, True])
@@ -52,17 +52,17 @@ def test_a_group_may_give_less_than_the_machine(tmp_path: Path, *, v1: bool) -> 
     base = cgroup / "memory" if v1 else cgroup
     none = str(2**63 - 4096) if v1 else "max"
     group(base / "a/b", none, 5 * MIB, 0, v1=v1)
-    assert available(proc, cgroup) == 900 * MIB
+    assert free_memory(proc, cgroup) == 900 * MIB
     group(base / "a", str(500 * MIB), 450 * MIB, 100 * MIB, v1=v1)
-    assert available(proc, cgroup) == 150 * MIB
+    assert free_memory(proc, cgroup) == 150 * MIB
     group(base / "a/b", str(60 * MIB), 50 * MIB, 0, v1=v1)
-    assert available(proc, cgroup) == 10 * MIB
+    assert free_memory(proc, cgroup) == 10 * MIB
     group(base / "a/b", str(60 * MIB), 70 * MIB, 0, v1=v1)
-    assert available(proc, cgroup) == 0
+    assert free_memory(proc, cgroup) == 0
 
 
 def test_in_a_container_the_group_is_at_the_root(tmp_path: Path) -> None:
     """The path may be the one outside, where nothing is to be seen from here."""
     proc = machine(tmp_path, f"MemAvailable: {900 * 1024} kB\n", "0::/docker/0a1b\n")
     group(tmp_path / "cgroup", str(200 * MIB), 0, 0)
-    assert available(proc, tmp_path / "cgroup") == 200 * MIB
+    assert free_memory(proc, tmp_path / "cgroup") == 200 * MIB
