@@ -37,7 +37,7 @@ from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult, read
 from harness.report.terminal import RUN_LINE
 from harness.report.together import Ending, Row, TogetherView, show_together
-from harness.run.one import LAUNCHER
+from harness.run.repeat import LAUNCHER
 from harness.run.requirements import make_output
 
 LOOK_SECONDS = 0.1

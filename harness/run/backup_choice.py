@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from harness.backups.bot import BotDriver, Caller, Direct
 from harness.backups.bots import SOCKET, BackupBots, ThroughAbra
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
 from harness.backups.tools import ToolContainers
-from harness.core.settings import Settings
 from harness.images import images
 from harness.images.images import StandIn
 from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.base import Platform
-from harness.run.stack_locks import StackLocks, hold_shared
-from harness.run.testbed import TestBed, in_background
+from harness.run.prepared import Prepared
+from harness.run.stack_locks import hold_shared
+from harness.run.testbed import in_background
 
 LOCK = "backup-bot"  # of the engine's bot, which all runs there share
 
 
 def driver_for(
-    settings: Settings,
-    platform: Platform,
-    *,
-    bed: TestBed,
-    held: StackLocks,
-    tools: ToolContainers,
-    work: Path,
-    say: Callable[[str], None],
+    run: Prepared, platform: Platform, tools: ToolContainers, *, say: Callable[[str], None]
 ) -> Driver:
     """Return what backs up one run's app.
 
     Args:
-        settings: what was asked for.
+        run: with what was asked for, its engine and its locks.
         platform: what deploys the app; abra calls a bot by itself.
-        bed: the engine.
-        held: the run's locks, and its names.
         tools: the run's tool containers.
-        work: a directory of this run's own, which goes with it.
         say: is told of every wait and build.
     """
+    settings, bed = run.settings, run.bed
     abra = ThroughAbra(platform) if isinstance(platform, AbraPlatform) else None
     if settings.backup_driver == "restic" or (settings.backup_driver == "auto" and not abra):
         return ResticDriver()
@@ -57,12 +47,16 @@ def driver_for(
         client=bed.client,
         node=bed.nodes.own,
         socket=host.removeprefix("unix://") if bed.engine.local else SOCKET,
-        target=held.target,
+        target=run.target,
         image=built.result,
-        lock=lambda: hold_shared(LOCK, held, settings, say=say),
+        lock=lambda: hold_shared(LOCK, run.locks, settings, say=say),
         say=say,
     )
     caller: Caller = abra or Direct(settings.timeout_factor)
     return BotDriver(
-        serving=bots.serving, caller=caller, node=bed.nodes.own, unpack=tools.unpack, scratch=work
+        serving=bots.serving,
+        caller=caller,
+        node=bed.nodes.own,
+        unpack=tools.unpack,
+        scratch=run.work,
     )

@@ -11,6 +11,7 @@ from harness.core.options import OPTIONS
 from harness.core.settings import Settings, skip_variables
 from harness.recipes.catalogue import Entry
 
+LAUNCHER = "CC_CI_NOX"  # how nox was called, set by bin/nox
 # What decides nothing about a verdict, or is only right for the run that had it.
 NOT_REPEATED = frozenset(
     {"keep", "jobs", "output", "cache", "lock_timeout", "domain", "screenshots"}

@@ -26,7 +26,8 @@ from harness.core import events
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Stage
-from harness.run.one import Run
+from harness.run.journal import Journal
+from harness.run.prepared import Prepared
 from harness.stages.context import Context
 from harness.stages.pages import Pages
 from harness.swarm.readiness import Before
@@ -53,16 +54,16 @@ class Vandal:
         self._cycle = cycle
         self.busy = not cycle and self._random.random() < 0.5
 
-    def moment(self, run: Run, doing: Doing) -> None:
+    def moment(self, journal: Journal, doing: Doing) -> None:
         """Do something at that step of the run, or nothing."""
-        acts = self._acts(doing)
-        if acts:
+        acts, run = self._acts(doing), journal.last
+        if acts and isinstance(run, Prepared):
             act = self._random.choice(acts)
             done = f"{doing}: {act(run)}"
             events.append(run.directory / FILE, {"event": "disturbed", "act": done})
-            run.view.say(f"disturbed  at {done}")
+            journal.say(f"disturbed  at {done}")
 
-    def _acts(self, doing: Doing) -> list[Callable[[Run], str]]:
+    def _acts(self, doing: Doing) -> list[Callable[[Prepared], str]]:
         after_a_backup = doing.step is Step.WAIT and doing.stage is not None
         if self._cycle:
             return [self._kill] if after_a_backup else []
@@ -83,37 +84,37 @@ class Vandal:
             return [self._delay]
         return []
 
-    def _nothing(self, _run: Run) -> str:
+    def _nothing(self, _run: Prepared) -> str:
         return "nothing, this time"
 
-    def _delay(self, _run: Run) -> str:
+    def _delay(self, _run: Prepared) -> str:
         seconds = self._random.uniform(0, LONGEST_DELAY)
         time.sleep(seconds)
         return f"{seconds:.1f} s of nothing"
 
-    def _kill(self, run: Run) -> str:
+    def _kill(self, run: Prepared) -> str:
         container = self._container(run)
         if container is None:
             return "there was no container to kill"
         container.kill()
         return f"killed {container.name}"
 
-    def _restart(self, run: Run) -> str:
+    def _restart(self, run: Prepared) -> str:
         container = self._container(run)
         if container is None or not _comes_back(_service(run, container)):
             return self._kill(run)  # Swarm would take its good end for the end of its work
         container.restart(timeout=5)
         return f"restarted {container.name}"
 
-    def _force_update(self, run: Run) -> str:
+    def _force_update(self, run: Prepared) -> str:
         services = sorted(_services(run), key=lambda service: str(service.name))
         service = self._random.choice(services)
         service.force_update()  # type: ignore[no-untyped-call]  # the stubs lack it
         return f"forced an update of {service.name}"
 
-    def _container(self, run: Run) -> Container | None:
+    def _container(self, run: Prepared) -> Container | None:
         label = f"{NAMESPACE_LABEL}={run.target.stack}"
-        found = _client(run).containers.list(filters={"label": [label, TASK_LABEL]})
+        found = run.bed.client.containers.list(filters={"label": [label, TASK_LABEL]})
         return self._random.choice(sorted(found, key=lambda one: str(one.name))) if found else None
 
 
@@ -122,20 +123,14 @@ _BEFORE_AN_ACT = tuple(
 )
 
 
-def _client(run: Run) -> Any:  # noqa: ANN401  the SDK's client
-    bed = run._bed  # noqa: SLF001  a vandal asks nobody for the key
-    assert bed is not None
-    return bed.client
-
-
-def _services(run: Run) -> list[Service]:
-    found: list[Service] = _client(run).services.list(
+def _services(run: Prepared) -> list[Service]:
+    found: list[Service] = run.bed.client.services.list(
         filters={"label": f"{NAMESPACE_LABEL}={run.target.stack}"}
     )
     return found
 
 
-def _service(run: Run, container: Container) -> Service:
+def _service(run: Prepared, container: Container) -> Service:
     return next(s for s in _services(run) if s.name == container.labels[SERVICE_LABEL])
 
 
@@ -176,14 +171,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     patches: list[Any] = []
     if options.seed is not None or options.cycle:
         vandal = Vandal(options.seed or 0, cycle=options.cycle)
-        original = Run._step  # noqa: SLF001  as above
+        original = Journal.step
 
         @functools.wraps(original)
-        def step(run: Run, doing: Doing) -> None:
-            original(run, doing)
-            vandal.moment(run, doing)
+        def step(journal: Journal, doing: Doing) -> None:
+            original(journal, doing)
+            vandal.moment(journal, doing)
 
-        patches.append(mock.patch.object(Run, "_step", step))
+        patches.append(mock.patch.object(Journal, "step", step))
         for _ in range(BURNERS if options.burn and vandal.busy else 0):
             multiprocessing.Process(target=_burn, daemon=True).start()
     if options.unsettled:

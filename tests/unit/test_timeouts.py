@@ -26,7 +26,7 @@ EXCEPT: Mapping[str, str] = {
             "engine/endpoint.py: LOCAL_PROBE_SECONDS", "engine/private.py: START_SECONDS",
             "engine/endpoint.py: REMOTE_PROBE_SECONDS", "engine/layout.py: LOCK_SECONDS",
             "engine/swarm.py: LOCK_SECONDS", "run/reaper.py: SWEEP_SECONDS",
-            "run/one.py: REAP_SECONDS",
+            "run/prepared.py: REAP_SECONDS",
             "fleet/environment.py: INSTALL_SECONDS", "run/testbed.py: ANSWER_SECONDS",
             "engine/endpoint.py: timeout=60.0", "engine/private.py: 5",
             "backups/restic.py: timeout=300.0", "exec/http.py: 5",

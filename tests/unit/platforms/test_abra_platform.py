@@ -23,7 +23,7 @@ from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.abra.program import detect
 from harness.platforms.base import Revision, Target
 from harness.platforms.override import own_labels
-from harness.run.platform_choice import abra_for
+from harness.run.prepared import abra_for
 from tests.unit.committed import committed
 from tests.unit.fake_abra import VERSION, calls, environ_with, make_abra
 from tests.unit.fake_engine import FakeEngine, Thing

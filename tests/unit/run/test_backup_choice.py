@@ -31,14 +31,12 @@ class Platform(AbraPlatform):
 def chosen(asked: str, platform: object, tmp_path: Path, host: str = "unix:///e.sock") -> Driver:
     """Return the driver that is chosen on an engine there."""
     engine = SimpleNamespace(host=host, local=host.startswith("unix"))
-    bed: Any = SimpleNamespace(engine=engine, client=None, nodes=SimpleNamespace(own="n1"))
-    held: Any = SimpleNamespace(target=TARGET, lease=None, shared=None)
+    bed = SimpleNamespace(engine=engine, client=None, nodes=SimpleNamespace(own="n1"))
+    settings = Settings(backup_driver=asked, cache=tmp_path, timeout_factor=2.0)
+    run: Any = SimpleNamespace(settings=settings, bed=bed, target=TARGET, locks=None, work=tmp_path)
     tools: Any = SimpleNamespace(unpack=None)
     fake: Any = platform
-    return driver_for(
-        Settings(backup_driver=asked, cache=tmp_path, timeout_factor=2.0), fake, bed=bed,
-        held=held, tools=tools, work=tmp_path, say=lambda _: None,
-    )  # fmt: skip
+    return driver_for(run, fake, tools, say=lambda _: None)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from harness.locks import file_lock as locks
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult
 from harness.run import reaper, testbed
-from harness.run.one import Run, run_one
+from harness.run.one import run_one
+from harness.run.prepared import Prepared
 from harness.swarm.states import NAMESPACE_LABEL
 from tests.unit.fake_clock import stop_the_clock
 from tests.unit.fake_engine import FakeEngine, Thing
@@ -51,11 +52,11 @@ def test_the_deadline_of_a_run_is_armed_before_it_touches_the_recipe(
     """Whatever hangs after that, the run ends; afterwards nothing is armed any more."""
     armed: list[float] = []
 
-    def study(_run: Run, _work: Path) -> NoReturn:
+    def study(_run: Prepared, _journal: object) -> NoReturn:
         armed.append(signal.getitimer(signal.ITIMER_REAL)[0])
         raise SourceError("enough")
 
-    monkeypatch.setattr(Run, "_study", study)
+    monkeypatch.setattr("harness.run.one.study", study)
     run(tmp_path, run_timeout=10_000.0, timeout_factor=factor)
     assert [round(seconds, -4) for seconds in armed] == [10_000 * factor]
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
@@ -88,11 +89,11 @@ def test_the_lock_is_held_for_as_long_as_the_run_goes_on(
     """And is free afterwards, however the run ended."""
     free: list[bool] = []
 
-    def study(_run: Run, _work: Path) -> NoReturn:
+    def study(_run: Prepared, _journal: object) -> NoReturn:
         free.append(locks.is_free(tmp_path / "cache" / "locks", reaper.stack_lock(STACK)))
         raise SourceError("enough")
 
-    monkeypatch.setattr(Run, "_study", study)
+    monkeypatch.setattr("harness.run.one.study", study)
     run(tmp_path)
     assert free == [False]
     assert locks.is_free(tmp_path / "cache" / "locks", reaper.stack_lock(STACK))

@@ -14,8 +14,8 @@ from harness.core.model import Outcome
 from harness.core.settings import Settings
 from harness.core.waiting import Stretch
 from harness.platforms.base import Target
+from harness.run import teardown
 from harness.run.reaper import Keep
-from harness.run.teardown import Teardown
 from harness.swarm.nodes import Nodes
 from harness.swarm.states import StackSnapshot
 from harness.swarm.sweep import RUN_LABEL
@@ -30,13 +30,16 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     return FakeEngine(things=one_of_each("mine", {RUN_LABEL: "run1"}))
 
 
-def teardown(engine: FakeEngine, place: Path) -> Teardown:
-    """Return the end of the run."""
+def over(engine: FakeEngine, place: Path) -> Any:  # noqa: ANN401  of a run, what a teardown reads
+    """Return a run that is over."""
     nodes = Nodes(client=engine.client, own="n")
-    bed: Any = SimpleNamespace(client=engine.client, nodes=nodes)
+    bed = SimpleNamespace(client=engine.client, nodes=nodes)
     target = Target(recipe="r", run="run1", scope="s", domain="a.test")
     settings = Settings(cache=place)
-    return Teardown(bed=bed, target=target, settings=settings, directory=place)
+    locks = SimpleNamespace(lease=None)
+    return SimpleNamespace(
+        bed=bed, target=target, settings=settings, directory=place, locks=locks
+    )  # fmt: skip
 
 
 def ops(place: Path) -> list[str]:
@@ -46,7 +49,7 @@ def ops(place: Path) -> list[str]:
 
 def test_everything_of_the_run_is_removed_and_counted(engine: FakeEngine, tmp_path: Path) -> None:
     """It is an op like the others: in the ledger, as it began and as it ended."""
-    got = teardown(engine, tmp_path).remove()
+    got = teardown.remove(over(engine, tmp_path))
     assert (got.outcome, got.reason, got.left) == (Outcome.PASSED, "", ())
     assert got.removed == dict.fromkeys(KINDS, 1)
     assert engine.things == []
@@ -56,7 +59,7 @@ def test_everything_of_the_run_is_removed_and_counted(engine: FakeEngine, tmp_pa
 def test_what_is_left_makes_it_an_error(engine: FakeEngine, tmp_path: Path) -> None:
     """By name, with the command that tries again."""
     engine.refusals = Counter({"mine-network": 10**9})
-    got = teardown(engine, tmp_path).remove()
+    got = teardown.remove(over(engine, tmp_path))
     assert (got.outcome, got.left) == (Outcome.ERROR, ("network mine-network",))
     assert got.reason == "could not remove network mine-network; `nox -s reap` tries again"
 
@@ -70,7 +73,7 @@ def test_a_removal_is_tried_for_two_minutes_at_least(
     engine = FakeEngine(things=one_of_each("mine", {RUN_LABEL: "run1"}))
     engine.refusals = Counter({"mine-network": 10**9})
     with Stretch(factor):
-        assert teardown(engine, tmp_path).remove().left
+        assert teardown.remove(over(engine, tmp_path)).left
     longer = max(1.0, factor)
     assert 120 * longer <= clock.now < 125 * longer
 
@@ -84,10 +87,10 @@ def test_an_engine_that_is_gone_is_not_raised(
         raise requests.ConnectionError("refused")
 
     monkeypatch.setattr(engine, "services", gone)
-    end = teardown(engine, tmp_path)
-    (line,) = end.diagnose(scrub=lambda text, _place: text)
+    end = over(engine, tmp_path)
+    (line,) = teardown.diagnose(end, scrub=lambda text, _place: text)
     assert line.startswith("the logs could not be collected: ")
-    got = end.remove()
+    got = teardown.remove(end)
     assert got.outcome is Outcome.ERROR
     assert "refused" in got.reason
     assert "nox -s reap" in got.reason
@@ -110,15 +113,15 @@ def test_logs_are_kept_with_secrets_masked(
 
     monkeypatch.setattr("harness.run.teardown.read_stack", lambda *_, **__: empty)
     monkeypatch.setattr("harness.run.teardown.collect_logs", collect)
-    end = teardown(engine, tmp_path)
-    assert end.diagnose(scrub=lambda text, _place: text.replace("hunter22", "****")) == ()
+    end = over(engine, tmp_path)
+    assert teardown.diagnose(end, scrub=lambda text, _place: text.replace("hunter22", "****")) == ()
     assert asked == ["my ****"]
     assert engine.removed == []
 
 
 def test_an_app_that_is_kept_is_noted_and_not_touched(engine: FakeEngine, tmp_path: Path) -> None:
     """No clean-up takes it until its time is over; the report says how to end it sooner."""
-    got = teardown(engine, tmp_path).keep()
+    got = teardown.keep(over(engine, tmp_path))
     assert got.outcome is Outcome.SKIPPED
     assert "kept for 24 hours; `nox -s reap -- run1` removes it" in got.reason
     assert Keep.holds(tmp_path, "run1")

@@ -13,6 +13,7 @@ from harness.core.model import Stage
 from tests.truth import disturbed
 from tests.truth.disturbed import Vandal
 from tests.truth.perturb import Came, Trial, summary
+from tests.unit.fake_chain import prepared
 
 STEPS = (
     Doing(step=Step.WAIT, about=Op.DEPLOY),
@@ -39,13 +40,12 @@ def told(seed: int, monkeypatch: pytest.MonkeyPatch, *, cycle: bool = False) -> 
         services=SimpleNamespace(list=lambda **_: [service]),
     )
     with TemporaryDirectory() as folder:
-        run: Any = SimpleNamespace(
-            _bed=SimpleNamespace(client=client), target=SimpleNamespace(stack="x"),
-            view=SimpleNamespace(say=lambda _: None), directory=Path(folder),
-        )  # fmt: skip
+        bed: Any = SimpleNamespace(client=client)
+        run = prepared(directory=Path(folder), bed=bed)
+        journal: Any = SimpleNamespace(last=run, say=lambda _: None)
         vandal = Vandal(seed, cycle=cycle)
         for doing in STEPS:
-            vandal.moment(run, doing)
+            vandal.moment(journal, doing)
         return [one["act"] for one in entries(Path(folder) / disturbed.FILE)]
 
 
