@@ -1,9 +1,13 @@
 """Unit tests reach no engine and no network: whoever tries is told so."""
 
 import socket
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, NoReturn
 
 import pytest
+
+from tests.suite.leftovers import directory, in_memory
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +18,9 @@ def _no_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+
+@pytest.fixture
+def tmp_path() -> Path:
+    """Make a directory in memory, which the suite removes: most tests make repositories there."""
+    return Path(mkdtemp(dir=in_memory(directory())))
