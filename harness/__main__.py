@@ -11,6 +11,7 @@ try:
     from rich.text import Text
 
     from harness.core.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
+    from harness.core.event_log import record_error
     from harness.core.signals import FOLLOW, follow
     from harness.core.waiting import Stretch
     from harness.report.output import complain, program
@@ -51,12 +52,14 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     if not words or words[0] not in commands:
         console.print(USAGE)
         return EXIT_PASSED if words in (["-h"], ["--help"]) else UsageError.exit_code
+    given = os.environ if environ is None else environ
     try:
-        given = os.environ if environ is None else environ
         with Stretch(_timeout_factor(words[1:], given)):
             return commands[words[0]](words[1:], given, console)
     except Exception as raised:  # noqa: BLE001  code 1 means that a recipe is wrong, and no less
-        return complain(_as_harness_error(raised))
+        error = _as_harness_error(raised)
+        record_error(error, given)
+        return complain(error)
     except KeyboardInterrupt:
         return EXIT_ABORTED
 

@@ -1,28 +1,35 @@
 """What a run does, as typed events: one JSON object per line of `events.jsonl`.
 
-The log is for people and may be reworded; programs read this file. Its text is derived from here.
+Programs read this file: the fleet, and the tests that act in the middle of a run. The lines of the
+terminal and of `run.log` are made from the same events, are for people, and may be reworded. Under
+one version no kind is added and no field changes its meaning; fields may be added.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import ClassVar, Self
 
-from harness.core.model import Stage
+from harness.core.model import Outcome, RunWarning, Stage, StageResult, WarningCode
 
-FILE = "events.jsonl"  # in a run's directory
+VERSION = "cc-ci/events/1"
 
 
-class Event(StrEnum):
+class EventKind(StrEnum):
     """The kinds of events."""
 
+    BEGIN = "begin"
     STEP = "step"
+    STAGE = "stage"
+    LOCK = "lock"
+    IMAGE = "image"
+    WARNING = "warning"
+    NOTE = "note"
+    STOPPING = "stopping"
+    KEPT = "kept"
+    END = "end"
 
 
 class Step(StrEnum):
@@ -48,6 +55,21 @@ class Step(StrEnum):
     TEARDOWN = "teardown"
 
 
+class LockState(StrEnum):
+    """What a run does with a lock."""
+
+    WAITING = "waiting"  # again every 30 seconds
+    HELD = "held"
+
+
+class Provided(StrEnum):
+    """How an engine comes by an image."""
+
+    PULLED = "pulled"
+    BUILT = "built"  # as a stand-in
+    COPYING = "copying"  # to another node
+
+
 _TEXTS = {
     Step.ENGINE: "looking for an engine",
     Step.CLONE: "cloning",
@@ -71,7 +93,47 @@ _TEXTS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doing:
+class RunEvent:
+    """One event; `str()` of it is its text for people."""
+
+    kind: ClassVar[EventKind]
+
+    def entry(self) -> Mapping[str, object]:
+        """Return the object that is recorded; fields that are empty are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {name: value for name, value in values.items() if value not in (None, "")}
+        return {"event": self.kind, **given}
+
+    def masked(self, mask: Callable[[str], str]) -> Self:
+        """Return the event with every text in it masked."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        texts = {name: mask(value) for name, value in values.items() if type(value) is str}
+        return replace(self, **texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBegan(RunEvent):
+    """A run begins; the first event.
+
+    Args:
+        run: its id.
+        recipe: the recipe's name.
+        directory: where it writes its files.
+        version: the version of all events of the run.
+    """
+
+    kind = EventKind.BEGIN
+    run: str
+    recipe: str
+    directory: str
+    version: str = VERSION
+
+    def __str__(self) -> str:
+        return f"run  {self.directory}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doing(RunEvent):
     """What a run begins to do.
 
     Args:
@@ -80,60 +142,217 @@ class Doing:
         about: what it is done to: the image, the source, or the op that is waited for.
     """
 
+    kind = EventKind.STEP
     step: Step
     stage: Stage | None = None
     about: str = ""
 
     def __str__(self) -> str:
-        """Return it in words, for people."""
         text = _TEXTS[self.step]
         names_it = self.step in (Step.CLONE, Step.IMAGE, Step.PAGE, Step.BASE_REMOVED)
         where = self.stage if names_it else self.about or self.stage
         text = f"{text} {self.about}" if names_it else text
         return f"{where}: {text}" if where else text
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEnded(RunEvent):
+    """A stage is over.
+
+    Args:
+        stage: the stage.
+        outcome: what it came to.
+        op_seconds: how long its seed hook, op and wait took.
+        assert_seconds: how long its assertions took.
+        passed: how many assertions passed.
+        total: how many there were.
+        reason: the first line of why it did not pass.
+    """
+
+    kind = EventKind.STAGE
+    stage: Stage
+    outcome: Outcome
+    op_seconds: float
+    assert_seconds: float
+    passed: int
+    total: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        times = f"op {self.op_seconds:.1f} s, assertions {self.assert_seconds:.1f} s"
+        return f"{self.stage}: {self.outcome}  {f'({self.reason})' if self.reason else times}"
+
     @classmethod
-    def load(cls, entry: Mapping[str, Any]) -> Doing:
-        """Return the step that an event tells of."""
-        stage = entry.get("stage")
+    def of(cls, result: StageResult) -> StageEnded:
+        """Return the event of a stage's result."""
         return cls(
-            step=Step(entry["step"]),
-            stage=Stage(stage) if stage else None,
-            about=entry.get("about", ""),
+            stage=result.stage,
+            outcome=result.outcome,
+            op_seconds=result.op_seconds,
+            assert_seconds=result.assert_seconds,
+            passed=sum(one.outcome is Outcome.PASSED for one in result.assertions),
+            total=len(result.assertions),
+            reason=result.reason.partition("\n")[0],
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
-    """The events of one run, in that file."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockEvent(RunEvent):
+    """A run waits for a lock, or holds one that it waited for or that reaches a whole Swarm.
 
-    path: Path
+    Args:
+        lock: the lock's name.
+        state: what the run does with it.
+        swarm: whether it is a lock of the whole Swarm.
+        holder: who holds it, while the run waits.
+    """
 
-    def begin(self, doing: Doing) -> None:
-        """Record that a step begins."""
-        known = {"stage": doing.stage, "about": doing.about}
-        given = {name: value for name, value in known.items() if value}
-        append(self.path, {"event": Event.STEP, "step": doing.step, **given})
+    kind = EventKind.LOCK
+    lock: str
+    state: LockState
+    swarm: bool = False
+    holder: str = ""
 
-    def steps(self) -> tuple[Doing, ...]:
-        """Return the steps begun so far, oldest first."""
-        return tuple(Doing.load(one) for one in entries(self.path) if one["event"] == Event.STEP)
-
-
-def append(path: Path, entry: Mapping[str, object]) -> None:
-    """Append one object with the present time; several processes may append to a file."""
-    line = json.dumps({"at": datetime.now(UTC).isoformat(), **entry}) + "\n"
-    # One write of one short line to a file opened for appending is not torn by another one's.
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
+    def __str__(self) -> str:
+        of_what = f"the lock '{self.lock}'{' of the Swarm' if self.swarm else ''}"
+        if self.state is LockState.WAITING:
+            return f"waiting for {of_what}, held by {self.holder}"
+        return f"lock  {of_what} is held by this run"
 
 
-def entries(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """Return everything appended so far, oldest first."""
-    if not path.exists():
-        return ()
-    whole = path.read_text().rpartition("\n")[0]  # a line may be half written just now
-    return tuple(json.loads(line) for line in whole.splitlines())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEvent(RunEvent):
+    """An image was made available.
+
+    Args:
+        image: its name.
+        how: what was done.
+        node: the node that it is copied to.
+        seconds: how long it took to build.
+    """
+
+    kind = EventKind.IMAGE
+    image: str
+    how: Provided
+    node: str = ""
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        if self.how is Provided.PULLED:
+            return f"pulled {self.image}"
+        if self.how is Provided.COPYING:
+            return f"copying {self.image} to node {self.node}"
+        return f"{self.image}: the stand-in is there, after {self.seconds or 0.0:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningEvent(RunEvent):
+    """A run warns; the fields are those of `harness.core.model.RunWarning`."""
+
+    kind = EventKind.WARNING
+    code: WarningCode
+    text: str
+    next: str = ""
+    stage: Stage | None = None
+
+    def __str__(self) -> str:
+        return f"warning  {self.text}"
+
+    @classmethod
+    def of(cls, warning: RunWarning) -> WarningEvent:
+        """Return the event of a warning."""
+        return cls(code=warning.code, text=warning.text, next=warning.next, stage=warning.stage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteEvent(RunEvent):
+    """A text that is only for people."""
+
+    kind = EventKind.NOTE
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping(RunEvent):
+    """A signal arrived, and the run stops; `doing` is what it does before it ends."""
+
+    kind = EventKind.STOPPING
+    signal: str
+    doing: str
+
+    def __str__(self) -> str:
+        return f"{self.signal}: stopping; {self.doing} (once more to leave at once)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppKept(RunEvent):
+    """The app was kept.
+
+    Args:
+        engine: the endpoint of the engine that it is on.
+        look: the command that lists its containers there.
+        remove: the command that removes it.
+    """
+
+    kind = EventKind.KEPT
+    engine: str
+    look: str
+    remove: str
+
+    def __str__(self) -> str:
+        return f"kept  export DOCKER_HOST={self.engine}\nkept  {self.look}\nkept  {self.remove}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(RunEvent):
+    """The run is over; the last event. `results.json`, if there is one, has been written.
+
+    Args:
+        outcome: what it came to.
+        exit_code: what its process ends with.
+        stage: the stage that decided.
+        cause: the first line of why it did not pass.
+    """
+
+    kind = EventKind.END
+    outcome: Outcome
+    exit_code: int
+    stage: str = ""
+    cause: str = ""
+
+    def __str__(self) -> str:
+        where = f" in {self.stage}" if self.stage else ""
+        return f"end  {self.outcome}{where}{f': {self.cause}' if self.cause else ''}"
+
+
+KINDS: Mapping[EventKind, type[RunEvent]] = {
+    one.kind: one
+    for one in (
+        RunBegan,
+        Doing,
+        StageEnded,
+        LockEvent,
+        ImageEvent,
+        WarningEvent,
+        NoteEvent,
+        Stopping,
+        AppKept,
+        RunEnded,
+    )
+}
+
+
+class EventLine(str):
+    """The text of an event that carries the event, for what tells people and a record alike."""
+
+    __slots__ = ("event",)
+    event: RunEvent
+
+    def __new__(cls, event: RunEvent) -> Self:
+        """Return the text of the event."""
+        line = super().__new__(cls, str(event))
+        line.event = event
+        return line

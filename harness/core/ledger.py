@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.core import events
+from harness.core import event_log
 
 
 class Op(StrEnum):
@@ -46,7 +46,7 @@ class Ledger:
 
     def entries(self) -> tuple[Mapping[str, object], ...]:
         """Return everything recorded so far, oldest first."""
-        return events.entries(self.path)
+        return event_log.entries(self.path)
 
     def counts(self) -> Mapping[str, int]:
         """Return how many ops of each kind were begun, by the kind's word; none is 0."""
@@ -58,4 +58,4 @@ class Ledger:
         return self.counts()[str(op)]
 
     def _append(self, entry: Mapping[str, object]) -> None:
-        events.append(self.path, entry)
+        event_log.append(self.path, entry)

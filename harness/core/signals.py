@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from harness.core.errors import EXIT_ABORTED, AbortedError, InvalidRecipeError, RunTimeoutError
+from harness.core.events import EventLine, Stopping
 from harness.core.waiting import stretched
 
 FOLLOW = "follow"  # `harness follow COMMAND`: not for people, see `follow`
@@ -29,7 +30,7 @@ class Stopper:
 
     Args:
         say: is told what is going to happen.
-        doing: what a stopped run does, for that message.
+        doing: what a stopped run does before it ends.
         pass_on: is given the number of each signal that counts.
     """
 
@@ -93,7 +94,7 @@ class Stopper:
         self._seen.append(name)
         # It may have come in the middle of a write to the same stream, or the disk be full.
         with suppress(OSError, RuntimeError):
-            self.say(f"{name}: stopping; {self.doing} (once more to leave at once)")
+            self.say(EventLine(Stopping(signal=name, doing=self.doing)))
         if not self._held:
             raise _stopped(name)
 

@@ -1,13 +1,12 @@
 """Many runs at once: each is a process of its own, so that none can hurt another.
 
 The fleet starts the runs in the order in which they were named, as many at a time as was asked for
-and the machine has room for, follows what they print, and shows how they ended. It decides nothing
+and the machine has room for, follows their events, and shows how they ended. It decides nothing
 about a recipe: a run's word is what the run itself wrote down.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 import signal
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.core import proc
+from harness.core import event_log, proc
 from harness.core.errors import (
     EXIT_ABORTED,
     EXIT_ERROR,
@@ -28,24 +27,29 @@ from harness.core.errors import (
     EXIT_PASSED,
     UsageError,
 )
-from harness.core.model import Outcome, Stage
+from harness.core.event_log import EventReader
+from harness.core.events import (
+    AppKept,
+    Doing,
+    LockEvent,
+    RunBegan,
+    RunEnded,
+    RunEvent,
+    StageEnded,
+    Stopping,
+)
+from harness.core.model import Outcome
 from harness.core.settings import Settings, split
 from harness.core.signals import FOLLOW, Stopper, stop_on_signals
 from harness.core.waiting import SYSTEM_CLOCK, Clock
 from harness.fleet import host
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult, read
-from harness.report.terminal import RUN_LINE
 from harness.report.together import Ending, Row, TogetherView, show_together
 from harness.run.repeat import LAUNCHER
 from harness.run.requirements import make_output
 
 LOOK_SECONDS = 0.1
-_STAMPED = re.compile(r"\[ *[\d.]+s\] (.*)")
-_STAGE = re.compile(rf"({'|'.join(Stage)}): ")
-_STAGE_ENDED = re.compile(rf"({'|'.join(Stage)}): ({'|'.join(Outcome)})\b")
-_WORTH_A_LINE = ("waiting for the lock", "SIG")
-_KEPT = "kept  "
 
 
 def run(
@@ -82,7 +86,7 @@ def run(
     members = [
         Member(
             argv=(sys.executable, "-m", "harness", FOLLOW, "run", selector, *options(argv)),
-            recipe=entry.name,
+            events=EventReader(directory / f"{number:02}-{entry.name}.jsonl"),
             row=Row(label=label, output=directory / f"{number:02}-{entry.name}.log"),
         )
         for number, (entry, selector, label) in enumerate(
@@ -134,43 +138,32 @@ class Member:
     """One run of the fleet: its command, what is shown of it, and its process while it goes on."""
 
     argv: tuple[str, ...]
-    recipe: str
+    events: EventReader
     row: Row
     worker: proc.Worker | None = None
     directory: Path | None = None
     notes: list[str] = field(default_factory=list)
-    last: list[str] = field(default_factory=list)
-    _read: int = 0
+    ended: RunEnded | None = None
 
     def follow(self) -> list[str]:
-        """Read what the run has printed since the last look; return what is worth a line."""
-        whole = newline = b""
-        with suppress(OSError), self.row.output.open("rb") as stream:  # somebody may tidy up
-            stream.seek(self._read)
-            whole, newline, _ = stream.read().rpartition(b"\n")
-        self._read += len(whole) + len(newline)
-        lines = whole.decode(errors="replace").split("\n") if newline else []
-        self.last = [*self.last, *lines][-20:]
-        return [said for line in lines for said in self._read_line(line)]
+        """Read the run's events since the last look; return the texts of those worth a line."""
+        new = self.events.new()
+        for event in new:
+            self._take(event)
+        return [str(one) for one in new if isinstance(one, (StageEnded, LockEvent, Stopping))]
 
-    def _read_line(self, line: str) -> list[str]:
-        stamped = _STAMPED.fullmatch(line)
-        text = stamped[1] if stamped else ""
-        if text.startswith(RUN_LINE) and self.directory is None:
-            self.directory = Path(text.removeprefix(RUN_LINE))
-        elif text.startswith(f"{self.recipe}: "):
-            self._step(text.removeprefix(f"{self.recipe}: "))
-        elif text.startswith(_KEPT):
-            self.notes.append(text)
-        elif text.startswith(_WORTH_A_LINE) or _STAGE_ENDED.match(text):
-            self._step(text)
-            return [text]
-        return []
-
-    def _step(self, text: str) -> None:
-        self.row.step = text
-        if stage := _STAGE.match(text):
-            self.row.stage = stage[1]
+    def _take(self, event: RunEvent) -> None:
+        match event:
+            case RunBegan():
+                self.directory = Path(event.directory)
+            case RunEnded():
+                self.ended = event
+            case AppKept():
+                self.notes += str(event).splitlines()
+            case Doing() | StageEnded() | LockEvent() | Stopping():
+                self.row.step = str(event)
+        if isinstance(event, (Doing, StageEnded)) and event.stage:
+            self.row.stage = event.stage
 
 
 @dataclass(kw_only=True)
@@ -272,7 +265,8 @@ class Fleet:
         row.began = self.clock.monotonic()
         row.step = "starting"
         try:
-            member.worker = proc.Worker(member.argv, log=row.output, env=self.environ)
+            environ = {**self.environ, event_log.COPY: str(member.events.path)}
+            member.worker = proc.Worker(member.argv, log=row.output, env=environ)
         except OSError as error:
             cause = f"its process could not be started: {error.strerror}"
             self._end(member, Ending(outcome=Outcome.ERROR, exit_code=EXIT_ERROR, cause=cause))
@@ -292,7 +286,7 @@ class Fleet:
         if result is not None:
             return _of_result(member, result)
         outcome, shown, cause = without_results(
-            code, at=member.row.step, last=member.last, stopped=bool(self.stopped_by)
+            code, at=member.row.step, ended=member.ended, stopped=bool(self.stopped_by)
         )
         nox = self.environ.get(LAUNCHER, "nox")
         return Ending(
@@ -320,7 +314,7 @@ def _of_result(member: Member, result: RunResult) -> Ending:
 
 
 def without_results(
-    code: int, *, at: str, last: Sequence[str], stopped: bool
+    code: int, *, at: str, ended: RunEnded | None, stopped: bool
 ) -> tuple[Outcome, int, str]:
     """Return the word, the exit code and the cause of a run that wrote no results down.
 
@@ -329,7 +323,7 @@ def without_results(
     Args:
         code: what its process ended with; a negative one is the signal that killed it.
         at: what the run was doing.
-        last: the last lines that it printed.
+        ended: what it recorded at its end, if it came to that.
         stopped: whether it had been told to stop.
     """
     where = f" at '{at}'"
@@ -339,8 +333,7 @@ def without_results(
         return Outcome.ERROR, EXIT_ERROR, f"its process was killed by {_signal(-code)}{where}"
     if code == EXIT_ABORTED:
         return Outcome.ABORTED, EXIT_ABORTED, f"it was told to leave at once{where}"
-    said = [line for line in last if line.startswith("cc-ci: ")]
-    cause = said[-1].removeprefix("cc-ci: ") if said else f"it ended with code {code}{where}"
+    cause = ended.cause if ended and ended.cause else f"it ended with code {code}{where}"
     unjudged = code in (EXIT_PASSED, EXIT_FAILED)
     return Outcome.ERROR, EXIT_ERROR if unjudged else code, cause
 

@@ -24,6 +24,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from harness.core.errors import DiskFullError, EngineError, ImageError
+from harness.core.events import EventLine, ImageEvent, Provided
 from harness.core.image_names import parsed
 from harness.images import image_cache, image_layers, rootfs
 from harness.images.image_definitions import Definition, find, shipped
@@ -146,7 +147,8 @@ def provide(
                 labels = _make(
                     client, definition, reference, cache=cache, lock_timeout=lock_timeout, say=say
                 )
-                say(f"{image}: the stand-in is there, after {time.monotonic() - begun:.1f} s")
+                seconds = time.monotonic() - begun
+                say(EventLine(ImageEvent(image=image, how=Provided.BUILT, seconds=seconds)))
     packages = json.loads(labels[LABEL_PACKAGES])
     return StandIn(
         image=image,

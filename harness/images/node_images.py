@@ -13,6 +13,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from harness.core.errors import ImageError
+from harness.core.events import EventLine, ImageEvent, Provided
 from harness.swarm.faults import NO_ROOM
 from harness.swarm.nodes import Nodes
 
@@ -27,7 +28,7 @@ def spread(nodes: Nodes, image: str, *, say: Callable[[str], None]) -> None:
     """
     for other, engine in nodes.each_other():
         if not _has(engine, image):
-            say(f"copying {image} to node {other.name}")
+            say(EventLine(ImageEvent(image=image, how=Provided.COPYING, node=other.name)))
             _copy(nodes.client, engine, image, other.name)
 
 

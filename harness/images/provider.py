@@ -14,6 +14,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from harness.core.errors import EngineError, ImageError, InvalidRecipeError
+from harness.core.events import EventLine, ImageEvent, Provided
 from harness.core.image_names import parsed
 from harness.core.model import Adaptation
 from harness.core.waiting import Deadline
@@ -163,7 +164,7 @@ class ImageProvider:
             return said
         except queue.Empty:
             return f"timed out: the registry said nothing for {self._silence:g} s"
-        self.say(f"pulled {image}")
+        self.say(EventLine(ImageEvent(image=image, how=Provided.PULLED)))
         return ""
 
     @property

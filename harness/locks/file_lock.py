@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import Timeout, UnixFileLock
 
 from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.events import EventLine, LockEvent, LockState
 from harness.core.waiting import stretched
 
 POLL_SECONDS = 0.1
@@ -264,9 +265,11 @@ def _acquire(
                     cause=f"it is held by {who}",
                     hint="wait for that run to end, or allow more time with --lock-timeout SECONDS",
                 ) from error
-            say(f"waiting for the lock '{name}', held by {who}")
+            say(EventLine(LockEvent(lock=name, state=LockState.WAITING, holder=who)))
             patience = min(max(0.0, give_up - time.monotonic()), REPEAT_NOTICE_SECONDS)
         except OSError as error:
             raise _unlockable(directory, name, error) from error
         else:
+            if patience:
+                say(EventLine(LockEvent(lock=name, state=LockState.HELD)))
             return

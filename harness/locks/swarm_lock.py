@@ -29,6 +29,7 @@ from pathlib import Path
 import docker
 
 from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.events import EventLine, LockEvent, LockState
 from harness.core.waiting import SYSTEM_CLOCK, Clock, Deadline, Interruptible, stretched
 from harness.locks.file_lock import REPEAT_NOTICE_SECONDS, boot_id
 from harness.swarm.configs import Config, Configs
@@ -373,7 +374,8 @@ def _acquire(held: Lease, watch: Watch, place: str, *, timeout: float, say: Say)
                 hint="wait for that run to end, or allow more time with --lock-timeout SECONDS",
             )
         if notice.passed():
-            say(f"waiting for the lock '{held.name}' of the Swarm, held by {holder}")
+            wait = LockEvent(lock=held.name, state=LockState.WAITING, swarm=True, holder=holder)
+            say(EventLine(wait))
             notice = Deadline.after(REPEAT_NOTICE_SECONDS, held.clock)
         # At random, so that no waiter is always the last one to ask.
         pause = POLL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311  no secret

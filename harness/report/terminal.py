@@ -18,7 +18,17 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.model import LEFT_OUT, LintReport, Outcome, RunWarning, Stage, StageResult
+from harness.core.event_log import append
+from harness.core.events import (
+    Doing,
+    EventLine,
+    NoteEvent,
+    RunBegan,
+    RunEnded,
+    RunEvent,
+    StageEnded,
+)
+from harness.core.model import LEFT_OUT, LintReport, Outcome, StageResult
 from harness.core.untrusted import visible
 from harness.report.answer import answer, counted, place, why
 from harness.report.live import LiveView
@@ -33,7 +43,6 @@ STYLES = {
     Outcome.ABORTED: "yellow",
 }
 COLUMNS = 80
-RUN_LINE = "run  "  # how the line begins that says where a run writes
 
 
 def plain(text: str) -> Text:
@@ -48,63 +57,66 @@ class View(LiveView):
     Args:
         console: where to write.
         log: a file that gets every line too, or None.
-        scrub: masks what must not be shown, in every line.
+        records: files that get every event.
+        scrub: masks what must not be shown, in every event.
     """
 
     log: Path | None = None
+    records: Sequence[Path] = ()
     scrub: Callable[[str], str] = field(default=lambda text: text)
     _began: float = field(default_factory=time.monotonic)
-    _done: dict[Stage, StageResult] = field(default_factory=dict)
+    _recipe: str = ""
+    _done: list[StageEnded] = field(default_factory=list)
     _step: str = ""
 
     def say(self, text: str) -> None:
-        """Show a line that stays."""
-        text = self.scrub(text)
-        stamp = f"[{time.monotonic() - self._began:6.1f}s] "
-        lines = visible(text).split("\n")
-        for line in [stamp + lines[0], *(" " * len(stamp) + more for more in lines[1:])]:
-            self.console.print(plain(line), soft_wrap=True)
-            self._record(line)
-
-    def step(self, text: str) -> None:
-        """Show what is being done right now."""
-        text = self.scrub(text)
-        self._step = text
-        if self._live is None:
-            self.say(text)
-        else:
-            self._record(f"[{time.monotonic() - self._began:6.1f}s] {text}")
+        """Show a text, or the event that it carries."""
+        self.show(text.event if isinstance(text, EventLine) else NoteEvent(text=text))
 
     def finished(self, result: StageResult) -> None:
         """Show what came of a stage."""
-        result = replace(result, reason=self.scrub(result.reason))
-        self._done[result.stage] = result
-        if self._live is None:
-            self.say(f"{result.stage}: {result.outcome}{_why(result)}")
-        else:
-            self._record(f"{result.stage}: {result.outcome}{_why(result)}")
+        self.show(StageEnded.of(replace(result, reason=self.scrub(result.reason))))
 
-    def _record(self, line: str) -> None:
+    def show(self, event: RunEvent) -> None:
+        """Record an event, and show it: as a line, or in the live table if that has a place."""
+        event = event.masked(self.scrub)
+        for path in self.records:
+            with suppress(OSError):  # a full disk shows in the verdict
+                append(path, event.entry())
+        text = str(event)
+        if isinstance(event, RunBegan):
+            self._recipe = f"{event.recipe}: "
+        elif isinstance(event, Doing):
+            text = self._step = f"{self._recipe}{event}"
+        elif isinstance(event, StageEnded):
+            self._done.append(event)
+        in_table = self._live is not None and isinstance(event, (Doing, StageEnded))
+        self._write(text, shown=not in_table and not isinstance(event, RunEnded))
+
+    def _write(self, text: str, *, shown: bool) -> None:
+        stamp = f"[{time.monotonic() - self._began:6.1f}s] "
+        lines = visible(text).split("\n")
+        for line in [stamp + lines[0], *(" " * len(stamp) + more for more in lines[1:])]:
+            if shown:
+                self.console.print(plain(line), soft_wrap=True)
+            self._log(line)
+
+    def _log(self, line: str) -> None:
         if self.log is None:
             return
-        with suppress(OSError), self.log.open("a") as stream:  # a full disk shows in the verdict
+        with suppress(OSError), self.log.open("a") as stream:  # as above
             stream.write(plain(line).plain + "\n")
 
     def _frame(self) -> Group:
         seconds = time.monotonic() - self._began
         spinner = Spinner("dots", plain(f"{self._step}  {seconds:.0f}s"))
-        table = stage_table(tuple(self._done.values()))
+        table = stage_table([(ended, ended.reason) for ended in self._done])
         table.columns[-1].no_wrap, table.columns[-1].overflow = True, "ellipsis"
         return Group(table, spinner)
 
 
-def _why(result: StageResult) -> str:
-    times = f"  op {result.op_seconds:.1f} s, assertions {result.assert_seconds:.1f} s"
-    return f"  ({first_line(result.reason)})" if result.reason else times
-
-
-def stage_table(stages: Sequence[StageResult], warnings: Sequence[RunWarning] = ()) -> Table:
-    """Return the table of stages: result, times, counts, and why, or what was not shown."""
+def stage_table(stages: Sequence[tuple[StageEnded, str]]) -> Table:
+    """Return the table of stages: result, times, counts, and the text that goes with each."""
     table = Table(box=None, pad_edge=False)
     table.add_column("stage")
     table.add_column("result")
@@ -112,15 +124,14 @@ def stage_table(stages: Sequence[StageResult], warnings: Sequence[RunWarning] = 
     table.add_column("assertions", justify="right")
     table.add_column("passed", justify="right")
     table.add_column("why", overflow="fold")
-    for result in stages:
-        passed = sum(a.outcome is Outcome.PASSED for a in result.assertions)
+    for ended, text in stages:
         table.add_row(
-            str(result.stage),
-            Text(str(result.outcome), style=STYLES[result.outcome]),
-            f"{result.op_seconds:.1f} s",
-            f"{result.assert_seconds:.1f} s",
-            f"{passed}/{len(result.assertions)}",
-            plain(why(result, warnings)),
+            str(ended.stage),
+            Text(str(ended.outcome), style=STYLES[ended.outcome]),
+            f"{ended.op_seconds:.1f} s",
+            f"{ended.assert_seconds:.1f} s",
+            f"{ended.passed}/{ended.total}",
+            plain(text),
         )
     return table
 
@@ -162,7 +173,7 @@ def print_table(console: Console, table: Table) -> None:
 
 def show_result(console: Console, result: RunResult, directory: Path) -> None:
     """Show the last table, the verdict, and on anything but a pass what to do next."""
-    table = stage_table(result.stages, result.warnings)
+    table = stage_table([(StageEnded.of(one), why(one, result.warnings)) for one in result.stages])
     if result.teardown is not None:
         down = result.teardown
         removed = ", ".join(f"{count} {kind}(s)" for kind, count in down.removed.items())

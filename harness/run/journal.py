@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 from rich.console import Console
 
-from harness.core import events
-from harness.core.events import Doing, Events
+from harness.core.event_log import records
+from harness.core.events import Doing, WarningEvent
 from harness.core.model import RunWarning
 from harness.recipes.git_access import passwords
 from harness.report.leaks import Guard
@@ -23,15 +23,13 @@ class Journal:
     """The journal of one run.
 
     Args:
-        view: shows it.
-        events: records its steps.
+        view: shows and records it.
         guard: masks its secrets in every text that is published.
         last: the last value that was finished.
         warned: the warnings so far, in order, each once.
     """
 
     view: View
-    events: Events
     guard: Guard
     last: Asked
     warned: dict[RunWarning, None] = field(default_factory=dict)
@@ -43,9 +41,10 @@ class Journal:
         guard = Guard(generated=dict, brought=brought)
         view = View(
             console=console, log=asked.directory / "run.log",
+            records=records(asked.directory, asked.environ),
             scrub=lambda text: guard.mask(text, "run.log"),
         )  # fmt: skip
-        return cls(view=view, events=Events(asked.directory / events.FILE), guard=guard, last=asked)
+        return cls(view=view, guard=guard, last=asked)
 
     def finished(self, value: Value) -> Value:
         """Keep a value of the chain that was finished, and return it."""
@@ -58,11 +57,10 @@ class Journal:
 
     def step(self, doing: Doing) -> None:
         """Show and record what begins."""
-        self.events.begin(replace(doing, about=self.view.scrub(doing.about)))
-        self.view.step(f"{self.last.target.recipe}: {doing}")
+        self.view.show(doing)
 
     def warn(self, warning: RunWarning) -> None:
         """Record a warning, and show it at once."""
         if warning not in self.warned:
             self.warned[warning] = None
-            self.say(f"warning  {warning.text}")
+            self.view.show(WarningEvent.of(warning))

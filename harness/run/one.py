@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from harness.core.errors import UsageError
+from harness.core.events import RunBegan, RunEnded
 from harness.core.settings import Settings
 from harness.core.signals import Stopper, stop_on_signals
 from harness.recipes.catalogue import Entry
 from harness.report.results import RunResult
-from harness.report.terminal import RUN_LINE, plain, show_result
+from harness.report.terminal import plain, show_result
 from harness.run import requirements
 from harness.run.asked import Asked
 from harness.run.journal import Journal
@@ -26,6 +27,7 @@ from harness.run.publish import publish
 from harness.run.result import meta_of, result_of
 from harness.run.studied import study
 from harness.swarm.faults import as_harness_error
+from harness.verdict.decide import Verdict
 from harness.verdict.facts import EndedBy
 
 
@@ -48,7 +50,8 @@ def run_one(
     journal = Journal.of(asked, console)
     try:
         with journal.view:
-            journal.say(f"{RUN_LINE}{directory}")
+            began = RunBegan(run=target.run, recipe=entry.name, directory=str(directory))
+            journal.view.show(began)
             stopped = _to_the_end(asked, journal)
     except UsageError:
         shutil.rmtree(directory)
@@ -62,7 +65,15 @@ def run_one(
         if problem:
             console.print(plain(f"report   {problem}"), soft_wrap=True)
         show_result(console, result, directory)
+        journal.view.show(_ended(result.verdict))
     return result
+
+
+def _ended(verdict: Verdict) -> RunEnded:
+    return RunEnded(
+        outcome=verdict.outcome, exit_code=verdict.exit_code, stage=verdict.stage,
+        cause=verdict.cause.partition("\n")[0],
+    )  # fmt: skip
 
 
 def _to_the_end(asked: Asked, journal: Journal) -> EndedBy | None:

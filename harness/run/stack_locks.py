@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from harness.core.errors import UsageError
+from harness.core.events import EventLine, LockEvent, LockState
 from harness.core.settings import Settings
 from harness.locks import file_lock as locks
 from harness.locks import swarm_lock
@@ -69,7 +70,6 @@ def hold(
     if lease is None:
         return StackLocks(target=target, shared=shared, file=file, lease=None)
     shared.held = True
-    say(f"lock  {target.stack} is locked for all hosts of its Swarm")
     seen_by_all = replace(target, scope=shared.scope)
     return StackLocks(target=seen_by_all, shared=shared, file=file, lease=lease)
 
@@ -141,4 +141,5 @@ def _take(
             timeout=settings.lock_timeout, say=say, place=shared.place, watch=shared.watch,
         )
     )  # fmt: skip
+    say(EventLine(LockEvent(lock=name, state=LockState.HELD, swarm=True)))
     return file, lease

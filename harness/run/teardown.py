@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from harness.core.events import Doing, Step
+from harness.core.events import AppKept, Doing, Step
 from harness.core.ledger import Ledger, Op
 from harness.core.model import Outcome, TeardownResult
 from harness.core.waiting import stretched
@@ -36,9 +36,9 @@ def tear_down(
     if run.settings.keep:
         journal.step(Doing(step=Step.KEEP))
         result = keep(run)
-        journal.say(f"kept  export DOCKER_HOST={run.bed.engine.host}")
-        journal.say(f"kept  docker ps --filter label={RUN_LABEL}={run.target.run}")
-        journal.say(f"kept  {run.nox} -s reap -- {run.target.run}")
+        look = f"docker ps --filter label={RUN_LABEL}={run.target.run}"
+        remove_it = f"{run.nox} -s reap -- {run.target.run}"
+        journal.view.show(AppKept(engine=run.bed.engine.host, look=look, remove=remove_it))
         return result, shown
     journal.step(Doing(step=Step.TEARDOWN))
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from harness.core import events
+from harness.core import event_log
 from harness.core.events import Doing, Step
 from harness.core.waiting import Deadline, wait_for
 from harness.engine import processes
@@ -50,8 +50,8 @@ class Kill:
 
 def steps(output: Path) -> list[Doing]:
     """Return the steps of the only run below a directory, without what differs between caches."""
-    files = output.glob(f"*/{events.FILE}")
-    begun = [doing for file in files for doing in events.Events(file).steps()]
+    files = output.glob(f"*/{event_log.FILE}")
+    begun = [doing for file in files for doing in event_log.steps(file)]
     return [replace(one, about="") if one.step is Step.CLONE else one for one in begun]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import jsonschema
 
-from harness.core import events, proc
-from harness.core.events import Doing, Events, Step
+from harness.core import event_log, proc
+from harness.core.events import Doing, RunEvent, Step
 from harness.core.ledger import Op
 from harness.core.model import Stage
 from harness.core.waiting import Deadline, wait_for
@@ -110,6 +110,11 @@ class Call:
         return next(stage for stage in self.results["stages"] if stage["stage"] == name)
 
     @property
+    def events(self) -> tuple[RunEvent, ...]:
+        """What the run recorded while it went on."""
+        return event_log.read(self.directory / event_log.FILE) if self.directory else ()
+
+    @property
     def outcomes(self) -> Mapping[str, str]:
         """Each stage's word."""
         return {stage["stage"]: stage["outcome"] for stage in self.results["stages"]}
@@ -172,12 +177,12 @@ def meanwhile(run: Callable[[], Call], when: Callable[[], bool], act: Callable[[
         return running.result()
 
 
-def begun(output: Path) -> dict[str, tuple[Doing, ...]]:
-    """Return the steps that the runs below a directory have begun, by run."""
-    files = output.glob(f"*/{events.FILE}")
-    return {file.parent.name: Events(file).steps() for file in files}
+def recorded(output: Path) -> dict[str, tuple[RunEvent, ...]]:
+    """Return what the runs below a directory have recorded so far, by run."""
+    files = output.glob(f"*/{event_log.FILE}")
+    return {file.parent.name: event_log.read(file) for file in files}
 
 
 def reached(output: Path, doing: Doing) -> Callable[[], bool]:
     """Return what tells whether a run below a directory has begun this step."""
-    return lambda: any(doing in steps for steps in begun(output).values())
+    return lambda: any(doing in events for events in recorded(output).values())

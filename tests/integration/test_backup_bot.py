@@ -25,7 +25,7 @@ from harness.run.testbed import TestBed
 from harness.swarm.sweep import sweep
 from tests.integration.conftest import Harness
 from tests.integration.running import left, run_of, running
-from tests.integration.support import begun
+from tests.integration.support import recorded
 
 # The engine has one bot, for which other suites may wait, too.
 pytestmark = [pytest.mark.xdist_group("backup-bot"), pytest.mark.timeout(900)]
@@ -201,7 +201,7 @@ def test_a_run_killed_under_its_bot_leaves_none_behind(apart: Harness, tmp_path:
     with running(output, *words, environ=apart.environ) as process:
         wait_for(
             lambda: any(
-                "backupbot" in item for run in begun(output) for item in left(apart.client, run)
+                "backupbot" in item for run in recorded(output) for item in left(apart.client, run)
             ),
             what="the bot", deadline=Deadline.after(180),
         )  # fmt: skip

@@ -9,7 +9,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness.core.events import Doing
+from harness.core.events import Doing, LockEvent, RunEnded
+from harness.core.model import Outcome
+from harness.run.reaper import stack_lock
 from harness.swarm.sweep import STACK_LABEL, find
 from tests.integration.conftest import Harness
 from tests.integration.running import left, reaches, run_of, running
@@ -22,6 +24,7 @@ from tests.integration.support import (
     TEARDOWN,
     command,
     environment,
+    recorded,
 )
 
 
@@ -62,6 +65,9 @@ def test_a_run_that_is_told_to_stop_cleans_up(
     text = (tmp_path / "printed.txt").read_text()
     assert "Traceback" not in text
     assert "custom-html: aborted" in text
+    ended = recorded(tmp_path)[run_of(tmp_path)][-1]
+    assert isinstance(ended, RunEnded)
+    assert (ended.outcome, ended.exit_code) == (Outcome.ABORTED, 130)
     assert left(client, run_of(tmp_path)) == []
 
 
@@ -90,7 +96,8 @@ def test_a_second_run_of_a_stack_waits_and_gives_up(apart: Harness, tmp_path: Pa
         process.wait(120)
     assert call.code == 5, call.text
     assert f"process {process.pid} on {os.uname().nodename}" in call.text
-    assert f"waiting for the lock 'stack-{domain.replace('.', '_')}'" in call.text
+    waits = [one for one in call.events if isinstance(one, LockEvent)]
+    assert {one.lock for one in waits} == {stack_lock(domain.replace(".", "_"))}
 
 
 def test_a_kept_app_stays_until_it_is_told_to_go(apart: Harness, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import docker
 import pytest
 
 from harness.core.errors import HarnessError
+from harness.core.event_log import FILE, entries
+from harness.core.events import EventKind, Stopping
 from harness.core.waiting import Deadline, wait_for
 from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.conftest import Harness
@@ -21,10 +23,10 @@ from tests.integration.support import (
     DEPLOYING,
     ROOT,
     RecipeRepo,
-    begun,
     command,
     environment,
     recipe_files,
+    recorded,
 )
 
 pytestmark = pytest.mark.timeout(600)  # several runs beside each other
@@ -57,7 +59,18 @@ def left(client: docker.DockerClient, output: Path) -> list[str]:
 
 def deploying(output: Path) -> int:
     """Return how many runs are in the middle of their first deployment, or beyond it."""
-    return sum(DEPLOYING in steps for steps in begun(output).values())
+    return sum(DEPLOYING in events for events in recorded(output).values())
+
+
+def stopping(output: Path) -> int:
+    """Return how many runs have been told to stop."""
+    events = recorded(output).values()
+    return sum(any(isinstance(one, Stopping) for one in of_run) for of_run in events)
+
+
+def times(run: Path, kind: EventKind) -> list[str]:
+    """Return when a run recorded events of that kind."""
+    return [str(one["at"]) for one in entries(run / FILE) if one["event"] == kind]
 
 
 def processes(output: Path) -> list[int]:
@@ -95,8 +108,10 @@ def test_four_runs_of_two_recipes_are_green_and_shown_in_order(
         if stage["stage"] == "backup"
     }  # fmt: skip
     assert len(snapshots) == 4
-    began = [text.index(f"{label}: started") for label in ("custom-html (1)", "radicale (2)")]
-    assert max(began) < text.index("install: passed"), "they did not run at once"
+    began = [time for run in runs(tmp_path) for time in times(run, EventKind.BEGIN)]
+    over = [time for run in runs(tmp_path) for time in times(run, EventKind.STAGE)]
+    assert len(began) == 4
+    assert max(began) < min(over), "they did not run at once"
     assert left(client, tmp_path) == []
 
 
@@ -150,7 +165,7 @@ def test_two_signals_leave_at_once_and_the_next_run_cleans_up(
     with running(output, *words, environ=apart.environ) as process:
         until(process, "two deployments", lambda: deploying(output) == 2)
         process.send_signal(signal.SIGINT)
-        until(process, "the notice", lambda: "SIGINT: stopping" in (output / PRINTED).read_text())
+        until(process, "the notices", lambda: stopping(output) == 2)
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130
     assert "leaving at once; `nox -s reap` removes what is left" in (output / PRINTED).read_text()

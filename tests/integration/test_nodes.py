@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.events import Doing
+from harness.core.events import Doing, ImageEvent, LockEvent, LockState, Provided
 from harness.images import images
+from harness.run.reaper import stack_lock
 from tests.integration.own_registry import OwnRegistry, own_registry
 from tests.integration.own_sshd import own_sshd
 from tests.integration.own_swarm import REGISTRY, SUBNET, OwnSwarm, own_swarm
@@ -115,7 +116,8 @@ def test_all_stages_reach_the_nodes_that_run_the_tasks(
     call = run(swarm, tmp_path, recipe, *files)
     assert call.code == 0, call.text
     assert set(call.outcomes.values()) == {"passed"}
-    assert "copying localhost/cc-ci/" in call.text
+    copied = [one for one in call.events if isinstance(one, ImageEvent) and one.node]
+    assert any(one.image.startswith("localhost/cc-ci/") for one in copied)
     assert swarm.left(call.results["run"]) == []
 
 
@@ -157,7 +159,8 @@ def test_a_manager_over_ssh(swarm: OwnSwarm, recipe: str, tmp_path: Path) -> Non
         )  # fmt: skip
     assert call.code == 0, call.text
     assert set(call.outcomes.values()) == {"passed"}
-    assert "is locked for all hosts of its Swarm" in call.text
+    lock = stack_lock(call.results["stack"])
+    assert LockEvent(lock=lock, state=LockState.HELD, swarm=True) in call.events
     assert call.results["engine"]["host"] == engine
     assert swarm.left(call.results["run"]) == []
 
@@ -249,7 +252,7 @@ def test_images_come_from_a_registry_that_all_nodes_reach(
     call = run(swarm, tmp_path, str(repo.path), *files)
     assert call.code == 0, call.text
     assert set(call.outcomes.values()) == {"passed"}
-    assert f"pulled {image}" in call.text
+    assert ImageEvent(image=image, how=Provided.PULLED) in call.events
     assert "stand-in" not in {one["kind"] for one in call.results["adaptations"]}
     assert "localhost/cc-ci/nginx" not in call.text
     assert registry.reads() == {(f"{SUBNET}{host}", "nginx") for host in (1, 11, 12)}

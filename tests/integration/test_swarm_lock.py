@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from harness.core.errors import LockTimeoutError
-from harness.core.events import Doing, Step
+from harness.core.events import Doing, LockEvent, LockState, Step
 from harness.core.model import Stage
 from harness.core.waiting import Deadline, wait_for
 from harness.locks import swarm_lock
@@ -26,7 +26,7 @@ from harness.swarm.configs import EngineConfigs
 from harness.swarm.sweep import STACK_LABEL, find
 from tests.integration.conftest import Harness
 from tests.integration.running import PRINTED, reaches, run_of, running
-from tests.integration.support import INSTALL_ASSERTIONS, ROOT, begun
+from tests.integration.support import INSTALL_ASSERTIONS, ROOT, recorded
 from tests.integration.swarm_host import LEASE
 
 pytestmark = pytest.mark.xdist_group("swarm-locks")  # each reaps what hosts of the Swarm left
@@ -176,8 +176,9 @@ def test_a_run_with_a_swarm_lock_is_green_and_leaves_no_lock(
     """Its things belong to the Swarm's scope, and its lock goes with it."""
     call = harness("custom-html", "--stages", "install", "--lock", "swarm")
     assert call.code == 0, call.text
-    assert "is locked for all hosts of its Swarm" in call.text
-    assert swarm_lock.look(EngineConfigs(client), stack_lock(call.results["stack"])) is None
+    lock = stack_lock(call.results["stack"])
+    assert LockEvent(lock=lock, state=LockState.HELD, swarm=True) in call.events
+    assert swarm_lock.look(EngineConfigs(client), lock) is None
 
 
 def test_a_run_whose_lock_is_stolen_stops_before_its_next_op(
@@ -203,7 +204,7 @@ def test_a_run_whose_lock_is_stolen_stops_before_its_next_op(
         assert process.wait(timeout=120) == 3, printed.read_text()
         text = printed.read_text()
         assert "is not ours any more: it was taken over by theirs on" in text
-        assert Doing(step=Step.OP, stage=Stage.BACKUP) not in begun(tmp_path)[run]
+        assert Doing(step=Step.OP, stage=Stage.BACKUP) not in recorded(tmp_path)[run]
         kept = configs.find(seen.config.id)
         assert kept is not None
         assert kept.labels[OWNER] == "a thief"

@@ -22,7 +22,7 @@ from docker.models.containers import Container
 from docker.models.services import Service
 
 from harness.__main__ import main as harness_main
-from harness.core import events
+from harness.core import event_log
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Stage
@@ -60,7 +60,7 @@ class Vandal:
         if acts and isinstance(run, Prepared):
             act = self._random.choice(acts)
             done = f"{doing}: {act(run)}"
-            events.append(run.directory / FILE, {"event": "disturbed", "act": done})
+            event_log.append(run.directory / FILE, {"event": "disturbed", "act": done})
             journal.say(f"disturbed  at {done}")
 
     def _acts(self, doing: Doing) -> list[Callable[[Prepared], str]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.core import proc
-from harness.core.events import entries
+from harness.core.event_log import entries
 from harness.core.settings import SKIP_GENERIC
 from tests.integration.support import ROOT, environment
 from tests.truth import disturbed

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from harness.core import errors
+from harness.core.events import KINDS, VERSION, EventKind, LockState, Provided, Step
 from harness.core.model import Origin, Outcome, Stage, WarningCode
 from harness.core.options import OPTIONS
 from harness.core.settings import NODE, SKIP_GENERIC
@@ -24,6 +25,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 SOURCES = sorted((ROOT / "harness").rglob("*.py"))
+EVENTS = ("docs/results.md", "## events.jsonl")
 SETTINGS = ("docs/testing.md", "## Settings")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NOX = re.compile(r"nox -s \"?(\w[\w-]*)")
@@ -202,11 +204,24 @@ def test_the_table_of_a_recipes_meta_is_the_list_of_its_fields() -> None:
 
 def test_every_field_of_results_json_is_described() -> None:
     """And no field that is not in it; the schema's name is the real one."""
-    text = (ROOT / "docs/results.md").read_text()
-    named = re.findall(r"(?m)^\| (`[^|]+) \|", text)
+    named = [row[0] for row in rows("docs/results.md", "# results.json")]
     found = {word for cell in named for word in quoted(cell) if "[" not in word}
     assert found == {field.name for field in fields(RunResult)}
-    assert f"`{SCHEMA}`" in text
+    assert f"`{SCHEMA}`" in (ROOT / "docs/results.md").read_text()
+
+
+def test_the_kinds_of_events_are_the_documented_ones() -> None:
+    """Each with its fields, in their order; the version is the real one."""
+    table = list(rows(*EVENTS))
+    named = [(quoted(kind)[0], quoted(its)) for kind, its, _ in table]
+    assert named == [(kind, [one.name for one in fields(KINDS[kind])]) for kind in EventKind]
+    assert quoted(table[0][2]) == [VERSION]
+
+
+def test_the_words_of_events_are_the_documented_ones() -> None:
+    """Of each field whose values are told nowhere else, all of them in their order."""
+    found = {quoted(field)[0]: quoted(all_) for field, all_ in rows(*EVENTS, table=1)}
+    assert found == {"step": list(Step), "state": list(LockState), "how": list(Provided)}
 
 
 def test_the_map_shows_every_package() -> None:

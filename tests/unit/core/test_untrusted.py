@@ -15,6 +15,7 @@ from harness.ci.forge import comment
 from harness.ci.matrix.selection import Cell
 from harness.ci.matrix.verify import judge
 from harness.core.errors import LONGEST_TEXT, RecipeError
+from harness.core.events import Doing, Step
 from harness.core.model import Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.core.untrusted import MARK, quoted, visible
 from harness.report import html, junit, summary
@@ -120,7 +121,7 @@ def test_nothing_gets_through_the_lines_of_a_run(said: str) -> None:
         log = Path(directory, "run.log")
         view = View(console=out, log=log)
         view.say(said)
-        view.step(said)
+        view.show(Doing(step=Step.IMAGE, about=said))
         view.finished(StageResult(stage=Stage.INSTALL, outcome=Outcome.FAILED, reason=said))
         written = log.read_text()
     for text in (file.getvalue(), written):

@@ -12,7 +12,21 @@ from rich.console import Console
 
 from harness.core import proc
 from harness.core.errors import UsageError
-from harness.core.model import Outcome
+from harness.core.event_log import COPY, EventReader, append
+from harness.core.events import (
+    AppKept,
+    Doing,
+    LockEvent,
+    LockState,
+    NoteEvent,
+    RunBegan,
+    RunEnded,
+    RunEvent,
+    StageEnded,
+    Step,
+    Stopping,
+)
+from harness.core.model import Outcome, Stage
 from harness.core.settings import Settings
 from harness.fleet import fleet
 from harness.fleet.fleet import Fleet, Member, exit_code, labels, options, without_results
@@ -27,7 +41,7 @@ from harness.verdict.decide import Verdict
 class FakeWorker:
     """A run's process; it ends when the test says so."""
 
-    log: Path
+    events: Path
     code: int | None = None
     got: list[int] = field(default_factory=list)
     closed: bool = False
@@ -44,10 +58,10 @@ class FakeWorker:
         """Be over."""
         self.closed = True
 
-    def prints(self, text: str) -> None:
-        """Print something."""
-        with self.log.open("a") as stream:
-            stream.write(text)
+    def records(self, *events: RunEvent) -> None:
+        """Record events, as the run does."""
+        for event in events:
+            append(self.events, event.entry())
 
 
 @dataclass
@@ -74,10 +88,9 @@ class Scene:
 
     def start(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> FakeWorker:
         """Start a fake process."""
-        del env
-        log.touch()
+        del log
         self.argvs.append(argv)
-        self.started.append(FakeWorker(log))
+        self.started.append(FakeWorker(Path(env[COPY])))
         return self.started[-1]
 
     def look(self) -> Host:
@@ -88,7 +101,7 @@ class Scene:
         """Return the fleet."""
         members = [
             Member(
-                argv=(name,), recipe=name,
+                argv=(name,), events=EventReader(self.directory / f"{number}.jsonl"),
                 row=Row(label=name, output=self.directory / f"{number}.log"),
             )
             for number, name in enumerate(names)
@@ -114,7 +127,7 @@ class Scene:
             run=run.name, recipe="r", source="s", platform="swarm", started="", seconds=7.5,
             repeat="again", verdict=verdict,
         ).write(run)  # fmt: skip
-        worker.prints(f"[   0.0s] run  {run}\n")
+        worker.records(began(run))
         worker.code = code
 
 
@@ -124,6 +137,11 @@ def scene_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     scene = Scene(tmp_path)
     monkeypatch.setattr(proc, "Worker", scene.start)
     return scene
+
+
+def began(directory: Path) -> RunBegan:
+    """Return the first event of a run that writes there."""
+    return RunBegan(run=directory.name, recipe="r", directory=str(directory))
 
 
 def nothing() -> None:
@@ -239,46 +257,67 @@ def test_the_second_signal_is_passed_on_and_the_fleet_leaves_at_once(
     assert left == [130]
 
 
-def test_what_a_run_prints_says_what_it_is_at(scene: Scene) -> None:
-    """Half a line is read when it is whole; a stage's end is worth a line, a step is not."""
+def test_the_events_of_a_run_say_what_it_is_at(scene: Scene) -> None:
+    """A stage's end, a lock and a signal are worth a line, a step and a note are not."""
     member = scene.fleet("a", jobs=1).members[0]
-    worker = scene.start((), log=member.row.output, env={})
-    worker.prints("[   0.0s] run  /there/a-1\n[   1.0s] a: install: op\n[   2.0s] insta")
+    worker = FakeWorker(member.events.path)
+    assert member.follow() == []
+    worker.records(
+        began(Path("/there/a-1")), Doing(step=Step.OP, stage=Stage.INSTALL), NoteEvent(text="said")
+    )
     assert member.follow() == []
     assert (member.directory, member.row.stage, member.row.step) == (
         Path("/there/a-1"), "install", "install: op",
     )  # fmt: skip
-    worker.prints("ll: passed  op 1.0 s\n[   2.5s] a: deploy: waiting until settled\n")
-    assert member.follow() == ["install: passed  op 1.0 s"]
-    assert (member.row.stage, member.row.step) == ("install", "deploy: waiting until settled")
-    worker.prints("[   3.0s] kept  nox -s reap -- a-1\n[ 3.1s] waiting for the lock 'x', held\n")
-    assert member.follow() == ["waiting for the lock 'x', held"]
-    assert member.notes == ["kept  nox -s reap -- a-1"]
-    member.row.output.unlink()
+    ended = StageEnded(
+        stage=Stage.UPGRADE, outcome=Outcome.PASSED, op_seconds=1, assert_seconds=2, passed=3,
+        total=3,
+    )  # fmt: skip
+    worker.records(ended, Doing(step=Step.WAIT, about="deploy"))
+    assert member.follow() == ["upgrade: passed  op 1.0 s, assertions 2.0 s"]
+    assert (member.row.stage, member.row.step) == ("upgrade", "deploy: waiting until settled")
+    worker.records(
+        AppKept(engine="unix:///e", look="docker ps", remove="nox -s reap -- a-1"),
+        LockEvent(lock="x", state=LockState.WAITING, holder="b"),
+        Stopping(signal="SIGINT", doing="d"),
+    )
+    assert [text.partition(";")[0] for text in member.follow()] == [
+        "waiting for the lock 'x', held by b", "SIGINT: stopping",
+    ]  # fmt: skip
+    assert member.notes[1:] == ["kept  docker ps", "kept  nox -s reap -- a-1"]
+
+
+def test_the_words_of_people_change_nothing(scene: Scene) -> None:
+    """Whatever a run prints and whatever its notes say, its state is what its events are."""
+    member = scene.fleet("a", jobs=1).members[0]
+    member.row.output.write_text("[   0.0s] run  /there\n[   1.0s] install: passed  op 1.0 s\n")
+    FakeWorker(member.events.path).records(NoteEvent(text="waiting for the lock 'x', held by b"))
     assert member.follow() == []
+    assert (member.directory, member.row.stage, member.row.step) == (None, "", "")
 
 
 @pytest.mark.parametrize(
     ("code", "case", "came"),
     [
-        (-9, (False, []), ("error", 3, "killed by SIGKILL at 'upgrade: op'")),
-        (-9, (True, []), ("aborted", 130, "it was stopped at 'upgrade: op', and did not clean up")),
-        (130, (True, []), ("aborted", 130, "did not clean up")),
-        (130, (False, []), ("aborted", 130, "told to leave at once")),
-        (2, (False, ["x", "cc-ci: no such thing"]), ("error", 2, "no such thing")),
-        (5, (False, []), ("error", 5, "code 5")),
-        (1, (False, []), ("error", 3, "code 1")),
-        (0, (False, []), ("error", 3, "code 0")),
-        (-64, (False, []), ("error", 3, "killed by SIGRTMAX")),
-        (-40, (False, []), ("error", 3, "killed by signal 40")),
+        (-9, (False, ""), ("error", 3, "killed by SIGKILL at 'upgrade: op'")),
+        (-9, (True, ""), ("aborted", 130, "it was stopped at 'upgrade: op', and did not clean up")),
+        (130, (True, ""), ("aborted", 130, "did not clean up")),
+        (130, (False, ""), ("aborted", 130, "told to leave at once")),
+        (2, (False, "no such thing"), ("error", 2, "no such thing")),
+        (5, (False, ""), ("error", 5, "code 5")),
+        (1, (False, ""), ("error", 3, "code 1")),
+        (0, (False, ""), ("error", 3, "code 0")),
+        (-64, (False, ""), ("error", 3, "killed by SIGRTMAX")),
+        (-40, (False, ""), ("error", 3, "killed by signal 40")),
     ],
 )
 def test_a_run_that_wrote_no_results_has_not_judged_the_recipe(
-    code: int, case: tuple[bool, list[str]], came: tuple[str, int, str]
+    code: int, case: tuple[bool, str], came: tuple[str, int, str]
 ) -> None:
     """Neither passed nor failed, whatever code its process ended with."""
-    (stopped, last), (outcome, shown, cause) = case, came
-    word, exits, why = without_results(code, at="upgrade: op", last=last, stopped=stopped)
+    (stopped, said), (outcome, shown, cause) = case, came
+    ended = RunEnded(outcome=Outcome.ERROR, exit_code=code, cause=said) if said else None
+    word, exits, why = without_results(code, at="upgrade: op", ended=ended, stopped=stopped)
     assert (str(word), exits) == (outcome, shown)
     assert cause in why
 
@@ -290,7 +329,7 @@ def test_a_killed_run_is_an_error_that_says_how_to_clean_up(scene: Scene) -> Non
     def killed() -> None:
         run = scene.directory / "half"
         run.mkdir()
-        scene.started[0].prints(f"[   0.0s] run  {run}\n[   1.0s] a: install: op\n")
+        scene.started[0].records(began(run), Doing(step=Step.OP, stage=Stage.INSTALL))
         scene.started[0].code = -9
         scene.ends(1, Outcome.PASSED, 0)
 
@@ -314,7 +353,7 @@ def test_results_that_cannot_be_read_are_no_results(scene: Scene, content: str) 
     one = scene.fleet("a", jobs=2)
 
     def broken() -> None:
-        scene.started[0].prints(f"[   0.0s] run  {scene.directory}\n")
+        scene.started[0].records(began(scene.directory))
         (scene.directory / "results.json").write_text(content)
         scene.started[0].code = 0
 

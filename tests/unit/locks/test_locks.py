@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import LockLostError, LockTimeoutError, TestBedError
+from harness.core.events import EventLine, LockEvent, LockState
 from harness.locks import file_lock as locks
 
 
@@ -26,6 +27,25 @@ def test_a_second_holder_is_told_who_and_gives_up(tmp_path: Path) -> None:
     assert len(said) == 1
     assert "testing" in said[0]
     assert caught.value.exit_code == 5
+
+
+def test_a_wait_and_its_end_are_events(tmp_path: Path) -> None:
+    """Of a lock that is free at once, nothing is said."""
+    said: list[str] = []
+    with ExitStack() as first:
+        first.enter_context(locks.hold(tmp_path, "x", purpose="p", timeout=0, say=said.append))
+        assert said == []
+
+        def say(line: str) -> None:
+            said.append(line)
+            first.close()
+
+        with locks.hold(tmp_path, "x", purpose="q", timeout=30, say=say):
+            pass
+    events = [line.event for line in said if isinstance(line, EventLine)]
+    assert [(one.lock, one.state) for one in events if isinstance(one, LockEvent)] == [
+        ("x", LockState.WAITING), ("x", LockState.HELD),
+    ]  # fmt: skip
 
 
 def test_a_lock_is_free_again_after_its_block_and_its_file_stays(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness.core.event_log import read
+from harness.core.events import Doing, NoteEvent, RunBegan, RunEnded, Step
 from harness.core.model import (
     LEFT_OUT,
     Adaptation,
@@ -87,7 +89,7 @@ def test_a_log_has_a_plain_line_for_each_thing() -> None:
     console = paper(width=40)
     with View(console=console) as view:
         view.say("x" * 100)
-        view.step("install: op")
+        view.show(Doing(step=Step.OP, stage=Stage.INSTALL))
         view.finished(stage(Stage.INSTALL, Outcome.PASSED))
         view.finished(stage(Stage.UPGRADE, Outcome.SKIPPED, "no release\nmore"))
     lines = shown(console).splitlines()
@@ -117,22 +119,48 @@ def test_the_log_file_has_every_line_too(tmp_path: Path) -> None:
         log = tmp_path / f"{number}.log"
         with View(console=console, log=log) as view:
             view.say("one\ntwo")
-            view.step("a step")
+            view.show(Doing(step=Step.LINT))
             view.finished(stage(Stage.INSTALL, Outcome.FAILED, "why"))
         text = re.sub(r"(?m)^(\[.*?s\] | {10})", "", log.read_text())
-        assert text.splitlines() == ["one", "two", "a step", "install: failed  (why)"]
+        assert text.splitlines() == ["one", "two", "lint", "install: failed  (why)"]
+
+
+def test_every_event_is_recorded_and_the_end_is_not_shown_twice(tmp_path: Path) -> None:
+    """Steps name the recipe; the verdict has a table of its own on the screen."""
+    console, files = paper(), [tmp_path / "one", tmp_path / "two"]
+    view = View(console=console, log=tmp_path / "run.log", records=files)
+    events = (
+        RunBegan(run="r", recipe="made", directory="/runs/r"),
+        Doing(step=Step.OP, stage=Stage.INSTALL),
+        NoteEvent(text="said"),
+        RunEnded(outcome=Outcome.FAILED, exit_code=1, stage="install", cause="why"),
+    )
+    for event in events:
+        view.show(event)
+    assert [read(file) for file in files] == [events, events]
+    lines = [line[10:] for line in shown(console).splitlines()]
+    assert lines == ["run  /runs/r", "made: install: op", "said"]
+    log = [line[10:] for line in (tmp_path / "run.log").read_text().splitlines()]
+    assert log == [*lines, "end  failed in install: why"]
+
+
+def test_a_disk_without_room_does_not_end_a_run(tmp_path: Path) -> None:
+    """The run goes on to its clean-up; the verdict says what happened."""
+    console = paper()
+    View(console=console, log=tmp_path, records=[tmp_path]).say("said")
+    assert shown(console).endswith("said\n")
 
 
 def test_secrets_are_masked_in_whatever_is_shown(tmp_path: Path) -> None:
     """In every line, every step and every reason, in the log file as well."""
     for number, console in enumerate((paper(), screen())):
-        log = tmp_path / f"{number}.log"
-        with View(console=console, log=log) as view:
+        log, events = tmp_path / f"{number}.log", tmp_path / f"{number}.jsonl"
+        with View(console=console, log=log, records=[events]) as view:
             view.scrub = lambda text: text.replace("hunter22", "****")
             view.say("said hunter22")
-            view.step("step hunter22")
+            view.show(Doing(step=Step.CLONE, about="step hunter22"))
             view.finished(stage(Stage.INSTALL, Outcome.FAILED, "reason hunter22"))
-        for text in (shown(console), log.read_text()):
+        for text in (shown(console), log.read_text(), events.read_text()):
             assert "hunter22" not in text
             assert "said ****" in text
             assert "step ****" in text
@@ -144,10 +172,10 @@ def test_a_terminal_keeps_what_was_said_and_redraws_the_rest() -> None:
     console = screen()
     with View(console=console) as view:
         view.finished(stage(Stage.INSTALL, Outcome.PASSED, passed="pp"))
-        view.step(f"upgrade: {MARKUP}")
+        view.show(Doing(step=Step.OP, about=MARKUP))
         view.say(f"said {MARKUP}")
         assert "\x1b[?25l" in shown(console), "the cursor is hidden while it draws"
-    drawn, _, wiped = shown(console).rpartition(f"upgrade: {MARKUP}  0s")
+    drawn, _, wiped = shown(console).rpartition(f"{MARKUP}: op  0s")
     assert f"said {MARKUP}" in drawn
     assert "2/2" in drawn.rpartition("stage  result")[2]
     assert "\x1b[?25h" in wiped, "the cursor is back"

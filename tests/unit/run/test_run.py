@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from harness.__main__ import main
+from harness.core import event_log
 from harness.core.errors import (
     AbortedError,
     EngineError,
@@ -22,7 +23,8 @@ from harness.core.errors import (
     SourceError,
     UsageError,
 )
-from harness.core.model import Stage
+from harness.core.events import RunBegan, RunEnded
+from harness.core.model import Outcome, Stage
 from harness.core.settings import Settings
 from harness.engine import engine as engines
 from harness.locks import file_lock as locks
@@ -117,10 +119,18 @@ def end_of_a_run(
 
     def run() -> dict[str, Any]:
         settings = Settings(output=tmp_path / "runs", cache=tmp_path / "cache", **asked)
+        environ = {event_log.COPY: str(tmp_path / "copy")}
         with (tmp_path / "shown").open("w") as stream:
-            made = run_one(MADE, settings, {}, Console(file=stream, width=100))
+            made = run_one(MADE, settings, environ, Console(file=stream, width=100))
         directory = tmp_path / "runs" / made.run
         assert (directory / "junit.xml").exists()
+        events = event_log.read(directory / event_log.FILE)
+        assert event_log.read(tmp_path / "copy") == events
+        assert events[0] == RunBegan(run=made.run, recipe="made", directory=str(directory))
+        assert isinstance(events[-1], RunEnded)
+        assert (events[-1].outcome, events[-1].exit_code) == (
+            made.verdict.outcome, made.verdict.exit_code
+        )  # fmt: skip
         content: dict[str, Any] = json.loads((directory / "results.json").read_text())
         assert content["verdict"]["exit_code"] == made.verdict.exit_code
         return content
@@ -190,7 +200,7 @@ def test_the_password_of_a_source_is_in_no_report(
     assert {"shown", "results.json", "junit.xml", "run.log"} <= {path.name for path in reports}
     for path in reports:
         assert "s3cret-pass" not in path.read_text(), path.name
-        without = {"run.log", "events.jsonl"}
+        without = {"run.log", "events.jsonl", "copy"}
         assert path.name in without or "****@x.test" in path.read_text()
 
 
@@ -283,7 +293,12 @@ def test_an_error_becomes_its_exit_code(
         raise error
 
     monkeypatch.setattr("harness.run.one.run_one", run)
-    assert main(["run", "custom-html"], here) == code
+    copy = Path(here["HOME"], "copy")
+    assert main(["run", "custom-html"], {**here, event_log.COPY: str(copy)}) == code
+    if isinstance(error, Exception):
+        (ended,) = event_log.read(copy)
+        assert isinstance(ended, RunEnded)
+        assert (ended.outcome, ended.exit_code) == (Outcome.ERROR, code)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import LockLostError, LockTimeoutError
+from harness.core.events import EventLine, LockEvent, LockState
 from harness.core.settings import Settings
 from harness.locks import file_lock as locks
 from harness.locks.swarm_lock import OWNER, look
@@ -141,8 +142,10 @@ def test_what_runs_share_is_held_as_far_as_the_stack_is(
     mode: str,
 ) -> None:
     """The backup bot has one user at a time: on this host, or in the whole Swarm."""
-    held = host.take(mode)
-    with hold_shared(BOT, held, settings(tmp_path), say=print):
+    held, said = host.take(mode), list[str]()
+    with hold_shared(BOT, held, settings(tmp_path), say=said.append):
+        told = EventLine(LockEvent(lock=BOT, state=LockState.HELD, swarm=True))
+        assert said == ([told] if mode == "swarm" else [])
         assert not free(tmp_path, BOT)
         assert (look(configs, BOT) is not None) is (mode == "swarm")
         second = hold_shared(BOT, held, settings(tmp_path), say=print)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.core.events import FILE, Doing, Events, Step
+from harness.core import event_log
+from harness.core.events import Doing, Step
 from harness.core.model import Stage
 from tests.crash.__main__ import show
 from tests.crash.killing import Kill, Kind, steps
@@ -56,9 +57,8 @@ def test_steps_are_read_from_a_runs_events(tmp_path: Path) -> None:
     """The same ones for every cache, whose place is part of what is cloned."""
     run = tmp_path / "run"
     run.mkdir()
-    record = Events(run / FILE)
     for doing in (Doing(step=Step.CLONE, about="/x/custom-html-12.git"), A):
-        record.begin(doing)
+        event_log.append(run / event_log.FILE, doing.entry())
     assert steps(tmp_path) == [Doing(step=Step.CLONE), A]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.core.events import Doing, Step, entries
+from harness.core.event_log import entries
+from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Stage
 from tests.truth import disturbed
