@@ -82,10 +82,13 @@ class Engine:
             ) from error
 
     def _connect(self, timeout: float) -> docker.DockerClient:
-        return docker.DockerClient(
+        client = docker.DockerClient(
             **kwargs_from_env(environment=self.environ({})),
             timeout=max(1, math.ceil(timeout)),
         )
+        # No proxy leads to a socket; looking for one reads the whole environment at each request.
+        client.api.trust_env = not self.host.startswith("unix://")
+        return client
 
 
 def from_host(environment: Mapping[str, str]) -> Engine | None:

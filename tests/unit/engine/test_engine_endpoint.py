@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import docker
 import pytest
@@ -57,10 +59,20 @@ def test_tls_settings_come_from_the_environment(
     assert again == engine
 
 
+def noting(made: list[dict[str, object]]) -> Callable[..., MagicMock]:
+    """Return what makes a client of the SDK, noting down with which arguments."""
+
+    def make(**how: object) -> MagicMock:
+        made.append(how)
+        return MagicMock()
+
+    return make
+
+
 def test_a_client_gets_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call is bounded."""
     made: list[dict[str, object]] = []
-    monkeypatch.setattr(docker, "DockerClient", lambda **how: made.append(how))
+    monkeypatch.setattr(docker, "DockerClient", noting(made))
     Engine(host=DEFAULT, origin="x").client(2.5)
     assert made == [{"base_url": DEFAULT, "timeout": 3}]
 
@@ -76,12 +88,25 @@ def test_an_engine_behind_ssh_is_reached_by_a_socket(monkeypatch: pytest.MonkeyP
 def test_a_client_uses_the_tls_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("ca.pem", "cert.pem", "key.pem"):
         (tmp_path / name).touch()
-    made: list[docker.tls.TLSConfig] = []
-    monkeypatch.setattr(docker, "DockerClient", lambda *, tls, **_: made.append(tls))
+    made: list[dict[str, object]] = []
+    monkeypatch.setattr(docker, "DockerClient", noting(made))
     for verify in (True, False):
         Engine(host=REMOTE, origin="x", cert_path=str(tmp_path), tls_verify=verify).client()
-    assert [tls.verify for tls in made] == [True, False]
-    assert {tls.ca_cert for tls in made} == {str(tmp_path / "ca.pem")}
+    given = [one["tls"] for one in made]
+    tls = [one for one in given if isinstance(one, docker.tls.TLSConfig)]
+    assert [one.verify for one in tls] == [True, False]
+    assert {one.ca_cert for one in tls} == {str(tmp_path / "ca.pem")}
+
+
+@pytest.mark.parametrize(("host", "looks"), [(DEFAULT, False), (REMOTE, True)])
+def test_a_proxy_is_looked_for_where_one_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    looks: bool,  # noqa: FBT001  a result
+) -> None:
+    """None leads to a socket, and to look for it costs a part of each request."""
+    monkeypatch.setattr(docker, "DockerClient", MagicMock())
+    assert Engine(host=host, origin="x").client().api.trust_env is looks
 
 
 def test_an_engine_that_went_away_is_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
