@@ -18,6 +18,7 @@ if sys.version_info < (3, 11):  # noqa: UP036  nox may be another Python's
     sys.exit(3)
 
 import nox
+from nox._options import options as nox_options  # its public part tells nothing of the call
 from nox.command import CommandFailed
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ CLEAN_UP_SECONDS = 300.0  # what a run may take to clean up after Ctrl-C before 
 # What nox says although it does not matter here: -j is not ignored, it becomes --jobs.
 NOISE = ("uv binary not found", "No selected session allows parallel execution")
 TEST, SERVE, DEVELOP = ([str(group)] for group in Group)
-ASKED = Asked.parse(sys.argv[1:], os.environ)
+ASKED = Asked.of(nox_options.parse_args())
 
 
 def _leave(error: HarnessError) -> None:
@@ -91,7 +92,7 @@ def _called(session: nox.Session, *words: str, alone: bool = True) -> None:
     session.env["PYTHONSAFEPATH"] = "1"
     try:
         with session.chdir(called) if Path.cwd() != called else nullcontext():
-            _run(session, "-m", *words, purpose="run")
+            _run(session, "-m", "harness", *words, purpose="run")
     except CommandFailed as error:
         if alone:
             sys.exit(error.return_code)
@@ -99,10 +100,10 @@ def _called(session: nox.Session, *words: str, alone: bool = True) -> None:
 
 
 def _recipe(session: nox.Session, *recipes: str, only: tuple[str, ...] = ()) -> None:
-    from harness.core.settings import split  # noqa: PLC0415  a fast `nox -l`
+    from harness.core.command_line import split  # noqa: PLC0415  a fast `nox -l`
 
     options = split(session.posargs)[1]
-    _called(session, "harness", "run", *recipes, *options, *only, alone=RECIPES.alone)
+    _called(session, "run", *recipes, *options, *only, alone=RECIPES.alone)
 
 
 @nox.session(default=False, allow_parallel=False, tags=TEST)
@@ -128,49 +129,49 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False, tags=SERVE)
 def post(session: nox.Session) -> None:
     """Write results to a pull request: -- RUN... --pr URL --token-file FILE."""
-    _called(session, "harness", "post", *session.posargs)
+    _called(session, "post", *session.posargs)
 
 
 @nox.session(name="recipe-lint", default=False, tags=SERVE)
 def recipe_lint(session: nox.Session) -> None:
     """Check recipes by the rules of `abra recipe lint`, without an engine: -- RECIPE..."""
-    _called(session, "harness", "lint", *session.posargs)
+    _called(session, "lint", *session.posargs)
 
 
 @nox.session(default=False, tags=SERVE)
 def engine(session: nox.Session) -> None:
     """Manage the private engine: -- start|status|stop|purge."""
-    _called(session, "harness", "engine", *session.posargs)
+    _called(session, "engine", *session.posargs)
 
 
 @nox.session(default=False, tags=SERVE)
 def reap(session: nox.Session) -> None:
     """Remove what dead runs left behind: -- [--dry-run] [RUN...]."""
-    _called(session, "harness", "reap", *session.posargs)
+    _called(session, "reap", *session.posargs)
 
 
 @nox.session(default=False, tags=SERVE)
 def site(session: nox.Session) -> None:
     """Write one page for all recipes from their runs: -- [RUNS...] [--out DIR]."""
-    _called(session, "harness.report.site", *session.posargs)
+    _called(session, "site", *session.posargs)
 
 
 @nox.session(default=False, tags=SERVE)
 def matrix(session: nox.Session) -> None:
     """Write a CI's jobs: -- --format NAME [--changed BASE...HEAD] [--shards N] [--plan FILE]."""
-    _called(session, "harness.ci.matrix", *session.posargs)
+    _called(session, "matrix", *session.posargs)
 
 
 @nox.session(name="verify-matrix", default=False, tags=SERVE)
 def verify_matrix(session: nox.Session) -> None:
     """Check that each planned recipe was reported exactly once: -- --plan FILE RUNS..."""
-    _called(session, "harness.ci.matrix.verify", *session.posargs)
+    _called(session, "verify-matrix", *session.posargs)
 
 
 @nox.session(name="abra-install", default=False, tags=SERVE)
 def abra_install(session: nox.Session) -> None:
     """Build a fixed revision of abra with Go, into the cache: -- [REVISION]."""
-    _called(session, "harness", "abra", "install", *session.posargs)
+    _called(session, "abra", "install", *session.posargs)
 
 
 def _suite(session: nox.Session, purpose: str) -> None:

@@ -1,199 +1,239 @@
-"""`python -m harness COMMAND`: the command line; the only place where errors become exit codes."""
+# PYTHON_ARGCOMPLETE_OK
+"""`python -m harness COMMAND`: the command line; the only place where errors become exit codes.
+
+What needs libraries, or takes long to import, is imported by the command that needs it: `--help` is
+fast, and works without them.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
-try:
+from harness.core import command_line, settings
+from harness.core.errors import (
+    EXIT_ABORTED,
+    EXIT_ERROR,
+    EXIT_PASSED,
+    HarnessError,
+    InternalError,
+    UsageError,
+)
+from harness.core.settings import Settings
+from harness.core.signals import FOLLOW, follow
+from harness.core.waiting import Stretch
+from harness.report.output import complain, program
+
+if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
-
-    from harness.core.errors import EXIT_ABORTED, EXIT_PASSED, HarnessError, UsageError
-    from harness.core.event_log import record_error
-    from harness.core.signals import FOLLOW, follow
-    from harness.core.waiting import Stretch
-    from harness.report.output import complain, program
-    from harness.report.terminal import plain
-except ImportError as missing:  # Python's own code for it, 1, would mean that a recipe is wrong
-    sys.stderr.write(
-        f"cc-ci: this Python ({sys.executable}) cannot run the harness: {missing}\n"
-        "  next: bin/nox makes an environment with everything that it needs\n"
-    )
-    raise SystemExit(3) from missing
 
 LOG_WIDTH = 160
-USAGE = """usage: python -m harness COMMAND
 
-  run RECIPE...    test recipes on a real Swarm (run --help shows the options)
-  lint RECIPE...   check recipes' files by the rules of `abra recipe lint`, without an engine
-  abra ACTION      the program abra: status, or install [REVISION]
-  engine ACTION    the private engine: start, status, stop or purge
-  pr RECIPE        what a pull request is at now, as JSON (--pr URL|N)
-  post RUN...      a status and one comment at a pull request (--pr URL)
-  reap [RUN...]    remove what dead runs left behind (--dry-run only shows it), and these kept runs
-"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a command: its words, what they say, the settings, and where it prints."""
+
+    words: Sequence[str]
+    given: Mapping[str, Any]
+    settings: Settings
+    environ: Mapping[str, str]
+    console: Console
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        from harness.report.terminal import plain  # noqa: PLC0415  a fast `--help`
+
+        self.console.print(plain(text), soft_wrap=True)
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
-    """Run one command and return its exit code; see `harness.core.errors` for what each means."""
+    """Run one command and return its exit code; see `harness.core.errors` for what each means.
+
+    Raises:
+        SystemExit: help or the version was asked for, and printed.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == [FOLLOW]:
         follow(sys.stdin.fileno())
         del words[0]
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH  # a log has no edge to fold at
-    commands: Mapping[str, Callable[..., int]] = {
-        "run": _run, "engine": _engine, "pr": _pr, "post": _post, "reap": _reap,
-        "lint": _lint, "abra": _abra,
-    }  # fmt: skip
-    if not words or words[0] not in commands:
-        console.print(USAGE)
-        return EXIT_PASSED if words in (["-h"], ["--help"]) else UsageError.exit_code
     given = os.environ if environ is None else environ
     try:
-        with Stretch(_timeout_factor(words[1:], given)):
-            return commands[words[0]](words[1:], given, console)
+        return _call(words, given)
+    except ImportError as missing:
+        sys.stderr.write(
+            f"cc-ci: this Python ({sys.executable}) cannot run the harness: {missing}\n"
+            "  next: bin/nox makes an environment with everything that it needs\n"
+        )
+        return EXIT_ERROR
     except Exception as raised:  # noqa: BLE001  code 1 means that a recipe is wrong, and no less
-        error = _as_harness_error(raised)
-        record_error(error, given)
-        return complain(error)
+        return _failed(raised, given)
     except KeyboardInterrupt:
         return EXIT_ABORTED
 
 
-def _timeout_factor(words: Sequence[str], environ: Mapping[str, str]) -> float:
-    from harness.core.settings import timeout_factor  # noqa: PLC0415  a fast `--help`
-
-    return timeout_factor(words, environ)
-
-
-def _as_harness_error(error: Exception) -> HarnessError:
-    if isinstance(error, HarnessError):
-        return error
-    from harness.swarm.faults import as_harness_error  # noqa: PLC0415  a fast `--help`
-
-    return as_harness_error(error)
+def script() -> NoReturn:
+    """Run the program `cc-ci`."""
+    program(main)
 
 
-def _run(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+def _call(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    if "_ARGCOMPLETE" in environ:
+        _complete()
+    if not words:
+        command_line.parsers()[0].print_help()
+        return UsageError.exit_code
+    given = command_line.parse(words)
+    read = Settings.read(given, environ)
+    from rich.console import Console  # noqa: PLC0415  a fast `--help`
+
+    console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH  # a log has no edge to fold at
+    with Stretch(read.timeout_factor):
+        return COMMANDS[given["command"]](
+            Call(words=words[1:], given=given, settings=read, environ=environ, console=console)
+        )
+
+
+def _complete() -> None:
+    """Answer a shell that completes a command line, and leave; without argcomplete, do nothing."""
+
+    def recipes(**_: object) -> Iterable[str]:
+        from harness.recipes.catalogue import Catalogue  # noqa: PLC0415  a fast `--help`
+
+        return Catalogue.load(settings.PROJECT / "recipes.txt").names
+
+    with suppress(ImportError):
+        import argcomplete  # noqa: PLC0415  it need not be there
+
+        argcomplete.autocomplete(command_line.parsers(recipes)[0])
+
+
+def _failed(raised: Exception, environ: Mapping[str, str]) -> int:
+    """Say and record what went wrong, and return its exit code."""
+    error = raised
+    with suppress(ImportError):  # a wrong call can be told without any library
+        if not isinstance(error, HarnessError):
+            from harness.swarm.faults import as_harness_error  # noqa: PLC0415  a fast `--help`
+
+            error = as_harness_error(error)
+        from harness.core.event_log import record_error  # noqa: PLC0415  the same
+
+        record_error(error, environ)
+    return complain(error if isinstance(error, HarnessError) else InternalError(repr(error)))
+
+
+def _run(call: Call) -> int:
     """Test the recipes; the exit code is that of the first one that did not pass, as named.
 
     One after another, each once; with `--jobs N`, N at a time, and each as often as it is named.
     """
-    from harness.core.settings import PROJECT, Settings  # noqa: PLC0415  the same
     from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
     from harness.run.one import run_one  # noqa: PLC0415  the same
 
-    settings = Settings.of_run(argv, environ)
-    catalogue = Catalogue.load(PROJECT / "recipes.txt")
-    if not settings.selectors:
+    catalogue = Catalogue.load(settings.PROJECT / "recipes.txt")
+    selectors = call.settings.selectors
+    if not selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
-    if settings.jobs > 1 and len(settings.selectors) > 1:
+    if call.settings.jobs > 1 and len(selectors) > 1:
         from harness.fleet import fleet  # noqa: PLC0415  the same
 
-        entries = select(catalogue, settings.selectors, each=True)
-        return fleet.run(entries, argv, settings, environ, console)
+        entries = select(catalogue, selectors, each=True)
+        return fleet.run(entries, call.words, call.settings, call.environ, call.console)
     worst = EXIT_PASSED
-    for entry in select(catalogue, settings.selectors):
-        code = run_one(entry, settings, environ, console).verdict.exit_code
+    for entry in select(catalogue, selectors):
+        code = run_one(entry, call.settings, call.environ, call.console).verdict.exit_code
         worst = worst or code
         if code == EXIT_ABORTED:  # whoever stops one run does not want the next one
             return code
     return worst
 
 
-def _lint(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+def _lint(call: Call) -> int:
     from harness.lint import linting  # noqa: PLC0415  a fast `--help`
 
-    return linting.command(argv, environ, console)
+    return linting.command(call.settings, call.environ, call.console)
 
 
-def _abra(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness.platforms.abra import command  # noqa: PLC0415  a fast `--help`
+def _abra(call: Call) -> int:
+    from harness.platforms.abra.command import command  # noqa: PLC0415  a fast `--help`
 
-    return command.command(argv, environ, lambda text: console.print(plain(text), soft_wrap=True))
+    return command(
+        call.given["action"], call.given["revision"],
+        cache=call.settings.cache, environ=call.environ, say=call.say,
+    )  # fmt: skip
 
 
-def _engine(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness.core.settings import Settings  # noqa: PLC0415  the same
-    from harness.engine import engine  # noqa: PLC0415  the same
+def _engine(call: Call) -> int:
+    from harness.engine import engine  # noqa: PLC0415  a fast `--help`
     from harness.images import images  # noqa: PLC0415  the same
-    from harness.run import reaper  # noqa: PLC0415  a fast `--help`
+    from harness.run import reaper  # noqa: PLC0415  the same
 
-    action = argv[0] if argv else "status"
-    cache = Settings.load(argv[1:], environ).cache
-
-    def say(text: str) -> None:
-        console.print(plain(text), soft_wrap=True)
-
+    action, cache = call.given["action"], call.settings.cache
     if action in {"stop", "purge"} and (busy := reaper.running(cache)):
         raise UsageError(
             f"the engine is in use by {len(busy)} run(s): {', '.join(busy)}",
             hint="wait for them to end, or stop them with Ctrl-C",
         )
     if action == "start":
-        engine.start(cache, environment=environ, say=say)
+        engine.start(cache, environment=call.environ, say=call.say)
     elif action == "stop":
-        engine.stop(cache, say=say)
+        engine.stop(cache, say=call.say)
     elif action == "purge":
-        engine.purge(cache, say=say)
+        engine.purge(cache, say=call.say)
         images.purge(cache)
-    elif action == "status":
-        say(str(engine.status(cache)))
     else:
-        raise UsageError(f"there is no action '{action}'", hint="start, status, stop or purge")
+        call.say(str(engine.status(cache)))
     return EXIT_PASSED
 
 
-def _pr(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness.ci import pull_request  # noqa: PLC0415  a fast `--help`
-    from harness.core.settings import PROJECT  # noqa: PLC0415  the same
+def _pr(call: Call) -> int:
+    from rich.console import Console  # noqa: PLC0415  a fast `--help`
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    from harness.ci import pull_request  # noqa: PLC0415  the same
+    from harness.report.terminal import plain  # noqa: PLC0415  the same
 
     stderr = Console(stderr=True, highlight=False)
     found = pull_request.describe(
-        argv,
-        environ,
-        recipes=PROJECT / "recipes.txt",
+        call.settings,
+        recipes=settings.PROJECT / "recipes.txt",
         say=lambda line: stderr.print(plain(line), soft_wrap=True),
-    )  # fmt: skip
-    console.print(Text(found), soft_wrap=True)
+    )
+    call.console.print(Text(found), soft_wrap=True)
     return EXIT_PASSED
 
 
-def _post(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+def _post(call: Call) -> int:
     from harness.ci import post  # noqa: PLC0415  a fast `--help`
 
-    post.main(argv, environ, say=lambda line: console.print(plain(line), soft_wrap=True))
+    post.main(post.Asked.of(call.given, call.settings), say=call.say)
     return EXIT_PASSED
 
 
-def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
-    from harness.core.settings import Settings  # noqa: PLC0415  the same
-    from harness.engine import engine  # noqa: PLC0415  the same
+def _reap(call: Call) -> int:
+    from harness.engine import engine  # noqa: PLC0415  a fast `--help`
     from harness.engine.node_endpoints import Finder  # noqa: PLC0415  the same
-    from harness.run import reaper  # noqa: PLC0415  a fast `--help`
+    from harness.run import reaper  # noqa: PLC0415  the same
 
-    dry_run = "--dry-run" in argv
-    settings = Settings.load([word for word in argv if word != "--dry-run"], environ)
-
-    def say(text: str) -> None:
-        console.print(plain(text), soft_wrap=True)
-
-    found = engine.resolve(mode=settings.engine, cache=settings.cache, environment=environ, say=say)
+    say, environ, cache = call.say, call.environ, call.settings.cache
+    found = engine.resolve(mode=call.settings.engine, cache=cache, environment=environ, say=say)
     client = found.client()
     nodes = Finder(
-        client=client, engine=found, given=settings.nodes, environment=environ
+        client=client, engine=found, given=call.settings.nodes, environment=environ
     ).reachable(say)
     reaped = reaper.reap(
         client,
-        cache=settings.cache,
-        shared=reaper.Shared.of(client, settings.cache, patient=True),
+        cache=cache,
+        shared=reaper.Shared.of(client, cache, patient=True),
         nodes=nodes,
-        dry_run=dry_run,
-        kept_too=frozenset(settings.selectors),
+        dry_run=call.given["dry_run"],
+        kept_too=frozenset(call.given["runs"]),
         say=say,
     )
     if not reaped:
@@ -202,5 +242,47 @@ def _reap(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> 
     return HarnessError.exit_code if left else EXIT_PASSED
 
 
+def _matrix(call: Call) -> int:
+    from harness.ci.matrix import command  # noqa: PLC0415  a fast `--help`
+
+    return command.write(call.given, settings.PROJECT, call.settings.output)
+
+
+def _verify_matrix(call: Call) -> int:
+    from harness.ci.matrix.verify import verify  # noqa: PLC0415  a fast `--help`
+
+    given = call.given
+    return verify(given["plan"], given["runs"], allow_empty=given["allow_empty"])
+
+
+def _site(call: Call) -> int:
+    from harness.report.site import command  # noqa: PLC0415  a fast `--help`
+
+    roots = call.given["roots"] or [call.settings.output]
+    sys.stdout.write(command.write(roots, call.given["out"]) + "\n")
+    return EXIT_PASSED
+
+
+def _summary(call: Call) -> int:
+    from harness.report import summary  # noqa: PLC0415  a fast `--help`
+
+    text, complete = summary.of(call.given["runs"])
+    sys.stdout.write(text)
+    return EXIT_PASSED if complete else EXIT_ERROR
+
+
+def _schema(_call: Call) -> int:
+    from harness.report import schema  # noqa: PLC0415  a fast `--help`
+
+    sys.stdout.write(schema.text())
+    return EXIT_PASSED
+
+
+COMMANDS: Mapping[str, Callable[[Call], int]] = {
+    "run": _run, "lint": _lint, "abra": _abra, "engine": _engine, "pr": _pr, "post": _post,
+    "reap": _reap, "matrix": _matrix, "verify-matrix": _verify_matrix, "site": _site,
+    "summary": _summary, "schema": _schema,
+}  # fmt: skip
+
 if __name__ == "__main__":
-    program(main)
+    script()

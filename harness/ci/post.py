@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.ci.forge import address, comment, token
 from harness.ci.forge.base import Forge, PullRequest, State, Status
@@ -17,15 +18,12 @@ from harness.ci.forge.dialects import open_forge
 from harness.core import proc
 from harness.core.errors import ForgeError, UsageError
 from harness.core.model import Outcome
-from harness.core.options import option_named
-from harness.core.settings import CommandParser, Settings, command_parser
+from harness.core.settings import Settings
 from harness.report import results, summary
 from harness.report.answer import counted, limits
 from harness.report.results import RunResult
 
-PROG = "python -m harness post"
 SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-SHARED = ("pr", "forge", "forge_api", "token_file")  # options that a run has, too
 STATES = {
     Outcome.PASSED: State.SUCCESS,
     Outcome.FAILED: State.FAILURE,
@@ -58,6 +56,32 @@ class Asked:
     login: str
     settings: Settings
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any], settings: Settings) -> Asked:
+        """Read what a command line says.
+
+        Raises:
+            UsageError: something is missing, or no value.
+        """
+        runs, sha, on, details = (given[name] for name in ("runs", "sha", "on", "details"))
+        if not runs:
+            raise UsageError("no run is named", hint=f"post runs/NAME --pr {address.EXAMPLE}")
+        if not address.is_url(settings.pr):
+            raise UsageError(
+                "posting needs the pull request's address, not only its number",
+                cause="what a run's directory says of its source must not choose the token's host",
+                hint=f"--pr {address.EXAMPLE}",
+            )
+        for name, commit in (("sha", sha), ("on", on)):
+            if commit and not SHA.fullmatch(commit):
+                raise UsageError(f"'{commit}' is no commit's full name, for --{name}")
+        if details and not re.match(r"https?://", details):
+            raise UsageError(f"'{details}' is no web address, for --details")
+        return cls(
+            runs=tuple(map(Path, runs)), sha=sha, on=on, context=given["context"],
+            details=details, login=given["login"], settings=settings,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
@@ -76,14 +100,13 @@ class Tested:
         return found
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], *, say: Callable[[str], None]) -> None:
-    """Read the command line, the token and the runs, and post.
+def main(asked: Asked, *, say: Callable[[str], None]) -> None:
+    """Read the token and the runs, and post.
 
     Raises:
         UsageError: the call, or what is in a directory, is wrong; nothing was posted.
         ForgeError: the forge refused; `what` says how far it came.
     """
-    asked = read(argv, environ)
     where = address.parse(
         asked.settings.pr, forge=asked.settings.forge, api=asked.settings.forge_api
     )
@@ -95,58 +118,6 @@ def main(argv: Sequence[str], environ: Mapping[str, str], *, say: Callable[[str]
     secret = token.load(asked.settings.token_file, say)
     tested = [load(directory, asked) for directory in asked.runs]
     post(open_forge(where, secret, say=say), tested, asked, secrets=(secret.value,), say=say)
-
-
-def read(argv: Sequence[str], environ: Mapping[str, str]) -> Asked:
-    """Read the command line; what is not given there comes from the environment.
-
-    Raises:
-        UsageError: something is missing, unknown or no value.
-    """
-    given = vars(_parser().parse_intermixed_args(list(argv)))
-    words = [
-        word
-        for name in SHARED
-        if given[name]
-        for word in (option_named(name).flag, str(given[name]))
-    ]
-    settings = Settings.load(words, {**environ, "RECIPE": ""})
-    if not given["runs"]:
-        raise UsageError("no run is named", hint=f"{PROG} runs/NAME --pr {address.EXAMPLE}")
-    if not address.is_url(settings.pr):
-        raise UsageError(
-            "posting needs the pull request's address, not only its number",
-            cause="what a run's directory says of its source must not choose who gets the token",
-            hint=f"--pr {address.EXAMPLE}",
-        )
-    for name in ("sha", "on"):
-        if given[name] and not SHA.fullmatch(given[name]):
-            raise UsageError(f"'{given[name]}' is no commit's full name, for --{name}")
-    if given["details"] and not re.match(r"https?://", given["details"]):
-        raise UsageError(f"'{given['details']}' is no web address, for --details")
-    return Asked(
-        runs=tuple(Path(word) for word in given["runs"]), sha=given["sha"], on=given["on"],
-        context=given["context"], details=given["details"], login=given["login"],
-        settings=settings,
-    )  # fmt: skip
-
-
-def _parser() -> CommandParser:
-    parser = command_parser(PROG, "Write runs' results to a pull request.")
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="a run's directory")
-    for name in SHARED:
-        option = option_named(name)
-        about = f"{option.help} [{option.env}]" if name != "pr" else "its address [PR]"
-        parser.add_argument(option.flag, metavar=option.metavar, help=about)
-    for flag, default, metavar, about in (
-        ("--sha", "", "SHA", "post nothing unless every run has tested this commit"),
-        ("--on", "", "SHA", "the commit that gets the statuses (default: the tested one)"),
-        ("--context", "cc-ci", "NAME", "what statuses and the comment are known by"),
-        ("--details", "", "URL", "where the whole report is"),
-        ("--login", "", "NAME", "the token's owner (default: the forge is asked)"),
-    ):
-        parser.add_argument(flag, default=default, metavar=metavar, help=about)
-    return parser
 
 
 def load(directory: Path, asked: Asked) -> Tested:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -144,18 +144,11 @@ def _open(
     return lambda found: open_forge(found, secret, say=say)
 
 
-def describe(
-    argv: Sequence[str],
-    environ: Mapping[str, str],
-    *,
-    recipes: Path,
-    say: Callable[[str], None],
-) -> str:
+def describe(settings: Settings, *, recipes: Path, say: Callable[[str], None]) -> str:
     """Return what the forge says of a pull request, as JSON, for a CI to pin a run by.
 
     Args:
-        argv: `--pr URL`, or a recipe and `--pr N`.
-        environ: the environment.
+        settings: the address of one, or its number and a recipe.
         recipes: recipes.txt.
         say: is told of tries and warnings.
 
@@ -163,7 +156,6 @@ def describe(
         ForgeError: the forge says no. git is not asked: without an answer there is nothing to pin.
         UsageError: there is no forge to ask.
     """
-    settings = Settings.load(argv, environ)
     entries = select(Catalogue.load(recipes), settings.selectors)
     source = settings.src or (entries[0].source if entries else "")
     found = locate(source, settings) if settings.pr else None

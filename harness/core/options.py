@@ -16,16 +16,27 @@ from harness.core.model import Stage
 from harness.core.nearest import nearest
 
 
+def _text(value: str) -> str:
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One setting: its field, its variable in the environment, how its text is read."""
+    """One setting: its field, its variable in the environment, how its text is read.
+
+    Attributes:
+        default: the text that means the field's default; empty if `help` tells it, or it is "no".
+        metavar: how `--help` shows its value; empty for a switch and where there are choices.
+        choices: the texts that it takes; empty for any that `parse` can read.
+    """
 
     name: str
     env: str
-    parse: Callable[[str], object]
-    default: object
     help: str
-    metavar: str = ""  # empty for an option that takes no value
+    parse: Callable[[str], object] = _text
+    default: str = ""
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -37,9 +48,26 @@ class Option:
         """Whether its value may be a path, which a file means as seen from its own directory."""
         return self.parse in (_path, _source)
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether it takes no value on the command line."""
+        return self.parse is parse_yes
 
-def _text(value: str) -> str:
-    return value
+    @property
+    def about(self) -> str:
+        """What `--help` says of it: its meaning, its default and its variable."""
+        default = f" (default: {self.default})" if self.default else ""
+        return f"{self.help}{default} [{self.env}]"
+
+    def read(self, text: str) -> object:
+        """Return the value that a text means.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if self.choices and text not in self.choices:
+            raise ValueError(f"one of {', '.join(self.choices)} is expected")
+        return self.parse(text)
 
 
 def _number(value: str) -> float:
@@ -59,8 +87,7 @@ def _seconds(value: str) -> float:
     return number
 
 
-def parse_factor(value: str) -> float:
-    """Read a factor of time-outs."""
+def _factor(value: str) -> float:
     number = _number(value)
     if not 0.1 <= number <= 100:  # noqa: PLR2004  outside it is a typing error, not a slow host
         raise ValueError("a factor lies between 0.1 and 100")
@@ -102,15 +129,6 @@ def _directory(value: str) -> Path:
     return path
 
 
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"one of {', '.join(choices)} is expected")
-        return value
-
-    return parse
-
-
 def parse_stages(value: str) -> tuple[Stage, ...]:
     """Read a comma list of stages, and return them in the order in which they run.
 
@@ -129,79 +147,89 @@ def parse_stages(value: str) -> tuple[Stage, ...]:
     return tuple(stage for stage in Stage if stage in asked)
 
 
-OPTIONS = (
-    Option(name="ref", env="REF", parse=_text, default="", metavar="REF",
-           help="the commit, branch or tag under test (default: the default branch)"),
-    Option(name="src", env="SRC", parse=_source, default="", metavar="URL|PATH",
-           help="take the recipe from there instead of the source in recipes.txt"),
-    Option(name="pr", env="PR", parse=_text, default="", metavar="URL|N",
-           help="test the head of that pull request: its address, or its number on the source's "
-           "forge"),
-    Option(name="forge", env="CCCI_FORGE",
-           parse=_choice("auto", "gitea", "forgejo", "github", "gitlab"), default="auto",
-           metavar="KIND", help="whose API to speak (auto: by the pull request's address, or by "
-           "the source's host)"),
-    Option(name="forge_api", env="CCCI_FORGE_API", parse=_text, default="", metavar="URL",
-           help="where that API is (default: where that kind of forge has it)"),
-    Option(name="token_file", env="CCCI_TOKEN_FILE", parse=_path, default=None, metavar="FILE",
-           help="the forge's token, or a host, a blank and its token; a run needs it only for "
-           "private repositories"),
-    Option(name="version", env="VERSION", parse=_text, default="", metavar="TAG",
-           help="the release to upgrade from (default: the newest one older than the head)"),
-    Option(name="stages", env="STAGES", parse=parse_stages, default=tuple(Stage), metavar="A,B",
-           help="run only these stages, and the ones that they need"),
-    Option(name="domain", env="CCCI_DOMAIN", parse=_text, default="", metavar="DOMAIN",
-           help="deploy under this domain (default: a short random one for each run)"),
-    Option(name="keep", env="CCCI_KEEP", parse=parse_yes, default=False,
-           help="leave the app running after the run, and say how to remove it"),
-    Option(name="jobs", env="CCCI_JOBS", parse=_count, default=1, metavar="N",
-           help="how many recipes to test at a time, each in a process of its own (default: 1)"),
-    Option(name="output", env="CCCI_OUTPUT", parse=_path, default=Path("runs"), metavar="DIR",
-           help="where each run makes its directory (default: runs, beside recipes.txt)"),
-    Option(name="platform", env="CCCI_PLATFORM", parse=_choice("auto", "swarm", "abra"),
-           default="auto", metavar="NAME",
-           help="swarm: deploy natively; abra: have abra deploy; auto: abra where it and a server "
-           "of its own are there, else swarm"),
-    Option(name="backup_driver", env="CCCI_BACKUP_DRIVER",
-           parse=_choice("auto", "restic", "backupbot"), default="auto", metavar="NAME",
-           help="restic: back up natively; backupbot: have a backup bot do so, through abra where "
-           "it deploys; auto: backupbot where abra deploys, else restic"),
-    Option(name="engine", env="CCCI_ENGINE", parse=_choice("auto", "external", "private"),
-           default="auto", metavar="MODE",
-           help="auto: one in reach, else a private one; external: never start or install one"),
-    Option(name="cache", env="CCCI_CACHE", parse=_path, default=None, metavar="DIR",
-           help="engine, images, samples and locks (default: cc-ci in the user's cache directory)"),
-    Option(name="overlays", env="CCCI_OVERLAYS", parse=_directory, default=None, metavar="DIR",
-           help="where recipes' overlays and approvals lie (default: tests, beside the harness)"),
-    Option(name="lock", env="CCCI_LOCK", parse=_choice("auto", "local", "swarm"),
-           default="auto", metavar="MODE",
-           help="auto: swarm where other hosts can deploy to the same Swarm, else local"),
-    Option(name="lock_timeout", env="CCCI_LOCK_TIMEOUT", parse=_seconds, default=900.0,
-           metavar="SECONDS", help="how long to wait for a lock that another run holds"),
-    Option(name="run_timeout", env="CCCI_RUN_TIMEOUT", parse=_seconds, default=3600.0,
-           metavar="SECONDS", help="how long a run may take, without waiting for its lock and "
-           "being removed; 0 for no limit"),
-    Option(name="timeout_factor", env="CCCI_TIMEOUT_FACTOR", parse=parse_factor, default=1.0,
-           metavar="FACTOR", help="multiplies every time-out, for slow hosts"),
-    Option(name="endpoint_mode", env="CCCI_ENDPOINT_MODE", parse=_choice("auto", "vip", "dnsrr"),
-           default="auto", metavar="MODE",
-           help="auto: dnsrr where the kernel has no IPVS, said in the report"),
-    Option(name="screenshots", env="CCCI_SCREENSHOTS", parse=_choice("auto", "off"), default="auto",
-           metavar="MODE", help="auto: pictures of the app's page where there is a Chromium"),
-    Option(name="lint", env="CCCI_LINT", parse=_choice("report", "gate", "off"),
-           default="report", metavar="MODE",
-           help="report: say which of the rules of `abra recipe lint` are broken; gate: a broken "
-           "one of level error fails the run before anything is deployed"),
-    Option(name="strict", env="CCCI_STRICT", parse=parse_yes, default=False,
-           help="fail a run with a warning that the recipe's ACCEPT_WARNINGS does not accept"),
-    Option(name="trust", env="CCCI_TRUST", parse=parse_yes, default=False,
-           help="allow whatever a recipe asks of this machine, without HOST_ACCESS in its meta"),
-)  # fmt: skip
-
-
-def option_named(name: str) -> Option:
-    """Return one of a run's options, for a command that has it, too."""
-    return next(option for option in OPTIONS if option.name == name)
-
-
-TIMEOUT_FACTOR = option_named("timeout_factor")
+# Each heading of `--help`, and the options below it.
+GROUPS = {
+    "what to test": (
+        Option(name="ref", env="REF", metavar="REF",
+               help="the commit, branch or tag to test (default: the default branch)"),
+        Option(name="src", env="SRC", parse=_source, metavar="URL|PATH",
+               help="take the recipe from there instead of the source in recipes.txt"),
+        Option(name="version", env="VERSION", metavar="TAG",
+               help="the release to upgrade from (default: the newest one older than the head)"),
+        Option(name="stages", env="STAGES", parse=parse_stages, metavar="A,B",
+               help="run only these stages and those that they need; of "
+               f"{', '.join(Stage)} (default: all)"),
+        Option(name="overlays", env="CCCI_OVERLAYS", parse=_directory, metavar="DIR",
+               help="the directory of the recipes' own tests and approvals (default: tests, "
+               "beside the harness)"),
+    ),
+    "pull requests and forges": (
+        Option(name="pr", env="PR", metavar="URL|N",
+               help="the pull request: its address, or its number on the forge of the recipe's "
+               "source"),
+        Option(name="forge", env="CCCI_FORGE", default="auto",
+               choices=("auto", "gitea", "forgejo", "github", "gitlab"),
+               help="whose API to speak; auto: as the pull request's address or the source's host "
+               "says"),
+        Option(name="forge_api", env="CCCI_FORGE_API", metavar="URL",
+               help="the address of that API (default: where that kind of forge has it)"),
+        Option(name="token_file", env="CCCI_TOKEN_FILE", parse=_path, metavar="FILE",
+               help="a file with the forge's token, or with its host, a blank and the token; a run "
+               "needs one only for private repositories"),
+    ),
+    "how to deploy": (
+        Option(name="platform", env="CCCI_PLATFORM", default="auto",
+               choices=("auto", "swarm", "abra"),
+               help="swarm: deploy natively; abra: have abra deploy; auto: abra if it is installed "
+               "and has a server, else swarm"),
+        Option(name="backup_driver", env="CCCI_BACKUP_DRIVER", default="auto",
+               choices=("auto", "restic", "backupbot"),
+               help="restic: back up natively; backupbot: have a backup bot do it; auto: backupbot "
+               "where abra deploys, else restic"),
+        Option(name="domain", env="CCCI_DOMAIN", metavar="DOMAIN",
+               help="deploy under this domain (default: a short random one for each run)"),
+        Option(name="endpoint_mode", env="CCCI_ENDPOINT_MODE", default="auto",
+               choices=("auto", "vip", "dnsrr"),
+               help="of all services; auto: dnsrr if the kernel has no IPVS, and the report says "
+               "so"),
+        Option(name="trust", env="CCCI_TRUST", parse=parse_yes,
+               help="allow all that a recipe asks of this machine, without HOST_ACCESS in its "
+               "recipe_meta.py"),
+        Option(name="keep", env="CCCI_KEEP", parse=parse_yes,
+               help="leave the app up for 24 hours, and print how to remove it"),
+    ),
+    "machine and time limits": (
+        Option(name="engine", env="CCCI_ENGINE", default="auto",
+               choices=("auto", "external", "private"),
+               help="auto: an engine in reach, else a private one; external: never start or "
+               "install one; private: only a private one"),
+        Option(name="cache", env="CCCI_CACHE", parse=_path, metavar="DIR",
+               help="the directory of the private engine, images, samples and locks (default: "
+               "cc-ci in the user's cache directory)"),
+        Option(name="jobs", env="CCCI_JOBS", parse=_count, default="1", metavar="N",
+               help="how many recipes to test at the same time"),
+        Option(name="lock", env="CCCI_LOCK", default="auto", choices=("auto", "local", "swarm"),
+               help="local: lock files of this host; swarm: a lock in the Swarm, too; auto: swarm "
+               "if other hosts can deploy to the same Swarm"),
+        Option(name="lock_timeout", env="CCCI_LOCK_TIMEOUT", parse=_seconds, default="900",
+               metavar="SECONDS", help="how long to wait for a lock that another run holds"),
+        Option(name="run_timeout", env="CCCI_RUN_TIMEOUT", parse=_seconds, default="3600",
+               metavar="SECONDS", help="how long a run may take once it has its lock, clean-up not "
+               "counted; 0: no limit"),
+        Option(name="timeout_factor", env="CCCI_TIMEOUT_FACTOR", parse=_factor, default="1",
+               metavar="FACTOR", help="multiply every time-out, for slow hosts"),
+    ),
+    "verdict and reports": (
+        Option(name="lint", env="CCCI_LINT", default="report", choices=("report", "gate", "off"),
+               help="report: list the rules of `abra recipe lint` that are broken; gate: also fail "
+               "before anything is deployed if one of level error is broken"),
+        Option(name="strict", env="CCCI_STRICT", parse=parse_yes,
+               help="fail a run that has a warning which the recipe's ACCEPT_WARNINGS does not "
+               "accept"),
+        Option(name="output", env="CCCI_OUTPUT", parse=_path, metavar="DIR",
+               help="where each run makes its directory (default: runs, beside recipes.txt)"),
+        Option(name="screenshots", env="CCCI_SCREENSHOTS", default="auto", choices=("auto", "off"),
+               help="auto: put pictures of the app's page into the report if there is a Chromium"),
+    ),
+}  # fmt: skip
+OPTIONS = tuple(option for options in GROUPS.values() for option in options)

@@ -6,24 +6,17 @@ is always a parameter. Unknown keys are refused, with the nearest known one name
 
 from __future__ import annotations
 
-import argparse
 import tomllib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from harness.core import command_line
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Stage
 from harness.core.nearest import nearest
-from harness.core.options import (
-    OPTIONS,
-    TIMEOUT_FACTOR,
-    Option,
-    parse_factor,
-    parse_yes,
-)
+from harness.core.options import OPTIONS, Option, parse_yes
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS_FILE = "cc-ci.toml"
@@ -74,10 +67,17 @@ class Settings:
     def load(
         cls, argv: Sequence[str], environ: Mapping[str, str], *, directory: Path | None = None
     ) -> Settings:
-        """Read the settings.
+        """Read the settings of a run from its command line, without the command; see `read`."""
+        return cls.read(command_line.parse(["run", *argv]), environ, directory=directory)
+
+    @classmethod
+    def read(
+        cls, given: Mapping[str, Any], environ: Mapping[str, str], *, directory: Path | None = None
+    ) -> Settings:
+        """Read the settings; RECIPE names the recipes of a run if its command line does not.
 
         Args:
-            argv: the command line after the program's (and the sub-command's) name.
+            given: what a command line says, as `command_line.parse` returns it.
             environ: the environment.
             directory: where cc-ci.toml may lie; None means the project's, beside recipes.txt.
 
@@ -85,8 +85,9 @@ class Settings:
             UsageError: an unknown key, or a value that cannot be read.
         """
         _refuse_unknown_variables(environ)
-        given = vars(build_parser().parse_intermixed_args(list(argv)))
-        selectors = tuple(given.pop("selectors"))
+        selectors = tuple(given.get("selectors", ()))
+        if not selectors and given["command"] == "run":
+            selectors = _recipes(environ)
         path = (directory or PROJECT) / SETTINGS_FILE
         from_file = _read_file(path)
         values: dict[str, Any] = {}
@@ -103,18 +104,6 @@ class Settings:
         return cls(
             selectors=selectors, skip_generic=skip, nodes=_nodes(environ), origins=origins, **values
         )
-
-    @classmethod
-    def of_run(
-        cls, argv: Sequence[str], environ: Mapping[str, str], *, directory: Path | None = None
-    ) -> Settings:
-        """Read the settings as `load` does; RECIPE names the recipes if the command line does not.
-
-        Raises:
-            UsageError: an unknown key, or a value that cannot be read.
-        """
-        loaded = cls.load(argv, environ, directory=directory)
-        return loaded if loaded.selectors else replace(loaded, selectors=_recipes(environ))
 
     def shown(self) -> dict[str, str]:
         """Return what was set, as it is typed, each with its origin."""
@@ -136,95 +125,20 @@ def _recipes(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(names.split())
 
 
-def timeout_factor(
-    words: Sequence[str], environ: Mapping[str, str], *, directory: Path | None = None
-) -> float:
-    """Return the factor of all time-outs of a command, whatever else it is given.
-
-    A value that cannot be read is 1 here: the command itself refuses it.
-    """
-    parser = CommandParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(TIMEOUT_FACTOR.flag)
-    with suppress(UsageError, ValueError):
-        given, _ = parser.parse_known_args(list(words))
-        text = given.timeout_factor or environ.get(TIMEOUT_FACTOR.env)
-        text = text or _read_file((directory or Path.cwd()) / SETTINGS_FILE).get("timeout_factor")
-        return parse_factor(text) if text else 1.0
-    return 1.0
-
-
 def default_cache(environ: Mapping[str, str]) -> Path:
     """Return the cache directory of the user that this environment belongs to."""
     base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "/root")) / ".cache")
     return Path(base) / "cc-ci"
 
 
-class CommandParser(argparse.ArgumentParser):
-    """Raises instead of leaving, and names the option that was meant."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise a `UsageError`."""
-        prefix = "unrecognized arguments: "
-        if message.startswith(prefix):
-            word = message.removeprefix(prefix).split()[0].split("=")[0]
-            raise UnknownNameError(
-                f"there is no option '{word}'",
-                hint=nearest(word, [flag for flag in self._option_string_actions if flag != "-h"]),
-            )
-        raise UsageError(message, hint=f"{self.prog} --help shows every option")
-
-
-def build_parser(prog: str = "nox -s e2e --") -> argparse.ArgumentParser:
-    """Return the parser of a run's command line; every value is left as the text it was."""
-    parser = CommandParser(
-        prog=prog,
-        description="Test recipes on a real Swarm: install, upgrade, backup, restore, custom.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "selectors",
-        nargs="*",
-        metavar="RECIPE",
-        help="a name from recipes.txt, a path or a git URL, each with an optional #REF",
-    )
-    for option in OPTIONS:
-        about = f"{option.help} [{option.env}]"
-        if option.metavar:
-            parser.add_argument(option.flag, metavar=option.metavar, help=about)
-        else:
-            parser.add_argument(option.flag, action="store_const", const="1", help=about)
-    return parser
-
-
-def command_parser(prog: str, description: str) -> CommandParser:
-    """Return the parser of another command, without any option; it raises as a run's does."""
-    return CommandParser(prog=prog, description=description, allow_abbrev=False)
-
-
-def split(argv: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what a command line selects, and the options in it, each in a form to be passed on.
-
-    Raises:
-        UsageError: an unknown option, or a value that is missing.
-    """
-    given = vars(build_parser().parse_intermixed_args(list(argv)))
-    selectors = tuple(given.pop("selectors"))
-    options: list[str] = []
-    for option in OPTIONS:
-        value = given[option.name]
-        if value is not None:
-            options += [option.flag, value] if option.metavar else [option.flag]
-    return selectors, tuple(options)
-
-
 def _find(
     option: Option,
-    given: Mapping[str, str | None],
+    given: Mapping[str, Any],
     environ: Mapping[str, str],
     from_file: Mapping[str, str],
     path: Path,
 ) -> tuple[str | None, str]:
-    on_line = given[option.name]
+    on_line = given.get(option.name)
     if on_line is not None:
         return on_line, option.flag
     if environ.get(option.env):
@@ -234,11 +148,11 @@ def _find(
 
 def _parse(option: Option, text: str, origin: str) -> object:
     try:
-        return option.parse(text)
+        return option.read(text)
     except ValueError as error:
         raise UsageError(
             f"'{text}' is no value for {option.name}, from {origin}: {error}",
-            hint=f"{option.flag} {option.metavar}: {option.help}",
+            hint=f"{option.flag}: {option.help}",
         ) from error
 
 

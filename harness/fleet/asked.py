@@ -5,26 +5,24 @@ The noxfile has to know which recipes are meant before nox tells it anything: ea
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError, UnknownNameError, UsageError
 from harness.core.model import Stage
 from harness.core.nearest import nearest
 from harness.recipes.catalogue import Catalogue
 
+if TYPE_CHECKING:
+    from nox._options import NoxConfig
+
 RECIPES_FILE = "recipes.txt"
 E2E, STAGE = "e2e", "stage"
 _OF_RECIPES = re.compile(rf"(?:{E2E}|{STAGE})\b")
 _ONE = re.compile(rf"(?:{E2E}\((?P<recipe>[^,()]+)\)|{STAGE}\((?P<of>[^,()]+),\s*\w+\))")
-_SESSIONS = frozenset({"-s", "-e", "--session", "--sessions"})
-_LIST = frozenset({"-l", "--list", "--list-sessions"})
-# With one of these, nox chooses sessions or an output format, so it lists them itself.
-_OTHER_LIST = ("-k", "-t", "-p", "--keywords", "--tags", "--pythons", "--json")
-_JOBS = re.compile(r"(?:-j|--parallel=)(?P<jobs>\d+|auto)|(?P<alone>-j|--parallel)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +64,14 @@ class Asked:
     jobs: str = ""
 
     @classmethod
-    def parse(cls, argv: Sequence[str], environ: Mapping[str, str]) -> Asked:
-        """Read the command line, without nox's own name, as nox reads it."""
-        words = [*argv, "--"]
-        cut = words.index("--")
-        before = words[:cut]
-        sessions = tuple(_named(before))
-        if not sessions:
-            sessions = tuple(filter(None, environ.get("NOXSESSION", "").split(",")))
-        chosen = sessions or any(word.startswith(_OTHER_LIST) for word in before)
-        jobs = _jobs(before) or environ.get("NOX_PARALLEL", "")
+    def of(cls, nox: NoxConfig) -> Asked:
+        """Return what nox was asked for; with a filter or `--json`, it prints a list of its own."""
+        chosen = nox.sessions or nox.keywords or nox.tags or nox.pythons or nox.json
         return cls(
-            sessions=sessions,
-            after=tuple(words[cut + 1 : -1]),
-            listing=not chosen and not _LIST.isdisjoint(before),
-            jobs=str(os.cpu_count() or 1) if jobs == "auto" else jobs,
+            sessions=tuple(nox.sessions or ()),
+            after=tuple(nox.posargs),
+            listing=nox.list_sessions and not chosen,
+            jobs=str(nox.parallel or ""),
         )
 
     @property
@@ -101,7 +92,7 @@ class Asked:
             return self._to_list(project)
         from harness.core.settings import Settings  # noqa: PLC0415  a fast `nox -l`
 
-        asked = Settings.of_run(self.after, environ)
+        asked = Settings.load(self.after, environ)
         inside = tuple(dict.fromkeys(filter(None, map(_recipe, self.sessions))))
         names = inside or asked.selectors
         if not names and STAGE in self.sessions:
@@ -116,7 +107,7 @@ class Asked:
 
     def _to_list(self, project: Path) -> Recipes:
         if self.listing and self.after:
-            from harness.core.settings import split  # noqa: PLC0415  a fast `nox -l`
+            from harness.core.command_line import split  # noqa: PLC0415  a fast `nox -l`
 
             return Recipes(names=split(self.after)[0])
         try:
@@ -155,31 +146,6 @@ class Asked:
 def stages(recipes: Iterable[str]) -> list[tuple[str, str]]:
     """Return each recipe with each stage, in the order in which a run has them."""
     return [(recipe, str(stage)) for recipe in recipes for stage in Stage]
-
-
-def _named(words: Sequence[str]) -> Iterable[str]:
-    """Yield what follows `-s` and its synonyms, up to the next option."""
-    taking = False
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if word.startswith("-"):
-            taking = word in _SESSIONS
-            if equals and flag in _SESSIONS:
-                yield value
-        elif taking:
-            yield word
-
-
-def _jobs(words: Sequence[str]) -> str:
-    jobs, value_follows = "", False
-    for word in words:
-        if value_follows:
-            jobs = word
-        found = _JOBS.fullmatch(word)
-        value_follows = bool(found and found["alone"])
-        if found and found["jobs"]:
-            jobs = found["jobs"]
-    return jobs if jobs.isdigit() or jobs == "auto" else ""
 
 
 def _recipe(session: str) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.core import event_log, proc
+from harness.core.command_line import split
 from harness.core.errors import (
     EXIT_ABORTED,
     EXIT_ERROR,
@@ -39,7 +40,7 @@ from harness.core.events import (
     Stopping,
 )
 from harness.core.model import Outcome
-from harness.core.settings import Settings, split
+from harness.core.settings import Settings
 from harness.core.signals import FOLLOW, Stopper, stop_on_signals
 from harness.core.waiting import SYSTEM_CLOCK, Clock
 from harness.fleet import host

@@ -7,7 +7,7 @@ one of the stages: those happen to a deployment, and this needs none. See docs/l
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -156,7 +156,7 @@ def _by_abra(path: Path, settings: Settings, environ: Mapping[str, str]) -> _Sai
     return _Said(program=str(abra), rules=table.parse(done.stdout))
 
 
-def command(argv: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+def command(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
     """Lint the recipes that are named and show what came; no engine is looked for.
 
     The exit code is that of the first recipe that a gate stops, else 0.
@@ -164,7 +164,6 @@ def command(argv: Sequence[str], environ: Mapping[str, str], console: Console) -
     Raises:
         UsageError: no recipe is named.
     """
-    settings = Settings.load(argv, environ)
     catalogue = Catalogue.load(PROJECT / "recipes.txt")
     if not settings.selectors:
         raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")

@@ -123,12 +123,11 @@ def _writes_utf8() -> bool:
 
 
 def _start_again() -> NoReturn:
-    spec = sys.modules["__main__"].__spec__
-    assert spec is not None  # noqa: S101  commands are started by `python -m`
+    spec = sys.modules["__main__"].__spec__  # there is none for the script `cc-ci`
+    program = ["-m", spec.name.removesuffix(".__main__")] if spec else [sys.argv[0]]
     environ = {name: value for name, value in os.environ.items() if name != OPTIMIZE}
     environ[UTF8] = "1"
-    module = spec.name.removesuffix(".__main__")
-    os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environ)  # noqa: S606  the same program
+    os.execve(sys.executable, [sys.executable, *program, *sys.argv[1:]], environ)  # noqa: S606  the same program
 
 
 def _open_standard_streams() -> None:

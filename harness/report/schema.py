@@ -1,4 +1,4 @@
-"""The JSON Schema of results.json, made of the dataclasses: `python -m harness.report.schema`.
+"""The JSON Schema of results.json, made of the dataclasses: `python -m harness schema`.
 
 It prints docs/results.schema.json. Fields that older runs of the same schema lack are optional;
 unknown fields are allowed, since new ones may appear.
@@ -7,7 +7,6 @@ unknown fields are allowed, since new ones may appear.
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import msgspec
@@ -39,7 +38,3 @@ def text() -> str:
 
 def _any(_: type) -> dict[str, Any]:
     return {"description": "anything"}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(text())

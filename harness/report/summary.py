@@ -7,16 +7,13 @@ looks for markup, links, mentions or numbers of issues; so it cannot end the spa
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.core.errors import EXIT_ERROR, EXIT_PASSED
 from harness.core.model import NotShown, Outcome, RunWarning, StageResult
 from harness.core.untrusted import visible
 from harness.report import results
 from harness.report.answer import answer, counted, limits, place, why
-from harness.report.output import program
 from harness.report.results import RunResult
 
 SUMMARY_FILE = "summary.md"
@@ -125,25 +122,23 @@ def _why(result: RunResult) -> str:
     return result.verdict.cause or ", ".join(filter(None, (limits(result), counted(result))))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Print the summary of run directories: `python -m harness.report.summary DIR...`.
+def of(runs: Sequence[Path]) -> tuple[str, bool]:
+    """Return the summary of run directories, and whether each run has results that can be read.
 
-    A run that has no readable results.json is listed, and makes the exit code 3: left out, it would
-    look like one that passed.
+    One that has none is listed: left out, it would look like one that passed.
     """
     found, missing = [], []
-    for name in argv:
+    for run in runs:
         try:
-            one = results.read(Path(name))
+            one = results.read(run)
         except (OSError, ValueError) as error:
-            missing.append(f"{name}: results.json cannot be read: {type(error).__name__}")
+            missing.append(f"{run}: results.json cannot be read: {type(error).__name__}")
             continue
         if one is not None:
             found.append(one)
-        elif results.unfinished(Path(name)):
-            missing.append(f"{name}: no results.json: the run did not finish")
-    sys.stdout.write(together(found, missing=missing))
-    return EXIT_ERROR if missing else EXIT_PASSED
+        elif results.unfinished(run):
+            missing.append(f"{run}: no results.json: the run did not finish")
+    return together(found, missing=missing), not missing
 
 
 _WORST = (
@@ -166,7 +161,3 @@ def _first(text: str) -> str:
 
 def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
-
-
-if __name__ == "__main__":
-    program(lambda: main(sys.argv[1:]))

@@ -42,7 +42,7 @@ def repeat_command(
     for option in OPTIONS:
         if option.name in settings.origins and option.name not in NOT_REPEATED:
             value = getattr(settings, option.name)
-            if not option.metavar:
+            if option.is_switch:
                 words += [option.flag] if value else []
             elif option.name != "stages":
                 words += [option.flag, str(value)]

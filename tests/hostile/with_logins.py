@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.ci.matrix.__main__ import main as matrix
 from harness.core import proc
 from harness.core.errors import SourceError
 from harness.recipes.repo import Repo, clone
@@ -192,8 +191,9 @@ def login_in_a_usage_error(place: Path) -> str:
         assert not traces((out.getvalue() + err.getvalue()).encode()), err.getvalue()
     listed.write_text(f"made https://{LOGIN}@forge.invalid/made nonsense=1\n")
     err = io.StringIO()
-    with contextlib.redirect_stderr(err):
-        assert matrix(["--format", "github"], {}, place) != 0
+    with contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.core.settings.PROJECT", place)
+        assert main(["matrix", "--format", "github"], {}) != 0
     assert "nonsense" in err.getvalue()
     assert not traces(err.getvalue().encode()), err.getvalue()
     return "each names the address as https://****@..."

@@ -124,7 +124,7 @@ def results_of_another_kind(place: Path) -> str:
     whole = json.loads(full("a").to_json())
     (place / "whole").mkdir()
     (place / "whole" / results.RESULTS_FILE).write_text(json.dumps(whole))
-    assert summary.main([str(place / "whole")]) == 0
+    assert summary.of([place / "whole"])[1]
     for number, (key, value) in enumerate((
         ("verdict", []), ("stages", [{}]), ("recipe", {"a": 1}), ("seconds", "1e9"),
         ("warnings", [{"code": "no-such"}]), ("diagnosis", 5), ("plan", None),
@@ -132,8 +132,7 @@ def results_of_another_kind(place: Path) -> str:
         directory = place / str(number)
         directory.mkdir()
         (directory / results.RESULTS_FILE).write_text(json.dumps({**whole, key: value}))
-        code = summary.main([str(directory)])
-        assert code != 0, f"{key}={value!r} was taken for a run"
+        assert not summary.of([directory])[1], f"{key}={value!r} was taken for a run"
     strange = place / "strange" / results.RESULTS_FILE
     strange.parent.mkdir()
     for make in (
@@ -143,6 +142,6 @@ def results_of_another_kind(place: Path) -> str:
         lambda: os.mkfifo(strange),
     ):
         make()
-        assert summary.main([str(strange.parent)]) != 0
+        assert not summary.of([strange.parent])[1]
         strange.unlink()
     return "each is listed as unreadable, exit code 3"

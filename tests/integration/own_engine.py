@@ -153,7 +153,7 @@ class OwnEngine:
     def start(self) -> None:
         """Start it unless it runs."""
         if probe(self.paths.engine):
-            self.harness("engine", "start", "--engine", "private")
+            self.harness("engine", "start")
 
     def make_swarm(self) -> None:
         """Make it a Swarm that has the addresses of one more network, for a run at a time."""

@@ -10,7 +10,7 @@ from harness.core.measured import Resources, StageResources
 from harness.core.model import Outcome, Stage
 from harness.report import html
 from harness.report.results import Revision, RunResult
-from harness.report.site.__main__ import write
+from harness.report.site.command import write
 from harness.run.screenshot import Browser
 from harness.verdict.decide import Verdict
 from tests.integration.own_browser import Window, window
@@ -92,7 +92,7 @@ def site(shown: Window, tmp_path: Path, said: str = "said") -> Path:
         text, problem = html.try_to_render(one, folder / one.run)
         assert problem == ""
         (folder / one.run / html.HTML_FILE).write_text(text)
-    write([str(folder)], {})
+    write([folder])
     return folder / "site" / "index.html"
 
 
@@ -176,7 +176,7 @@ def test_a_phone_tells_what_was_not_reached(shown: Window, tmp_path: Path) -> No
         run = replace(ended(Outcome.ABORTED), recipe=name, run=name, settings=settings)
         (folder / name).mkdir(parents=True)
         replace(run, stages=run.stages[:1]).write(folder / name)
-    write([str(folder)], {})
+    write([folder])
     shown.open(folder / "site" / "index.html", width=PHONE)
     said = "document.querySelector('#{}').innerText"
     assert shown.value(said.format("stopped")).count("not reached") == 4

@@ -23,7 +23,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.is_relative_
 
 
 @pytest.mark.parametrize(
-    ("module", "owner"), [("subprocess", {"core/proc.py"}), ("argparse", {"core/settings.py"})]
+    ("module", "owner"), [("subprocess", {"core/proc.py"}), ("argparse", {"core/command_line.py"})]
 )
 def test_a_dangerous_module_has_one_owner(module: str, owner: set[str]) -> None:
     """One place starts programs, so one place has to be right about groups and time-outs."""

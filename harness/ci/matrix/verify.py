@@ -1,4 +1,4 @@
-"""`python -m harness.ci.matrix.verify --plan FILE RUNS...`: every planned recipe ran, exactly once.
+"""`python -m harness verify-matrix`: every planned recipe ran, exactly once.
 
 It is the one job that a merge has to depend on, so it is also red when a run did not pass.
 """
@@ -14,37 +14,26 @@ from harness.core.errors import (
     EXIT_ERROR,
     EXIT_NOTHING_SELECTED,
     EXIT_PASSED,
-    HarnessError,
     UsageError,
 )
-from harness.core.settings import command_parser
 from harness.core.untrusted import visible
-from harness.report.output import complain, program
 from harness.report.results import RESULTS_FILE, RunResult, read
 
 
-def main(argv: Sequence[str]) -> int:
-    """Compare the plan with the results, say what came of each cell, return the exit code."""
-    try:
-        return _verify(argv)
-    except HarnessError as error:
-        return complain(error)
+def verify(plan: Path, roots: Sequence[Path], *, allow_empty: bool) -> int:
+    """Compare the plan with the results, say what came of each cell, return the exit code.
 
-
-def _verify(argv: Sequence[str]) -> int:
-    parser = command_parser("nox -s verify-matrix --", "Look that every cell was run.")
-    parser.add_argument("--plan", type=Path, required=True, metavar="FILE", help="by nox -s matrix")
-    parser.add_argument("--allow-empty", action="store_true", help="0 when nothing was planned")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="all cells' runs")
-    asked = parser.parse_intermixed_args(list(argv))
+    Raises:
+        UsageError: the plan cannot be read.
+    """
     try:
-        planned = from_json(asked.plan.read_text(), str(asked.plan))
+        planned = from_json(plan.read_text(), str(plan))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the plan {asked.plan} cannot be read: {error}") from error
-    results, unread = _results(asked.runs)
+        raise UsageError(f"the plan {plan} cannot be read: {error}") from error
+    results, unread = _results(roots)
     lines, code = judge(planned, results, unread)
     sys.stdout.write("\n".join(map(visible, lines)) + "\n")
-    if not planned and code == EXIT_PASSED and not asked.allow_empty:
+    if not planned and code == EXIT_PASSED and not allow_empty:
         return EXIT_NOTHING_SELECTED
     return code
 
@@ -89,7 +78,3 @@ def judge(
     total = f"{len(known)} planned, {len(results)} reported, {len(wrong)} wrong"
     code = EXIT_ERROR if wrong else next((code for code in codes if code), EXIT_PASSED)
     return [*lines, *wrong, total], code
-
-
-if __name__ == "__main__":
-    program(lambda: main(sys.argv[1:]))

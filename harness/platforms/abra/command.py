@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from harness.core.errors import EXIT_PASSED, UsageError
-from harness.core.settings import Settings
 from harness.platforms.abra.install import install
 from harness.platforms.abra.program import RANGE, detect
 
 
-def command(argv: Sequence[str], environ: Mapping[str, str], say: Callable[[str], None]) -> int:
+def command(
+    action: str,
+    revision: str,
+    *,
+    cache: Path,
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
+) -> int:
     """Run one action and return its exit code.
 
     Raises:
-        UsageError: there is no such action.
+        UsageError: it takes no revision.
         AbraError: there is no abra that can be used.
     """
-    action, rest = (argv[0] if argv else "status"), list(argv[1:])
-    if any(word.startswith("-") for word in rest):
-        raise UsageError(f"abra {action} takes no options", hint="nox -s abra-install -- REVISION")
-    settings = Settings.load(rest, environ)
-    if action == "install" and len(settings.selectors) <= 1:
-        revision = "".join(settings.selectors)
-        found = install(revision, cache=settings.cache, environ=environ, say=say)
-    elif action == "status" and not rest:
-        found = detect(environ, settings.cache)
+    if action == "install":
+        found = install(revision, cache=cache, environ=environ, say=say)
+    elif revision:
+        raise UsageError(f"abra {action} takes no revision", hint=f"abra install {revision}")
     else:
-        raise UsageError(
-            f"`abra {' '.join(argv)}` is not understood",
-            hint="abra status; abra install [REVISION]",
-        )
+        found = detect(environ, cache)
     say(f"abra  {found.version} at {found.path} (supported is {RANGE})")
     return EXIT_PASSED

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from harness.ci.matrix import files, formats
-from harness.ci.matrix.__main__ import main as matrix
 from harness.ci.matrix.files import MINUTES
 from harness.ci.matrix.selection import Cell
 from harness.core.errors import EXIT_PASSED
 from tests.suite.nightly import jobs as nightly_jobs
+from tests.unit.ci.test_matrix import matrix
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "docs" / "ci"
@@ -62,7 +62,7 @@ def steps(name: str) -> Iterator[Mapping[str, Any]]:
 def made(form: str, *words: str, root: Path = ROOT) -> str:
     """Return what `nox -s matrix` writes in that format."""
     out = root / "made"
-    assert matrix(["--format", form, "--out", str(out), *words], {"HOME": str(root)}, root) == 0
+    assert matrix(root, "--format", form, "--out", str(out), *words) == 0
     return out.read_text()
 
 
@@ -281,8 +281,8 @@ def test_an_empty_plan_is_what_the_file_compares_with(
 ) -> None:
     """GitHub refuses an empty matrix, so the job must not be there then."""
     (tmp_path / "recipes.txt").write_text("")
-    asked = ["--format", name.removesuffix(".yml"), "--allow-empty"]
-    assert matrix(asked, {"HOME": str(tmp_path)}, tmp_path) == EXIT_PASSED
+    asked = ("--format", name.removesuffix(".yml"), "--allow-empty")
+    assert matrix(tmp_path, *asked) == EXIT_PASSED
     said = capsys.readouterr().out.strip()
     assert jobs(name)["cell"]["if"] == f"needs.plan.outputs.matrix != '{said}'"
 
@@ -293,8 +293,7 @@ def test_what_a_cell_is_given_is_what_the_matrix_says(
 ) -> None:
     """The names within the matrix are used, each of them."""
     (tmp_path / "recipes.txt").write_text("one https://example.com/one.git\n")
-    asked = ["--format", name.removesuffix(".yml")]
-    assert matrix(asked, {"HOME": str(tmp_path)}, tmp_path) == EXIT_PASSED
+    assert matrix(tmp_path, "--format", name.removesuffix(".yml")) == EXIT_PASSED
     (cell,) = yaml.safe_load(capsys.readouterr().out)["include"]
     text = (FOLDER / name).read_text()
     assert set(re.findall(r"\$\{\{ matrix\.(\w+) \}\}", text)) == set(cell)

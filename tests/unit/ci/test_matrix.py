@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import yaml
 
-from harness.ci.matrix import __main__ as program
+from harness.__main__ import main
 from harness.ci.matrix import formats, selection, verify
 from harness.ci.matrix.selection import Cell
 from harness.core import errors
@@ -46,9 +46,16 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(root: Path, *words: str) -> int:
+def matrix(root: Path, *words: str) -> int:
     """Call the program in that project."""
-    return program.main([*words, "--times", str(root)], {"HOME": str(root)}, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.core.settings.PROJECT", root)
+        return main(["matrix", *words], {"HOME": str(root)})
+
+
+def call(root: Path, *words: str) -> int:
+    """Call it where no other runs are in reach."""
+    return matrix(root, *words, "--times", str(root))
 
 
 def run(recipe: str, code: int = 0, name: str = "run-1") -> RunResult:
@@ -183,8 +190,9 @@ def test_a_pipeline_without_recipes_is_green_when_it_may_be_empty(
     plan = tmp_path / "plan.json"
     plan.write_text(selection.to_json([]))
     words = last.partition(" -- ")[2].replace("plan.json", str(plan)).replace("runs", str(tmp_path))
-    assert verify.main(words.split()) == errors.EXIT_PASSED
-    assert verify.main(["--plan", str(plan), str(tmp_path)]) == errors.EXIT_NOTHING_SELECTED
+    assert main(["verify-matrix", *words.split()], {}) == errors.EXIT_PASSED
+    words = f"verify-matrix --plan {plan} {tmp_path}"
+    assert main(words.split(), {}) == errors.EXIT_NOTHING_SELECTED
     capsys.readouterr()
 
 
@@ -233,8 +241,7 @@ def test_a_kept_file_holds_nothing_of_one_run(
     project: Path, form: str, words: tuple[str, str]
 ) -> None:
     """It would leave recipes out for ever, or differ between machines."""
-    asked = ["--format", form, *words]
-    assert program.main(asked, {"HOME": str(project)}, project) == errors.EXIT_USAGE
+    assert matrix(project, "--format", form, *words) == errors.EXIT_USAGE
 
 
 @pytest.mark.parametrize("form", [*formats.FORMATS, "gitea", "woodpecker", "drone"])
@@ -247,8 +254,7 @@ def test_the_same_recipes_give_the_same_bytes(
         text = "".join(f"{name} sample:radicale\n" for name in lines.split())
         (tmp_path / "recipes.txt").write_text(text)
         for words in (asked, ()):
-            argv = ["--format", form, "--shards", "5", *words]
-            assert program.main(argv, {"HOME": str(tmp_path)}, tmp_path) == 0
+            assert matrix(tmp_path, "--format", form, "--shards", "5", *words) == 0
             said.append(capsys.readouterr().out)
     assert said[0::2] == [said[0]] * 2
     assert said[1::2] == [said[1]] * 2

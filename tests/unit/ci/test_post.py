@@ -11,8 +11,10 @@ import pytest
 from harness.ci import post
 from harness.ci.forge import comment
 from harness.ci.forge.base import Comment, PullRequest, State, Status
+from harness.core.command_line import parse
 from harness.core.errors import EXIT_NOTHING_ASSERTED, ForgeBusyError, ForgeError, UsageError
 from harness.core.model import NotShown, Outcome, RunWarning, Stage, StageResult, WarningCode
+from harness.core.settings import Settings
 from harness.report.results import Revision, RunResult
 from harness.verdict.decide import Verdict
 from tests.unit.fake_clock import FakeClock
@@ -81,10 +83,16 @@ def run(directory: Path, outcome: Outcome = Outcome.PASSED, **changes: Any) -> P
     return directory
 
 
+def read(*words: str) -> post.Asked:
+    """Read a command line."""
+    given = parse(["post", *words])
+    return post.Asked.of(given, Settings.read(given, {}))
+
+
 def posted(forge: Kept, *words: str | Path, secrets: tuple[str, ...] = ()) -> list[str]:
     """Post, and return what was said."""
     said: list[str] = []
-    asked = post.read([*map(str, words), "--pr", URL], {})
+    asked = read(*map(str, words), "--pr", URL)
     tested = [post.load(directory, asked) for directory in asked.runs]
     post.post(forge, tested, asked, secrets=secrets, say=said.append)
     return said
@@ -293,13 +301,13 @@ def test_a_name_cannot_end_the_hidden_line(context: str) -> None:
 def test_a_wrong_call_is_told(words: list[str], told: str) -> None:
     """With what is wrong in it. A number alone would let a run's directory choose the forge."""
     with pytest.raises(UsageError, match=told):
-        post.read(words, {})
+        read(*words)
 
 
 def test_posting_needs_a_token(tmp_path: Path) -> None:
     """And says where from."""
     with pytest.raises(UsageError, match="--token-file"):
-        post.main([str(tmp_path), "--pr", URL], {}, say=lambda _: None)
+        post.main(read(str(tmp_path), "--pr", URL), say=lambda _: None)
 
 
 def test_a_comment_that_fails_is_told_apart(tmp_path: Path) -> None:

@@ -139,5 +139,8 @@ def test_describe_never_guesses(tmp_path: Path) -> None:
     """A CI pins by it, so a forge that is not known, or says no, is an error."""
     (tmp_path / "recipes.txt").write_text("made https://git.example.org/coop/made.git\n")
     with pytest.raises(UsageError, match="no forge to ask"):
-        describe(["made", "--pr", "7"], {}, recipes=tmp_path / "recipes.txt", say=lambda _: None)
+        describe(
+            Settings(selectors=("made",), pr="7"),
+            recipes=tmp_path / "recipes.txt", say=lambda _: None,
+        )  # fmt: skip
     assert ForgeError.exit_code == 6

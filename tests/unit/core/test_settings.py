@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.command_line import parse, split
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Stage
 from harness.core.options import OPTIONS
-from harness.core.settings import Settings, split, timeout_factor
+from harness.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 HOME = {"HOME": "/home/x"}
@@ -30,20 +31,19 @@ def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: 
 
 def test_recipes_come_from_the_line_or_from_RECIPE(tmp_path: Path) -> None:  # noqa: N802  its name
     """Options may stand between them."""
-
-    def of_run(*argv: str, **environ: str) -> tuple[str, ...]:
-        return Settings.of_run(argv, {**HOME, **environ}, directory=tmp_path).selectors
-
-    assert of_run("a", "--keep", "b") == ("a", "b")
-    assert of_run(RECIPE="c d") == ("c", "d")
-    assert of_run("a", RECIPE="c") == ("a",)
+    assert load("a", "--keep", "b", directory=tmp_path).selectors == ("a", "b")
+    assert load(directory=tmp_path, RECIPE="c d").selectors == ("c", "d")
+    assert load("a", directory=tmp_path, RECIPE="c").selectors == ("a",)
     with pytest.raises(UsageError, match="names no recipe"):
-        of_run(RECIPE=" ")
+        load(directory=tmp_path, RECIPE=" ")
 
 
 def test_RECIPE_matters_to_runs_only(tmp_path: Path) -> None:  # noqa: N802  its name
     """`abra install` would take it as a revision, and `reap` as a kept run to remove."""
-    assert load(directory=tmp_path, RECIPE="c").selectors == ()
+    for words in (["abra", "install"], ["reap"], ["lint"], ["pr"], ["post", "--pr", "x"]):
+        given = parse(words)
+        got = Settings.read(given, {**HOME, "RECIPE": "c"}, directory=tmp_path)
+        assert (got.selectors, given.get("revision", ""), given.get("runs", [])) == ((), "", [])
 
 
 def test_relative_paths_are_as_seen_from_the_working_directory(
@@ -217,19 +217,21 @@ def test_every_option_is_a_field() -> None:
 @pytest.mark.parametrize(
     ("words", "environ", "expected"),
     [
-        ([], {}, 1.0),
-        (["app", "--timeout-factor", "2"], {}, 2.0),
-        (["--timeout-factor=2.5", "--keep"], {"CCCI_TIMEOUT_FACTOR": "3"}, 2.5),
-        (["status"], {"CCCI_TIMEOUT_FACTOR": "3"}, 3.0),
-        (["--timeout-factor", "much"], {}, 1.0),
-        (["--timeout-factor"], {}, 1.0),
+        (["run"], {}, 1.0),
+        (["run", "app", "--timeout-factor", "2"], {}, 2.0),
+        (["reap", "--timeout-factor=2.5"], {"CCCI_TIMEOUT_FACTOR": "3"}, 2.5),
+        (["engine", "status"], {"CCCI_TIMEOUT_FACTOR": "3"}, 3.0),
+        (["matrix"], {"CCCI_TIMEOUT_FACTOR": "3"}, 3.0),
     ],
 )
 def test_every_command_has_the_factor_of_time_outs(
     words: list[str], environ: dict[str, str], expected: float, tmp_path: Path
 ) -> None:
-    """Whatever else it is given; the file says it, too. What is wrong is told by the command."""
-    assert timeout_factor(words, environ, directory=tmp_path) == expected
+    """Also one without that option: the environment and the file say it, too."""
+
+    def factor() -> float:
+        return Settings.read(parse(words), {**HOME, **environ}, directory=tmp_path).timeout_factor
+
+    assert factor() == expected
     (tmp_path / "cc-ci.toml").write_text("timeout_factor = 4\n")
-    found = timeout_factor(words, environ, directory=tmp_path)
-    assert found == (4.0 if not words and not environ else expected)
+    assert factor() == (expected if environ or len(words) > 1 else 4.0)

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from nox._options import options
 
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Stage
@@ -23,8 +24,12 @@ def project_fixture(tmp_path: Path) -> Path:
 
 def recipes(project: Path, *argv: str, **environ: str) -> Recipes:
     """Return the recipes of a command line."""
-    environ = {"HOME": str(project), **environ}
-    return Asked.parse(argv, environ).recipes(project, environ)
+    return asked_by(*argv).recipes(project, {"HOME": str(project), **environ})
+
+
+def asked_by(*argv: str) -> Asked:
+    """Return what a command line of nox asks for, as nox reads it."""
+    return Asked.of(options.parse_args(list(argv)))
 
 
 @pytest.mark.parametrize(
@@ -41,17 +46,18 @@ def recipes(project: Path, *argv: str, **environ: str) -> Recipes:
 def test_the_command_line_is_read_as_nox_reads_it(
     argv: tuple[str, ...], sessions: tuple[str, ...], after: tuple[str, ...], jobs: str
 ) -> None:
-    """Sessions follow `-s` up to the next option; what follows `--` is not nox's."""
-    asked = Asked.parse(argv, {})
+    """By nox itself; what follows `--` is the session's."""
+    asked = asked_by(*argv)
     assert (asked.sessions, asked.after, asked.jobs) == (sessions, after, jobs)
 
 
-def test_sessions_and_jobs_can_stand_in_the_environment() -> None:
+def test_sessions_and_jobs_can_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """As nox takes them; the command line goes first."""
-    environ = {"NOXSESSION": "e2e,unit", "NOX_PARALLEL": "3"}
-    asked = Asked.parse((), environ)
+    monkeypatch.setenv("NOXSESSION", "e2e,unit")
+    monkeypatch.setenv("NOX_PARALLEL", "3")
+    asked = asked_by()
     assert (asked.sessions, asked.jobs) == (("e2e", "unit"), "3")
-    asked = Asked.parse(("-s", "lint", "-j", "2"), environ)
+    asked = asked_by("-s", "lint", "-j", "2")
     assert (asked.sessions, asked.jobs) == (("lint",), "2")
 
 
@@ -164,7 +170,7 @@ def test_a_mistyped_session_is_a_usage_error_that_names_the_right_one() -> None:
 )
 def test_the_list_for_people_is_for_all_sessions(argv: tuple[str, ...], *, listing: bool) -> None:
     """With a filter or a format, nox prints its own."""
-    assert Asked.parse(argv, {}).listing is listing
+    assert asked_by(*argv).listing is listing
 
 
 def listed(project: Path, capsys: pytest.CaptureFixture[str], *argv: str) -> list[str]:
@@ -179,7 +185,7 @@ def listed(project: Path, capsys: pytest.CaptureFixture[str], *argv: str) -> lis
             ("post", "Write results.", Group.SERVE),
         )
     }
-    asked = Asked.parse(argv, {})
+    asked = asked_by(*argv)
     names = asked.recipes(project, {}).names
     given = stages(names) if asked.after else []
     with pytest.raises(SystemExit) as left:

@@ -209,6 +209,7 @@ def test_the_command_needs_no_engine(
     """Only a gate has an exit code other than 0."""
     with (tmp_path / "out").open("w") as stream:
         console = Console(file=stream, width=200)
-        argv = [f"{origin}{words[0]}", *words[1:]]
-        assert linting.command(argv, {"CCCI_CACHE": str(tmp_path)}, console) == code
+        environ = {"CCCI_CACHE": str(tmp_path)}
+        settings = Settings.load([f"{origin}{words[0]}", *words[1:]], environ)
+        assert linting.command(settings, environ, console) == code
     assert said in (tmp_path / "out").read_text()

@@ -1,5 +1,6 @@
 """abra on this machine: found, of a supported version, or one clear message about it."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -186,7 +187,8 @@ def test_the_command_says_which_one_is_there_or_what_is_wrong(tmp_path: Path) ->
     make_abra(tmp_path)
     lines: list[str] = []
     environ = environ_with(tmp_path, CCCI_CACHE=str(tmp_path))
-    assert command(["status"], environ, lines.append) == EXIT_PASSED
+    known = partial(command, cache=tmp_path, environ=environ, say=lines.append)
+    assert known("status", "") == EXIT_PASSED
     assert lines == [f"abra  0.10.0-beta-1a2b3c4 at {tmp_path}/abra (supported is {RANGE})"]
-    with pytest.raises(UsageError, match="is not understood"):
-        command(["instal"], environ, lines.append)
+    with pytest.raises(UsageError, match="status takes no revision"):
+        known("status", "7a079b7")

@@ -22,7 +22,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_the_file_is_what_the_dataclasses_say() -> None:
-    """Made anew by `python -m harness.report.schema > docs/results.schema.json`."""
+    """Made anew by `python -m harness schema > docs/results.schema.json`."""
     assert FILE.read_text() == schema.text()
     jsonschema.Draft202012Validator.check_schema(json.loads(FILE.read_text()))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.__main__ import main
 from harness.core.errors import EXIT_USAGE
 from harness.core.model import (
     DeployedImage,
@@ -18,8 +19,8 @@ from harness.core.model import (
 )
 from harness.report.results import Revision, RunResult
 from harness.report.site import index
-from harness.report.site.__main__ import main, write
 from harness.report.site.badges import COLOURS
+from harness.report.site.command import write
 from harness.report.site.flakes import Owner, flakes
 from harness.report.site.page import file_name, rows
 from harness.verdict.decide import Verdict
@@ -104,7 +105,7 @@ def test_the_page_and_the_badges(tmp_path: Path) -> None:
     evil = replace(run(2, "failed"), recipe=f"../{EVIL}")
     indexed(tmp_path, run(1), evil)
     (tmp_path / "run1" / "report.html").write_text("report")
-    assert "2 run(s)" in write([str(tmp_path)], {})
+    assert "2 run(s)" in write([tmp_path])
     text = (tmp_path / "site" / "index.html").read_text()
     assert EVIL not in text
     assert "&lt;script&gt;" in text
@@ -120,8 +121,8 @@ def test_the_page_and_the_badges(tmp_path: Path) -> None:
 
 def test_a_wrong_call_is_told(tmp_path: Path) -> None:
     """It writes nothing."""
-    assert main(["--what"], {}) == EXIT_USAGE
-    assert main([str(tmp_path / "no")], {}) == EXIT_USAGE
+    assert main(["site", "--what"], {}) == EXIT_USAGE
+    assert main(["site", str(tmp_path / "no")], {}) == EXIT_USAGE
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_the_page_is_there_as_data(tmp_path: Path) -> None:
     """Each recipe's last result, its stages, its history and its flakes; no path of the machine."""
     stages = (StageResult(stage=Stage.INSTALL, outcome=Outcome.PASSED, op_seconds=2.0),)
     indexed(tmp_path, *(replace(one, stages=stages) for one in (run(1), run(2, "failed"), run(3))))
-    write([str(tmp_path)], {})
+    write([tmp_path])
     text = (tmp_path / "site" / "recipes.json").read_text()
     (recipe,) = json.loads(text)["recipes"]
     assert (recipe["recipe"], recipe["run"], recipe["outcome"]) == ("made", "run3", "passed")
@@ -174,7 +175,7 @@ def test_the_name_of_a_badge_is_a_plain_file(name: str) -> None:
 def test_a_pass_of_some_stages_is_not_a_green_badge(tmp_path: Path) -> None:
     """Nothing is known of the others; a failure of them is one all the same."""
     indexed(tmp_path, replace(run(1), asked=("install", "backup")))
-    write([str(tmp_path)], {})
+    write([tmp_path])
     place = tmp_path / "site" / "badges" / "made.json"
     badge = json.loads(place.read_text())
     assert badge["message"] == "passed: install, backup only"
@@ -182,7 +183,7 @@ def test_a_pass_of_some_stages_is_not_a_green_badge(tmp_path: Path) -> None:
     assert "passed: install, backup only" in place.with_suffix(".svg").read_text()
     assert "install, backup only" in (tmp_path / "site" / "index.html").read_text()
     indexed(tmp_path, replace(run(2, "failed"), asked=("install",)))
-    write([str(tmp_path)], {})
+    write([tmp_path])
     assert json.loads(place.read_text())["color"] == COLOURS[Outcome.FAILED]
 
 
@@ -194,7 +195,7 @@ def test_a_pass_that_skipped_a_stage_is_not_a_green_badge(tmp_path: Path) -> Non
     one = run(1)
     verdict = replace(one.verdict, not_shown=missing)
     indexed(tmp_path, replace(one, verdict=verdict, warnings=(seen, known)))
-    write([str(tmp_path)], {})
+    write([tmp_path])
     badge = json.loads((tmp_path / "site" / "badges" / "made.json").read_text())
     assert (badge["message"], badge["color"]) == (
         "passed: without upgrade",
@@ -245,6 +246,6 @@ def test_a_run_without_results_is_told(tmp_path: Path) -> None:
     """Its recipe's last result is not its last run's."""
     indexed(tmp_path, run(1))
     (tmp_path / "run2" / "logs").mkdir(parents=True)
-    said = write([str(tmp_path)], {})
+    said = write([tmp_path])
     assert f"left out  {tmp_path / 'run2'}: no results.json" in said
     assert "run1" not in said

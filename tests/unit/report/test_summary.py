@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.__main__ import main
 from harness.core.model import NotShown, Outcome, RunWarning, Stage, StageResult, WarningCode
 from harness.report import summary
 from harness.verdict.decide import Verdict
@@ -112,10 +113,10 @@ def test_a_run_without_results_is_not_left_out(
         (tmp_path / name).mkdir(parents=True)
     RUN.write(tmp_path / "good")
     (tmp_path / "torn/results.json").write_text("{")
-    assert summary.main([str(tmp_path / "good"), str(tmp_path / "jobs-1")]) == 0
+    assert main(["summary", str(tmp_path / "good"), str(tmp_path / "jobs-1")], {}) == 0
     assert capsys.readouterr().out.startswith("## ✅ 1 passed\n")
     names = ("good", "died", "torn", "jobs-1", "nowhere")
-    assert summary.main([str(tmp_path / name) for name in names]) == 3
+    assert main(["summary", *(str(tmp_path / name) for name in names)], {}) == 3
     text = capsys.readouterr().out
     assert text.startswith("## ⚠️ 1 passed, 3 without results\n")
     for name in ("died: no results.json", "torn: results.json cannot be read", "nowhere: no resul"):

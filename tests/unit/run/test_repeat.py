@@ -27,7 +27,7 @@ MADE = Entry(name="made", source="/src/made", line=3)
             MADE,
             {"endpoint_mode": "dnsrr", "timeout_factor": 3.0, "domain": "x.test"},
             "",
-            "nox -s e2e -- made --timeout-factor 3.0 --endpoint-mode dnsrr",
+            "nox -s e2e -- made --endpoint-mode dnsrr --timeout-factor 3.0",
         ),
         (
             MADE,

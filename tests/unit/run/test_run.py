@@ -254,26 +254,6 @@ def test_an_unknown_setting_in_the_environment_is_2(
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [([], 2), (["nonsense"], 2), (["--help"], 0), (["-h"], 0)]
-)
-def test_without_a_command_the_usage_is_shown(
-    capsys: pytest.CaptureFixture[str], words: list[str], code: int
-) -> None:
-    """It names every command."""
-    assert main(words, {}) == code
-    said = capsys.readouterr().out
-    assert all(f"  {command} " in said for command in ("run", "engine", "reap"))
-
-
-def test_help_is_no_error(here: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Every option is in it."""
-    with pytest.raises(SystemExit) as caught:
-        main(["run", "--help"], here)
-    assert caught.value.code == 0
-    assert "--timeout-factor" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
     ("error", "code"),
     [
         (LockTimeoutError("l"), 5),
