@@ -103,7 +103,7 @@ class App:
         found = self.snapshot().service(service)
         if found is not None and found.replicas == 0 and not found.job:
             raise RecipeError(
-                f"service {service} is scaled to nothing, and has to be asked something",
+                f"service {service} has 0 replicas, so it cannot be queried",
                 hint="raise its replicas, or name another one as HEALTH_SERVICE in recipe_meta.py",
             )
         return self.container(service)

@@ -38,7 +38,7 @@ def health_of(
         return Health(service="", doors=tuple(doors))
     if meta.HEALTH_SERVICE and meta.HEALTH_SERVICE not in services:
         raise InvalidRecipeError(
-            f"the recipe has no service '{meta.HEALTH_SERVICE}', which is to be asked for a page",
+            f"HEALTH_SERVICE '{meta.HEALTH_SERVICE}' is not a service of this recipe",
             hint=f"set HEALTH_SERVICE in recipe_meta.py to one of {', '.join(services)}",
         )
     door = _door(meta, services, doors)

@@ -349,14 +349,14 @@ def _made(bot: Bot, stack: str, before: set[str]) -> str:
     new = [one.id for one in bot.snapshots() if one.id not in before and one.is_of(stack)]
     if not new:
         raise BackupError(
-            "the backup bot says that it made a backup, and there is no snapshot of the app",
-            cause="it does not take the services' labels for a wish to be backed up",
+            "the backup bot reported success but created no snapshot of the app",
+            cause="it ignores this app's labels",
             hint="look at its log; the labels have to stand under `deploy`",
         )
     if len(new) > 1:
         raise TestBedError(
             f"{len(new)} snapshots of {stack} were made at once",
-            cause="the bot's own schedule fell into this backup",
+            cause="a scheduled backup ran at the same time",
             hint="run again",
         )
     return new[0]

@@ -146,7 +146,7 @@ def load(directory: Path, asked: Asked) -> Tested:
         )
     if not SHA.fullmatch(asked.on or commit):
         raise UsageError(
-            f"the run in {directory} came to no commit, so no status can be set",
+            f"cannot set a status: the run in {directory} has no commit",
             hint="name the commit: --on SHA",
         )
     return Tested(result=result, commit=commit, summary=summary.render(result))

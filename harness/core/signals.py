@@ -55,7 +55,7 @@ class Stopper:
         """Stop the run, whatever it is at: its time is over."""
         if not self._held and not self._seen:
             raise RunTimeoutError(
-                f"the run was not over after {self._allowed:g} s",
+                f"the run exceeded its time limit of {self._allowed:g} s",
                 cause="the recipe is too slow for this machine, or something in it hangs",
                 hint="--run-timeout SECONDS allows more, and --timeout-factor multiplies every "
                 "time-out; the last line of the run's log says what it was at",

@@ -179,7 +179,7 @@ def wait_for(
         if in_a_row >= looks:
             return look
         if deadline.passed():
-            raise WaitTimeoutError(f"{what}: not so in time", detail=describe(look))
+            raise WaitTimeoutError(f"timed out waiting for {what}", detail=describe(look))
         waited = 0.0 if in_a_row else deadline.clock.monotonic() - began
         pause = max(interval, min(waited * PAUSE_SHARE, LONGEST_PAUSE))
         deadline.clock.sleep(min(pause, max(deadline.remaining(), 0.001)))

@@ -84,7 +84,8 @@ class Finder:
         own, found = self._known()
         engines, without = self._engines(own, found)
         for node in without:
-            say(f"node {node.name} has no endpoint, so what is there stays: {_hint([node])}")
+            left = f"node {node.name} has no endpoint, so leftovers on it are not removed"
+            say(f"{left}: {_hint([node])}")
         others = []
         for node, engine in engines:
             try:

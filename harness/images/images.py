@@ -265,7 +265,7 @@ def _make(
     labels = _present(client, reference, key)
     if labels is None:
         raise EngineError(
-            f"the engine took the image {reference} and does not have it",
+            f"the image {reference} was loaded, but the engine does not list it",
             cause="another run replaced it at the same moment, or the engine removes images",
             hint="try again",
         )

@@ -215,7 +215,7 @@ def _refused(image: str, refusal: str) -> ImageError:
         UNKNOWN_REFUSAL,
     )
     return ImageError(
-        f"the registry does not hand the image {image} out",
+        f"the registry refused to serve the image {image}",
         cause=cause,
         hint=hint,
         detail=refusal,

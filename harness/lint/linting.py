@@ -111,10 +111,10 @@ def require(report: LintReport, recipe: str) -> None:
     broken = report.broken("error") if report.gate else ()
     if broken:
         raise InvalidRecipeError(
-            f"{recipe} breaks {len(broken)} rule(s) that nothing is deployed without: "
+            f"{recipe} breaks {len(broken)} lint rule(s) of level error: "
             + ", ".join(rule.rule for rule in broken),
             cause=f"{report.program} says so, and the lint is a gate here (--lint gate)",
-            hint="mend what the lines below name; docs/lint.md has the rules",
+            hint="fix the problems listed below; docs/lint.md has the rules",
             detail="\n".join(f"{r.rule}: {r.about}: {r.reason}" for r in broken),
         )
 

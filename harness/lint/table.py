@@ -77,7 +77,7 @@ def _result(row: Mapping[str, str], text: str) -> RuleResult:
 
 def _not_understood(why: str, text: str) -> AbraError:
     return AbraError(
-        f"what `abra recipe lint` said is not understood: {why}",
+        f"cannot parse the output of `abra recipe lint`: {why}",
         cause="this version of abra prints another table, or it failed",
         hint="leave abra out with --lint off, or take a version that is supported: docs/abra.md",
         detail=text[-4000:],

@@ -74,7 +74,7 @@ class Held:
         """
         if not self.ours:
             raise LockLostError(
-                f"the lock '{self.name}' is not ours any more: its file was deleted or replaced",
+                f"lost the lock '{self.name}': its file was deleted or replaced",
                 cause=f"somebody cleaned up {self.path.parent}, so another run may be at work here",
                 hint="never delete lock files; run again: it removes what this run left",
             )

@@ -84,7 +84,7 @@ class Seen:
         labels = config.labels
         if OWNER not in labels or LOCK_LABEL not in labels:
             raise TestBedError(
-                f"the Swarm config {config.name} is no lock, and has the name of one",
+                f"the Swarm config {config.name} has the name of a lock but is not one",
                 cause="somebody made it by hand, or changed its labels",
                 hint=f"docker config inspect {config.name}; remove it if nobody needs it",
             )
@@ -226,8 +226,8 @@ class Lease:
                     raise
         if self._lost:
             raise LockLostError(
-                f"the lock '{self.name}' is not ours any more: {self._lost}",
-                cause=f"this run stood still, or did not reach the Swarm, for {self.lease:g} s",
+                f"lost the lock '{self.name}': {self._lost}",
+                cause=f"this run was suspended, or could not reach the Swarm, for {self.lease:g} s",
                 hint="run again; this run's leavings are removed by their label",
             )
 

@@ -240,7 +240,7 @@ class _Line:
         recipe, *rest = self.words
         if not _NAME.fullmatch(recipe):
             self._wrong(
-                f"'{recipe}' can be no recipe's name: lowercase letters, digits, '-', '_' and '.',"
+                f"invalid recipe name '{recipe}': use lowercase letters, digits, '-', '_' and '.',"
                 " beginning with a letter or a digit"
             )
         if not rest:

@@ -159,7 +159,7 @@ def _selected(catalogue: Catalogue, selector: str, cwd: Path) -> Entry:
     target, hash_sign, ref = selector.partition("#")
     if hash_sign and not _is_ref(ref):
         raise UsageError(
-            f"'{selector}' asks for the ref '{ref}', which no ref can be called",
+            f"'{selector}': '{ref}' is not a valid ref name",
             hint=f"give a branch, tag, commit or pull request number: '{target}#REF'",
         )
     if is_remote(target) or "/" in target or target.startswith((".", "~")):
@@ -270,7 +270,7 @@ def _lines(text: str, path: Path) -> Iterator[_Line]:
 def _name_problem(name: str) -> str:
     if not _NAME.fullmatch(name):
         return (
-            f"'{name}' can be no recipe's name: lowercase letters, digits, '-', '_' and '.',"
+            f"invalid recipe name '{name}': use lowercase letters, digits, '-', '_' and '.',"
             " beginning with a letter or a digit"
         )
     if name in RESERVED_NAMES:

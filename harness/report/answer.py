@@ -9,10 +9,10 @@ from harness.report.results import RunResult
 
 ANSWERS = {
     Outcome.FAILED: "do not merge: the recipe is wrong",
-    Outcome.ERROR: "no answer: the test bed is wrong, so nothing is known of the recipe",
-    Outcome.REFUSED: "no answer: the recipe asks for something of the host that is not allowed",
-    Outcome.SKIPPED: "no answer: too little was asserted to prove anything",
-    Outcome.ABORTED: "no answer: the run was stopped before its end",
+    Outcome.ERROR: "inconclusive: the test bed failed, so this says nothing about the recipe",
+    Outcome.REFUSED: "inconclusive: the recipe asks for access to the host that is not allowed",
+    Outcome.SKIPPED: "inconclusive: too few assertions ran",
+    Outcome.ABORTED: "inconclusive: the run was stopped",
 }
 
 

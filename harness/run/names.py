@@ -24,7 +24,7 @@ def target_for(entry: Entry, settings: Settings, *, token: str, now: datetime) -
     domain = settings.domain or f"{slug}-{token}.test"
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,40}[a-z0-9])?", domain):
         raise UsageError(
-            f"'{domain}' is no domain for a test deployment",
+            f"invalid test domain '{domain}'",
             cause="it needs 1 to 42 of a-z, 0-9, '-' and '.', so that names made of it stay short",
             hint="leave --domain out for a random one",
         )

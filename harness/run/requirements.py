@@ -55,7 +55,7 @@ def require(
     lacking = unmet(requirements, info, ipvs=ipvs, local=local)
     if lacking:
         raise TestBedError(
-            f"this machine is not enough for {recipe}: {lacking}",
+            f"this machine does not meet the requirements of {recipe}: {lacking}",
             cause="REQUIREMENTS in its recipe_meta.py asks for more",
             hint="run it on a larger machine, or lower what is asked for",
         )

@@ -103,7 +103,7 @@ def _explained(error: ProcessError, script: Path) -> TestBedError:
     if isinstance(error, ProcessNotStartedError):
         return TestBedError(error.what, hint=f"look at {script}")
     return TestBedError(
-        f"the install steps {script} did not come to an end: {error.what}",
+        f"the install steps {script} timed out: {error.what}",
         cause="it waits for something, or the host is slow: CCCI_TIMEOUT_FACTOR=2 allows more",
         detail=error.stderr,
     )

@@ -182,7 +182,7 @@ class Operations:
             self.context.tools.join()
         if reasons := unsettled(look, Before(ran=ran)):
             raise InternalError(
-                f"the {stage} would be handed over before it has settled: {'; '.join(reasons)}",
+                f"{stage} ended before the stack was stable: {'; '.join(reasons)}",
                 cause="a wait of the harness ends too early",
             )
         self.given = replace(given, look=look)

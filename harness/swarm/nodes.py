@@ -154,7 +154,7 @@ class Nodes:
         endpoint = next((other for other in self.others if other.id == node), None)
         if endpoint is None:
             raise EngineError(
-                f"a task runs on the node {node}, whose engine cannot be asked",
+                f"cannot reach the engine of node {node}, which runs a task of this app",
                 cause="it joined the Swarm, or became ready, while the run went on",
                 hint=f"docker node ls; set {NODE}<its name>=ssh://..., and run again",
             )

@@ -78,7 +78,7 @@ def test_a_run_that_takes_too_long_is_an_error_and_is_removed(
     call = harness("custom-html", "--run-timeout", "6")
     assert call.code == 3, call.text
     assert "custom-html: error" in call.text
-    assert "the run was not over after 6 s" in call.text
+    assert "the run exceeded its time limit of 6 s" in call.text
     assert "--run-timeout SECONDS" in call.text
     assert left(client, call.results["run"]) == []
 

@@ -211,7 +211,7 @@ class Api:
             if not response.is_redirect:
                 return self._read(method, response, content)
             url, query = self._next(method, url, response), None
-        raise ForgeError(f"{_shown(method, url)}: it was sent on more than {REDIRECTS} times")
+        raise ForgeError(f"{_shown(method, url)}: too many redirects (more than {REDIRECTS})")
 
     def _exchange(
         self,
@@ -274,8 +274,8 @@ class Api:
 
     def _no_api(self, method: str, url: str) -> ForgeError:
         return ForgeError(
-            f"{_shown(method, url)}: that is no answer of a forge's API",
-            cause="a page for people is there, or another kind of forge",
+            f"{_shown(method, url)}: the response is not from a forge's API",
+            cause="the URL serves a web page, or another kind of forge",
             hint="say which with --forge and --forge-api",
         )
 
@@ -290,12 +290,12 @@ class Api:
         pause = _pause(response)
         if pause > PATIENCE:
             return ForgeError(
-                what, status=code, detail=said, cause="its limit of requests is used up",
+                what, status=code, detail=said, cause="rate limit exceeded",
                 hint=f"try again in {math.ceil(pause / 60)} min, or with a token of your own",
             )  # fmt: skip
         return ForgeBusyError(
             what, status=code, after=pause, undone=limited, detail=said,
-            cause="its limit of requests is used up" if limited else "it has trouble of its own",
+            cause="rate limit exceeded" if limited else "the forge had a server error",
             hint="try again later",
         )  # fmt: skip
 
@@ -318,7 +318,7 @@ def _content(what: str, response: requests.Response) -> bytes:
         if len(content) > MOST_BYTES:
             raise ForgeError(
                 f"{what}: the answer is larger than {MOST_BYTES} bytes, the limit of one",
-                cause="that is no answer of a forge's API",
+                cause="the response is not from a forge's API",
                 hint="check the address, or say which forge it is with --forge and --forge-api",
             )
     return bytes(content)

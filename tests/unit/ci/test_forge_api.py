@@ -138,7 +138,7 @@ def test_a_circle_ends(wire: FakeForge, api: Api) -> None:
 def test_a_page_for_people_is_no_answer(wire: FakeForge, api: Api, content: str) -> None:
     """A wrong address often answers 200."""
     wire.answer(content)
-    with pytest.raises(ForgeError, match="no answer of a forge's API"):
+    with pytest.raises(ForgeError, match="not from a forge's API"):
         api.get("/x")
 
 
@@ -232,5 +232,5 @@ def test_an_answer_has_a_limit(wire: FakeForge, api: Api) -> None:
     with pytest.raises(ForgeError, match=f"larger than {MOST_BYTES} bytes"):
         api.get("/x")
     wire.answer("[" * 100_000)
-    with pytest.raises(ForgeError, match="no answer of a forge's API"):
+    with pytest.raises(ForgeError, match="not from a forge's API"):
         api.get("/x")

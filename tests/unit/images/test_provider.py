@@ -115,7 +115,7 @@ def test_a_registry_that_answers_something_else_is_not_silence(
 ) -> None:
     """*error*: a stand-in would hide that the real image is there, and nobody could tell."""
     bench.engine.refusal = refused(said)
-    with pytest.raises(ImageError, match="does not hand the image nginx:1 out") as caught:
+    with pytest.raises(ImageError, match="refused to serve the image nginx:1") as caught:
         bench.provider("nginx:1")
     assert cause in caught.value.cause
     assert caught.value.hint

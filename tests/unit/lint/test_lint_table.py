@@ -57,6 +57,6 @@ def test_a_rule_that_nothing_is_said_of_is_not_checked() -> None:
 )
 def test_what_is_not_understood_is_refused_with_its_words(text: str) -> None:
     """A parser that guesses turns a broken recipe into a good one."""
-    with pytest.raises(AbraError, match="is not understood") as caught:
+    with pytest.raises(AbraError, match="cannot parse the output") as caught:
         parse(text)
     assert caught.value.detail == text

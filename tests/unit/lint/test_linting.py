@@ -93,7 +93,7 @@ def test_an_abra_speaks_first_in_a_directory_of_the_runs_own(repo: Repo, tmp_pat
     ("body", "why"),
     [
         ("echo abra version 0.1.0", "abra 0.1.0 is too old"),
-        ("[ $1 = --version ] && echo abra version 0.10.0 || echo FATA", "is not understood"),
+        ("[ $1 = --version ] && echo abra version 0.10.0 || echo FATA", "cannot parse the output"),
         ("[ $1 = --version ] && echo abra version 0.10.0 || echo 'panic: x'", "crashed"),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_lock_whose_file_is_replaced_is_lost(tmp_path: Path) -> None:
         held.path.unlink()
         with hold(tmp_path) as thief:
             thief.check()
-            with pytest.raises(LockLostError, match="'x' is not ours any more") as caught:
+            with pytest.raises(LockLostError, match="lost the lock 'x'") as caught:
                 held.check()
     assert caught.value.exit_code == 3
     assert "run again" in caught.value.hint

@@ -168,8 +168,8 @@ def test_what_can_never_be_approved_stays_out(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "problem", "hint"),
     [
-        ("Gitea", "'Gitea' can be no recipe's name", "RECIPE"),
-        (f"../x {URL} {ZEROS}", "can be no recipe's name", "RECIPE"),
+        ("Gitea", "invalid recipe name 'Gitea'", "RECIPE"),
+        (f"../x {URL} {ZEROS}", "invalid recipe name", "RECIPE"),
         (f"gitea {ZEROS}", "the source is missing", "RECIPE SOURCE"),
         (f"gitea {URL}", "the hash is missing", "RECIPE' alone"),
         (f"gitea {URL} {ZEROS[7:]}", "is no hash", "RECIPE SOURCE"),

@@ -68,9 +68,9 @@ def test_every_kind_of_source(source: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("line", "problem", "hint"),
     [
-        ("Gitea https://h/x", "'Gitea' can be no recipe's name", ""),
-        ("-x https://h/x", "'-x' can be no recipe's name", ""),
-        ("a/b https://h/x", "'a/b' can be no recipe's name", ""),
+        ("Gitea https://h/x", "invalid recipe name 'Gitea'", ""),
+        ("-x https://h/x", "invalid recipe name '-x'", ""),
+        ("a/b https://h/x", "invalid recipe name 'a/b'", ""),
         ("unit https://h/x", "tests/unit", ""),
         ("gitea", "the source of 'gitea' is missing", "NAME SOURCE"),
         ("gitea ref=main", "the source of 'gitea' is missing", ""),

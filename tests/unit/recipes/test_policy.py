@@ -190,7 +190,7 @@ def test_every_report_says_refused() -> None:
     assert 'skipped="1"' in xml
     assert '<skipped message="refused: made asks for 1 thing' in xml
     assert "refused" in summary.render(run)
-    assert answer(run) == "no answer: the recipe asks for something of the host that is not allowed"
+    assert answer(run) == "inconclusive: the recipe asks for access to the host that is not allowed"
     assert "refused" in badge_svg("made", Outcome.REFUSED)
     assert STATES[Outcome.REFUSED] is State.ERROR
     assert set(STATES) == set(SIGNS) == set(MARKS) == set(COLOURS) == set(Outcome)

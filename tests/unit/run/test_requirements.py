@@ -100,7 +100,8 @@ def test_a_machine_that_is_too_small_is_an_error_of_the_test_bed(info: Mapping[s
     with pytest.raises(TestBedError) as caught:
         require("made", wanted, info, ipvs=False, local=True)
     assert caught.value.what == (
-        "this machine is not enough for made: processors 2 instead of 8, ipvs False instead of True"
+        "this machine does not meet the requirements of made: processors 2 instead of 8, "
+        "ipvs False instead of True"
     )
     assert "REQUIREMENTS" in caught.value.cause
     assert caught.value.hint

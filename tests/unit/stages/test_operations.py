@@ -203,7 +203,7 @@ def test_what_has_not_settled_is_never_handed_over(bench: Bench) -> None:
     with pytest.raises(InternalError) as caught:
         operations.perform(Stage.UPGRADE)
     assert caught.value.what == (
-        "the upgrade would be handed over before it has settled: app: 0/1 running (starting)"
+        "upgrade ended before the stack was stable: app: 0/1 running (starting)"
     )
     assert operations.given is given
 

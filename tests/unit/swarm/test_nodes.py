@@ -88,7 +88,7 @@ def test_a_node_that_joined_meanwhile_cannot_be_asked() -> None:
     """It has no endpoint; to look at the manager's containers instead would be a lie."""
     nodes = swarm(engine())
     nodes.saw([("c3", "n3")])
-    with pytest.raises(EngineError, match="the node n3, whose engine cannot be asked"):
+    with pytest.raises(EngineError, match="cannot reach the engine of node n3"):
         nodes.having("c3")
 
 
