@@ -161,7 +161,7 @@ def test_a_bot_that_makes_no_snapshot_has_made_no_backup(
 ) -> None:
     """Whatever it says, and whatever it does for other apps."""
     bench.made = made
-    with pytest.raises(BackupError, match="there is no snapshot of the app"):
+    with pytest.raises(BackupError, match="created no snapshot of the app"):
         bench.driver().back_up(bench.job())
 
 

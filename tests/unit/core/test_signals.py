@@ -125,7 +125,7 @@ def _hang(seconds: float) -> None:
 
 def test_a_run_whose_time_is_over_stops_as_an_error() -> None:
     """Whatever it hangs in; nobody told it to stop, and nothing can be said of the recipe."""
-    with pytest.raises(RunTimeoutError, match=r"not over after 0\.01 s") as caught:
+    with pytest.raises(RunTimeoutError, match=r"exceeded its time limit of 0\.01 s") as caught:
         _hang(0.01)
     assert (caught.value.exit_code, caught.value.outcome) == (3, "error")
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

@@ -257,7 +257,7 @@ def test_an_engine_that_lost_the_image_is_an_engine_error(
 ) -> None:
     """An image that was taken and is not there must not be called a success."""
     monkeypatch.setattr(bench.engine, "load_image", lambda _archive: [])
-    with pytest.raises(EngineError, match="does not have it"):
+    with pytest.raises(EngineError, match="does not list it"):
         bench.ensure()
 
 

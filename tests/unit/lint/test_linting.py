@@ -155,7 +155,7 @@ def test_only_a_gate_stops_a_run_and_only_for_errors() -> None:
     """A warning is a matter of taste; and without being asked to, a lint changes no verdict."""
     linting.require(LintReport(program="cc-ci", gate=False, rules=RULES), "made")
     linting.require(LintReport(program="cc-ci", gate=True, rules=RULES[:1]), "made")
-    with pytest.raises(InvalidRecipeError, match="made breaks 1 rule") as caught:
+    with pytest.raises(InvalidRecipeError, match="made breaks 1 lint rule") as caught:
         linting.require(LintReport(program="cc-ci", gate=True, rules=RULES), "made")
     assert caught.value.detail == "R008: a: why"
 
@@ -199,7 +199,7 @@ def test_results_json_holds_each_rule_and_is_read_back(tmp_path: Path) -> None:
     ("words", "code", "said"),
     [
         (["#main"], 0, "1 broken"),
-        (["#main", "--lint", "gate"], 1, "breaks 1 rule"),
+        (["#main", "--lint", "gate"], 1, "breaks 1 lint rule"),
         (["#main", "--lint", "off"], 0, "switched off"),
     ],
 )

@@ -420,7 +420,7 @@ def test_a_config_that_is_no_lock_is_left_alone(
     labels = {OWNER: "", swarm_lock.LOCK_LABEL: "x"}
     del labels[missing]
     configs.create("ccci-lock-x", labels)
-    with pytest.raises(TestBedError, match="is no lock"), held(configs, clock):
+    with pytest.raises(TestBedError, match="but is not one"), held(configs, clock):
         pass
     assert len(configs.there) == 1
 

@@ -363,7 +363,7 @@ def test_the_meta_goes_before_the_recipes_files(
 
 def test_a_service_that_is_not_deployed_cannot_be_asked() -> None:
     """The head dropped it, or the meta is wrong; the message names those that there are."""
-    with pytest.raises(InvalidRecipeError, match="no service 'web'") as caught:
+    with pytest.raises(InvalidRecipeError, match="HEALTH_SERVICE 'web' is not a service") as caught:
         health_of(RecipeMeta(HEALTH_SERVICE="web"), ("app",), ())
     assert "one of app" in caught.value.hint
 

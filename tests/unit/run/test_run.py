@@ -86,7 +86,7 @@ def test_a_domain_that_was_asked_for_is_taken(domain: str) -> None:
 )
 def test_what_is_no_domain_is_refused(domain: str) -> None:
     """Before anything is touched: it becomes the names of files, stacks and hosts."""
-    with pytest.raises(UsageError, match="no domain") as caught:
+    with pytest.raises(UsageError, match="invalid test domain") as caught:
         target(domain=domain)
     assert "--domain" in caught.value.hint
 

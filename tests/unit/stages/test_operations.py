@@ -567,7 +567,7 @@ def test_how_the_page_is_judged_is_the_metas(bench: Bench) -> None:
 def test_a_service_that_is_not_deployed_cannot_be_asked(bench: Bench) -> None:
     """The head dropped it, or the meta is wrong; the message names those that there are."""
     bench.meta = RecipeMeta(HEALTH_SERVICE="web")
-    with pytest.raises(InvalidRecipeError, match="no service 'web'") as caught:
+    with pytest.raises(InvalidRecipeError, match="HEALTH_SERVICE 'web' is not a service") as caught:
         bench.operations().perform(Stage.INSTALL)
     assert "one of app" in caught.value.hint
 
