@@ -8,7 +8,7 @@ from enum import StrEnum
 
 NOTHING_ASSERTED = "nothing asserted"  # how the reason of a stage without assertions begins
 BROKEN_TEST_CODE = "your test code is broken"  # how the reason begins where a test is at fault
-LEFT_OUT = "left out"  # how a line of a plan begins that says what the verdict does not rest on
+LEFT_OUT = "left out"  # how a line begins that says what the verdict does not rest on
 
 
 class Stage(StrEnum):

@@ -79,6 +79,7 @@ class RunResult:
     images: tuple[DeployedImage, ...] = ()
     harness: str = ""
     backup_driver: str = ""  # what backed up, or was to
+    left_out: tuple[str, ...] = ()  # what the verdict does not rest on
     repeat_exactly: str = ""  # the same at the commit that was tested; empty where it is the same
 
     @property

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.core.model import NotShown, Outcome, RunWarning, StageResult
+from harness.core.model import LEFT_OUT, NotShown, Outcome, RunWarning, StageResult
 from harness.core.untrusted import visible
 from harness.report import results
 from harness.report.answer import answer, counted, limits, place, why
@@ -65,8 +65,8 @@ def render(result: RunResult) -> str:
         lines += [_row(stage, result.warnings) for stage in result.stages]
     if result.teardown is not None and result.teardown.outcome is not Outcome.PASSED:
         lines += ["", f"Teardown: **{result.teardown.outcome}** {span(result.teardown.reason)}"]
-    left_out = [line for line in result.plan if line.startswith("left out")]
-    lines += ["", *(f"- {span(line)}" for line in left_out)] if left_out else []
+    left_out = [f"- {span(f'{LEFT_OUT} {what}')}" for what in result.left_out]
+    lines += ["", *left_out] if left_out else []
     lines += ["", "Again:", "", block(result.repeat_exactly or result.repeat), ""]
     return "\n".join(lines)
 

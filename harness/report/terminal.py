@@ -186,9 +186,8 @@ def show_result(console: Console, result: RunResult, directory: Path) -> None:
     console.print()
     if result.stages or result.teardown is not None:
         print_table(console, table)
-    for line in result.plan:
-        if line.startswith(LEFT_OUT):
-            console.print(plain(line), soft_wrap=True)
+    for what in result.left_out:
+        console.print(plain(f"{LEFT_OUT} {what}"), soft_wrap=True)
     for line in lint_lines(result.lint) if result.lint else ():
         console.print(plain(f"lint     {line}"), soft_wrap=True)
     for item in result.adaptations:

@@ -106,7 +106,7 @@ def _so_far(last: Asked, facts: RunFacts) -> RunResult:
     if isinstance(last, Studied):
         plan = last.subject.plan
         head = replace(last.head, version=str(plan.head.version or ""))
-        result = replace(result, head=head, plan=plan.lines())
+        result = replace(result, head=head, plan=plan.lines(), left_out=plan.left_out)
         if base := plan.base:
             old = Revision(commit=base.commit, ref=base.tag, version=str(base.version))
             result = replace(result, base=old)

@@ -8,7 +8,7 @@ import docker
 import pytest
 
 from harness.core import proc
-from harness.core.model import LEFT_OUT, Stage
+from harness.core.model import Stage
 from harness.swarm.sweep import RUN_LABEL, find
 from tests.integration.conftest import Harness, Usual
 from tests.integration.support import ROOT, RUN_SECONDS, command, environment
@@ -68,9 +68,9 @@ def test_one_overlay_that_asserts_nothing_is_not_a_pass_to_merge_on(
     assert call.code == 0, call.text
     origins = {a["origin"] for stage in call.results["stages"] for a in stage["assertions"]}
     assert origins == {"overlay"}
-    left_out = [line for line in call.results["plan"] if line.startswith(LEFT_OUT)]
+    left_out = call.results["left_out"]
     assert left_out == [
-        f"{LEFT_OUT} generic assertions of {', '.join(s for s in Stage if s is not Stage.CUSTOM)}"
+        f"generic assertions of {', '.join(s for s in Stage if s is not Stage.CUSTOM)}"
     ]
     assert left_out[0] in call.text.partition("teardown  ")[2]  # after the last table, too
     assert "not on this alone" in call.text

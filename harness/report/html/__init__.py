@@ -60,7 +60,6 @@ def render(
         taken=view.taken(result),
         grown=view.grown(result),
         decisive=view.decisive(result),
-        left_out=view.left_out(result),
         logs=[logs.excerpt(name, text, moment) for name, text in sorted(written.items())],
         moment=moment,
         pictures=[(one, _data(one, pictures or {})) for one in result.screenshots],

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from harness.core.measured import Jump
-from harness.core.model import LEFT_OUT, Outcome, Stage, StageResult
+from harness.core.model import Outcome, Stage, StageResult
 from harness.report.answer import answer
 from harness.report.results import RunResult
 
@@ -95,11 +95,6 @@ def test_name(nodeid: str) -> str:
 def test_file(nodeid: str) -> str:
     """Return the file that a test is in."""
     return nodeid.partition("::")[0]
-
-
-def left_out(result: RunResult) -> tuple[str, ...]:
-    """Return what the verdict does not rest on."""
-    return tuple(line for line in result.plan if line.startswith(LEFT_OUT))
 
 
 def timeline(result: RunResult) -> tuple[Bar, ...]:

@@ -121,7 +121,7 @@ def full(said: str = "said", **changes: Any) -> RunResult:  # noqa: ANN401  any 
                            cause=f"{said}\nlikely cause: {said}"),
         "head": Revision(commit="a" * 40, ref=said, version=said),
         "base": Revision(commit="b" * 40, ref=said, version=said),
-        "plan": ("install", f"left out {said}"), "engine": {said: said}, "settings": {said: said},
+        "plan": ("install",), "left_out": (said,), "engine": {said: said}, "settings": {said: said},
         "adaptations": (Adaptation(kind=said, subject=said, detail=said),),
         "teardown": TeardownResult(outcome=Outcome.PASSED, reason=said, seconds=1.0,
                                    removed={said: 2}, left=(said,)),
@@ -286,6 +286,12 @@ def test_a_run_that_does_not_show_everything_does_not_say_merge() -> None:
     text, page = rendered(result(verdict=failed))
     assert "Do not merge" in text
     assert "no older <release>" not in page.said
+
+
+def test_what_the_verdict_does_not_rest_on_stands_below_it() -> None:
+    """Whoever reads the word reads it, too."""
+    _, page = rendered(full(left_out=("a witness in volume data",)))
+    assert "left out a witness in volume data" in page.said
 
 
 def test_warnings_stand_in_the_box_of_the_verdict() -> None:

@@ -90,6 +90,14 @@ def test_a_run_that_does_not_show_everything_does_not_say_merge() -> None:
     assert "You may merge" in summary.render(RUN)
 
 
+def test_what_the_verdict_does_not_rest_on_is_listed() -> None:
+    """As text: a recipe's meta has a say in it."""
+    text = summary.render(replace(RUN, left_out=(HOSTILE,)))
+    assert "- `left out " in text
+    assert "evil" not in bare(text)
+    assert "left out" not in summary.render(RUN)
+
+
 def test_warnings_stand_below_the_word() -> None:
     """Each with its code and next step; nothing in them is markup. Accepted ones say why."""
     seen = RunWarning(code=WarningCode.NO_PAGE, text=HOSTILE, next=HOSTILE, stage=Stage.INSTALL)

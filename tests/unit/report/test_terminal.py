@@ -11,7 +11,6 @@ from rich.console import Console
 from harness.core.event_log import read
 from harness.core.events import Doing, NoteEvent, RunBegan, RunEnded, Step
 from harness.core.model import (
-    LEFT_OUT,
     Adaptation,
     AssertionResult,
     NotShown,
@@ -307,11 +306,12 @@ def test_what_was_adapted_and_diagnosed_is_shown_in_full() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.FAILED])
 def test_what_the_verdict_does_not_rest_on_is_said_beside_it(outcome: Outcome) -> None:
     """Whoever reads "passed" has to know what was not looked at; the rest of the plan was shown."""
-    left_out = f"{LEFT_OUT} the generic assertions of backup: {'z' * 100} {MARKUP}\x1b[2J"
-    plan = ("head     0a1b2c3d (main)", "backup   back up", left_out, "note     a shallow clone")
-    lines = last_lines(result(plan=plan, verdict=Verdict(outcome=outcome, exit_code=0)), width=50)
-    said = [line for line in lines if line in plan or line.startswith(LEFT_OUT)]
-    assert said == [left_out.replace("\x1b", "\\x1b")]
+    left_out = f"the generic assertions of backup: {'z' * 100} {MARKUP}\x1b[2J"
+    plan = ("head     0a1b2c3d (main)", "backup   back up", "note     a shallow clone")
+    run = result(plan=plan, left_out=(left_out,), verdict=Verdict(outcome=outcome, exit_code=0))
+    lines = last_lines(run, width=50)
+    said = [line for line in lines if line in plan or line.startswith("left out")]
+    assert said == ["left out " + left_out.replace("\x1b", "\\x1b")]
     assert lines.index(said[0]) < lines.index(f"made: {outcome} after 12.3 s")
 
 

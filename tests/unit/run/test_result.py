@@ -24,14 +24,17 @@ from tests.unit.fake_run import BASE, HEAD, full
 
 STOPPED = EndedBy.of(EngineError("it went away"))
 LINT = LintReport(program="cc-ci", gate=False)
+PLAN = replace(full(), left_out=("a witness in data",))
 META = RecipeMeta(KNOWN_LEAKS={"key": "shown"}, ACCEPT_WARNINGS={"no-page": "it has none"})
-NONE: dict[str, Any] = {"head": None, "base": None, "engine": {}, "lint": None, "plan": ()}
+NONE: dict[str, Any] = {
+    "head": None, "base": None, "engine": {}, "lint": None, "plan": (), "left_out": (),
+}  # fmt: skip
 
 
 def chain() -> Sequence[Asked]:
     """Return each value of a run, until its plan is known."""
     nothing: Any = None
-    subject: Any = SimpleNamespace(plan=full(), meta=META)
+    subject: Any = SimpleNamespace(plan=PLAN, meta=META)
     sourced = Sourced(**vars(prepared()), change=None, source="/fork")
     head = Revision(commit=HEAD, ref="main")
     named = Named(**vars(sourced), repo=nothing, head=head)
@@ -53,7 +56,8 @@ def test_what_was_known_when_a_run_ended_is_in_its_result() -> None:
         {"head": Revision(commit=HEAD, ref="main")},
         {"lint": LINT},
         {
-            "plan": full().lines(),
+            "plan": PLAN.lines(),
+            "left_out": PLAN.left_out,
             "base": Revision(commit=BASE, ref="1.0.0+1", version="1.0.0+1"),
         },
     ]
