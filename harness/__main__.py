@@ -31,6 +31,8 @@ from harness.report.output import complain, program
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.recipes.catalogue import Entry
+
 LOG_WIDTH = 160
 
 
@@ -49,6 +51,19 @@ class Call:
         from harness.report.terminal import plain  # noqa: PLC0415  a fast `--help`
 
         self.console.print(plain(text), soft_wrap=True)
+
+    def recipes(self, *, each: bool = False) -> Sequence[Entry]:
+        """Return the recipes that are named; with `each`, as often as they are.
+
+        Raises:
+            UsageError: none is named, or one is not known.
+        """
+        from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
+
+        catalogue = Catalogue.load(settings.PROJECT / "recipes.txt")
+        if not self.settings.selectors:
+            raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
+        return select(catalogue, self.settings.selectors, each=each)
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -133,20 +148,16 @@ def _run(call: Call) -> int:
 
     One after another, each once; with `--jobs N`, N at a time, and each as often as it is named.
     """
-    from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
-    from harness.run.one import run_one  # noqa: PLC0415  the same
+    from harness.run.one import run_one  # noqa: PLC0415  a fast `--help`
 
-    catalogue = Catalogue.load(settings.PROJECT / "recipes.txt")
-    selectors = call.settings.selectors
-    if not selectors:
-        raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
-    if call.settings.jobs > 1 and len(selectors) > 1:
+    if call.settings.jobs > 1 and len(call.settings.selectors) > 1:
         from harness.fleet import fleet  # noqa: PLC0415  the same
 
-        entries = select(catalogue, selectors, each=True)
-        return fleet.run(entries, call.words, call.settings, call.environ, call.console)
+        return fleet.run(
+            call.recipes(each=True), call.words, call.settings, call.environ, call.console
+        )
     worst = EXIT_PASSED
-    for entry in select(catalogue, selectors):
+    for entry in call.recipes():
         code = run_one(entry, call.settings, call.environ, call.console).verdict.exit_code
         worst = worst or code
         if code == EXIT_ABORTED:  # whoever stops one run does not want the next one
@@ -154,10 +165,18 @@ def _run(call: Call) -> int:
     return worst
 
 
+def _plan(call: Call) -> int:
+    from harness.run.planned import plan  # noqa: PLC0415  a fast `--help`
+
+    for entry in call.recipes():
+        plan(entry, call.settings, say=call.say)
+    return EXIT_PASSED
+
+
 def _lint(call: Call) -> int:
     from harness.lint import linting  # noqa: PLC0415  a fast `--help`
 
-    return linting.command(call.settings, call.environ, call.console)
+    return linting.command(call.recipes(), call.settings, call.environ, call.console)
 
 
 def _abra(call: Call) -> int:
@@ -279,8 +298,8 @@ def _schema(_call: Call) -> int:
 
 
 COMMANDS: Mapping[str, Callable[[Call], int]] = {
-    "run": _run, "lint": _lint, "abra": _abra, "engine": _engine, "pr": _pr, "post": _post,
-    "reap": _reap, "matrix": _matrix, "verify-matrix": _verify_matrix, "site": _site,
+    "run": _run, "plan": _plan, "lint": _lint, "abra": _abra, "engine": _engine, "pr": _pr,
+    "post": _post, "reap": _reap, "matrix": _matrix, "verify-matrix": _verify_matrix, "site": _site,
     "summary": _summary, "schema": _schema,
 }  # fmt: skip
 

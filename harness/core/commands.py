@@ -47,8 +47,14 @@ def _takes(name: str, **how: object) -> tuple[str, Mapping[str, Any]]:
     return name, how
 
 
+_READ = {
+    5: "a lock was not free in time",
+    6: "the recipe's source or ref cannot be had",
+    8: "refused: the recipe asks for something of this machine that is not allowed",
+}
 _RECIPE = "a name from recipes.txt, a path or a git URL, each with an optional #REF"
 _RECIPES = _takes("selectors", nargs="*", metavar="RECIPE", help=_RECIPE)
+_RUN_RECIPES = _takes("selectors", nargs="*", metavar="RECIPE", help=f"{_RECIPE} [RECIPE]")
 _ALLOW_EMPTY = _takes("--allow-empty", action="store_true", help="exit with 0 instead of 7")
 _NO_FORGE = "the forge cannot be reached, or refused"
 _FORGE = ("pr", "forge", "forge_api", "token_file", "timeout_factor")
@@ -57,21 +63,29 @@ COMMANDS: Mapping[str, Command] = {
     "run": Command(
         does="test recipes on a real Swarm: install, upgrade, backup, restore, custom",
         usage="RECIPE... [options]",
-        arguments=(_takes("selectors", nargs="*", metavar="RECIPE", help=f"{_RECIPE} [RECIPE]"),),
+        arguments=(_RUN_RECIPES,),
         options=tuple(option.name for option in OPTIONS),
         examples=(
             "run custom-html", "run ../my-recipe#my-branch --stages install,upgrade",
             f"run gitea --pr {PULL_REQUEST}",
         ),
-        exits={
+        exits=_READ | {
             0: "passed",
             1: "failed: the recipe is wrong",
             4: "nothing was asserted",
-            5: "a lock was not free in time",
-            6: "the recipe's source or ref cannot be had",
-            8: "refused: the recipe asks for something of this machine that is not allowed",
             130: "aborted by Ctrl-C or a signal",
         },
+    ),
+    "plan": Command(
+        does="print what a run would do, without an engine or a deployment",
+        usage="RECIPE... [options]",
+        arguments=(_RUN_RECIPES,),
+        options=(
+            *("ref", "src", "version", "stages", "overlays", *_FORGE),
+            *("domain", "trust", "cache", "lock_timeout"),
+        ),
+        examples=("plan custom-html", "plan ../my-recipe#my-branch --stages upgrade"),
+        exits=_READ | {0: "planned", 1: "the recipe cannot be deployed at all"},
     ),
     "lint": Command(
         does="check recipes' files by the rules of `abra recipe lint`, without an engine",
@@ -79,11 +93,9 @@ COMMANDS: Mapping[str, Command] = {
         arguments=(_RECIPES,),
         options=("ref", "src", "pr", "cache", "lock_timeout", "timeout_factor", "lint"),
         examples=("lint custom-html ../my-recipe", "lint custom-html --lint gate"),
-        exits={
+        exits=_READ | {
             0: "checked, whatever was found",
             1: "--lint gate: a rule of level error is broken; or the recipe cannot be read",
-            6: "the recipe's source or ref cannot be had",
-            8: "refused: the recipe asks for something of this machine that is not allowed",
         },
     ),
     "abra": Command(

@@ -74,7 +74,7 @@ class Settings:
     def read(
         cls, given: Mapping[str, Any], environ: Mapping[str, str], *, directory: Path | None = None
     ) -> Settings:
-        """Read the settings; RECIPE names the recipes of a run if its command line does not.
+        """Read the settings; RECIPE names the recipes of a run if its command line names none.
 
         Args:
             given: what a command line says, as `command_line.parse` returns it.
@@ -86,7 +86,7 @@ class Settings:
         """
         _refuse_unknown_variables(environ)
         selectors = tuple(given.get("selectors", ()))
-        if not selectors and given["command"] == "run":
+        if not selectors and given["command"] in ("run", "plan"):
             selectors = _recipes(environ)
         path = (directory or PROJECT) / SETTINGS_FILE
         from_file = _read_file(path)

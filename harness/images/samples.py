@@ -20,8 +20,10 @@ from pathlib import Path
 
 from harness.core.errors import UnknownNameError
 from harness.core.nearest import nearest
+from harness.core.settings import Settings
 from harness.locks import file_lock as locks
 from harness.recipes import git
+from harness.recipes.catalogue import Entry
 
 SAMPLES = Path(__file__).with_name("samples")
 HISTORY = "history.toml"
@@ -108,6 +110,24 @@ def materialise(
             say(f"making the sample recipe {name} in {destination}")
             _make(destination, stream)
     return destination
+
+
+def source_of(
+    entry: Entry, settings: Settings, *, named: str = "", say: Callable[[str], None]
+) -> str:
+    """Return what a recipe is cloned from; a sample is made first.
+
+    Args:
+        entry: the recipe's line in the catalogue.
+        settings: what was asked for.
+        named: the repository that the address of a pull request names, or empty.
+        say: is told of what takes time.
+    """
+    source = settings.src or named or entry.source
+    if source != entry.source or not entry.sample:
+        return source
+    timeout = settings.lock_timeout
+    return str(materialise(entry.sample, cache=settings.cache, lock_timeout=timeout, say=say))
 
 
 def build(sample: Path, destination: Path) -> None:

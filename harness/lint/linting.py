@@ -7,7 +7,7 @@ one of the stages: those happen to a deployment, and this needs none. See docs/l
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,16 +23,15 @@ from harness.core.errors import (
     HarnessError,
     InvalidRecipeError,
     RefusedError,
-    UsageError,
 )
 from harness.core.model import LintReport, RuleResult
-from harness.core.settings import PROJECT, Settings
+from harness.core.settings import Settings
 from harness.core.signals import reading
 from harness.core.waiting import stretched
 from harness.images import samples
 from harness.lint import checks, table
 from harness.platforms.abra.program import detect, find
-from harness.recipes.catalogue import Catalogue, Entry, select
+from harness.recipes.catalogue import Entry
 from harness.recipes.repo import Repo, clone
 from harness.report.terminal import lint_lines, plain
 
@@ -156,19 +155,15 @@ def _by_abra(path: Path, settings: Settings, environ: Mapping[str, str]) -> _Sai
     return _Said(program=str(abra), rules=table.parse(done.stdout))
 
 
-def command(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
+def command(
+    entries: Sequence[Entry], settings: Settings, environ: Mapping[str, str], console: Console
+) -> int:
     """Lint the recipes that are named and show what came; no engine is looked for.
 
     The exit code is that of the first recipe that a gate stops, else 0.
-
-    Raises:
-        UsageError: no recipe is named.
     """
-    catalogue = Catalogue.load(PROJECT / "recipes.txt")
-    if not settings.selectors:
-        raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
     worst = EXIT_PASSED
-    for entry in select(catalogue, settings.selectors):
+    for entry in entries:
         try:
             report = _one(entry, settings, environ)
             for line in lint_lines(report) if report else ("switched off by --lint off",):
@@ -182,17 +177,8 @@ def command(settings: Settings, environ: Mapping[str, str], console: Console) ->
 
 
 def _one(entry: Entry, settings: Settings, environ: Mapping[str, str]) -> LintReport | None:
-    source = settings.src or entry.source
+    source = samples.source_of(entry, settings, say=lambda _: None)
     with TemporaryDirectory(prefix="cc-ci-lint-") as directory:
-        if entry.sample and not settings.src:
-            source = str(
-                samples.materialise(
-                    entry.sample,
-                    cache=settings.cache,
-                    lock_timeout=settings.lock_timeout,
-                    say=lambda _: None,
-                )
-            )
         seconds = stretched(CLONE_SECONDS)
         repo = clone(source, Path(directory) / "recipe", timeout=seconds)
         with reading():

@@ -89,12 +89,7 @@ def study(prepared: Prepared, journal: Journal) -> Studied:
 
 def _clone(sourced: Sourced, journal: Journal) -> Repo:
     """Return the run's own clone; a sample is made first."""
-    source, sample, settings = sourced.source, sourced.entry.sample, sourced.settings
-    if source == sourced.entry.source and sample:
-        timeout = settings.lock_timeout
-        made = samples.materialise(
-            sample, cache=settings.cache, lock_timeout=timeout, say=journal.say
-        )
-        source = str(made)
+    entry, settings = sourced.entry, sourced.settings
+    source = samples.source_of(entry, settings, named=sourced.source, say=journal.say)
     journal.step(Doing(step=Step.CLONE, about=source))
     return clone(source, sourced.work / "recipe", timeout=stretched(CLONE_SECONDS))

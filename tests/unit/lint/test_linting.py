@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from harness.__main__ import main
 from harness.core.errors import InvalidRecipeError, SourceError
 from harness.core.model import LintReport, Outcome, RuleResult
 from harness.core.settings import Settings
@@ -204,12 +204,15 @@ def test_results_json_holds_each_rule_and_is_read_back(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_needs_no_engine(
-    origin: Path, tmp_path: Path, words: list[str], code: int, said: str
+    origin: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    words: list[str],
+    code: int,
+    said: str,
 ) -> None:
     """Only a gate has an exit code other than 0."""
-    with (tmp_path / "out").open("w") as stream:
-        console = Console(file=stream, width=200)
-        environ = {"CCCI_CACHE": str(tmp_path)}
-        settings = Settings.load([f"{origin}{words[0]}", *words[1:]], environ)
-        assert linting.command(settings, environ, console) == code
-    assert said in (tmp_path / "out").read_text()
+    argv = ["lint", f"{origin}{words[0]}", *words[1:]]
+    assert main(argv, {"CCCI_CACHE": str(tmp_path)}) == code
+    assert said in capsys.readouterr().out
