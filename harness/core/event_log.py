@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from harness.core.errors import HarnessError
-from harness.core.events import KINDS, Doing, EventKind, RunEnded, RunEvent
+from harness.core.events import KINDS, EventKind, RunEnded, RunEvent
 from harness.core.proc import without_passwords
 
 FILE = "events.jsonl"  # in a run's directory
@@ -62,11 +62,6 @@ class EventReader:
 def read(path: Path) -> tuple[RunEvent, ...]:
     """Return all events recorded so far, oldest first."""
     return EventReader(path).new()
-
-
-def steps(path: Path) -> tuple[Doing, ...]:
-    """Return the steps begun so far, oldest first."""
-    return tuple(event for event in read(path) if isinstance(event, Doing))
 
 
 def records(directory: Path, environ: Mapping[str, str]) -> tuple[Path, ...]:

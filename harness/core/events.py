@@ -113,20 +113,13 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunBegan(RunEvent):
-    """A run begins; the first event.
-
-    Args:
-        run: its id.
-        recipe: the recipe's name.
-        directory: where it writes its files.
-        version: the version of all events of the run.
-    """
+    """A run begins; the first event."""
 
     kind = EventKind.BEGIN
     run: str
     recipe: str
-    directory: str
-    version: str = VERSION
+    directory: str  # where it writes its files
+    version: str = VERSION  # of all events of the run
 
     def __str__(self) -> str:
         return f"run  {self.directory}"
@@ -157,26 +150,16 @@ class Doing(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageEnded(RunEvent):
-    """A stage is over.
-
-    Args:
-        stage: the stage.
-        outcome: what it came to.
-        op_seconds: how long its seed hook, op and wait took.
-        assert_seconds: how long its assertions took.
-        passed: how many assertions passed.
-        total: how many there were.
-        reason: the first line of why it did not pass.
-    """
+    """A stage is over."""
 
     kind = EventKind.STAGE
     stage: Stage
     outcome: Outcome
-    op_seconds: float
+    op_seconds: float  # of its seed hook, op and wait
     assert_seconds: float
-    passed: int
+    passed: int  # assertions, of so many in total
     total: int
-    reason: str = ""
+    reason: str = ""  # why it did not pass, in one line
 
     def __str__(self) -> str:
         times = f"op {self.op_seconds:.1f} s, assertions {self.assert_seconds:.1f} s"
@@ -198,44 +181,30 @@ class StageEnded(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockEvent(RunEvent):
-    """A run waits for a lock, or holds one that it waited for or that reaches a whole Swarm.
-
-    Args:
-        lock: the lock's name.
-        state: what the run does with it.
-        swarm: whether it is a lock of the whole Swarm.
-        holder: who holds it, while the run waits.
-    """
+    """A run waits for a lock, or holds one that it waited for or that reaches a whole Swarm."""
 
     kind = EventKind.LOCK
     lock: str
     state: LockState
-    swarm: bool = False
-    holder: str = ""
+    swarm: bool = False  # whether all hosts of the Swarm see it
+    holder: str = ""  # while the run waits
 
     def __str__(self) -> str:
         of_what = f"the lock '{self.lock}'{' of the Swarm' if self.swarm else ''}"
         if self.state is LockState.WAITING:
             return f"waiting for {of_what}, held by {self.holder}"
-        return f"lock  {of_what} is held by this run"
+        return f"this run holds {of_what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageEvent(RunEvent):
-    """An image was made available.
-
-    Args:
-        image: its name.
-        how: what was done.
-        node: the node that it is copied to.
-        seconds: how long it took to build.
-    """
+    """An image was made available."""
 
     kind = EventKind.IMAGE
     image: str
     how: Provided
-    node: str = ""
-    seconds: float | None = None
+    node: str = ""  # to which it is copied
+    seconds: float | None = None  # that it took to build
 
     def __str__(self) -> str:
         if self.how is Provided.PULLED:
@@ -289,18 +258,12 @@ class Stopping(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppKept(RunEvent):
-    """The app was kept.
-
-    Args:
-        engine: the endpoint of the engine that it is on.
-        look: the command that lists its containers there.
-        remove: the command that removes it.
-    """
+    """The app was kept."""
 
     kind = EventKind.KEPT
-    engine: str
-    look: str
-    remove: str
+    engine: str  # its endpoint
+    look: str  # the command that lists the containers
+    remove: str  # the command that removes the app
 
     def __str__(self) -> str:
         return f"kept  export DOCKER_HOST={self.engine}\nkept  {self.look}\nkept  {self.remove}"
@@ -308,41 +271,23 @@ class AppKept(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(RunEvent):
-    """The run is over; the last event. `results.json`, if there is one, has been written.
-
-    Args:
-        outcome: what it came to.
-        exit_code: what its process ends with.
-        stage: the stage that decided.
-        cause: the first line of why it did not pass.
-    """
+    """The run is over; the last event. `results.json`, if there is one, has been written."""
 
     kind = EventKind.END
     outcome: Outcome
     exit_code: int
-    stage: str = ""
-    cause: str = ""
+    stage: str = ""  # that decided
+    cause: str = ""  # why it did not pass, in one line
 
     def __str__(self) -> str:
         where = f" in {self.stage}" if self.stage else ""
         return f"end  {self.outcome}{where}{f': {self.cause}' if self.cause else ''}"
 
 
-KINDS: Mapping[EventKind, type[RunEvent]] = {
-    one.kind: one
-    for one in (
-        RunBegan,
-        Doing,
-        StageEnded,
-        LockEvent,
-        ImageEvent,
-        WarningEvent,
-        NoteEvent,
-        Stopping,
-        AppKept,
-        RunEnded,
-    )
-}
+KINDS: Mapping[EventKind, type[RunEvent]] = {one.kind: one for one in (
+    RunBegan, Doing, StageEnded, LockEvent, ImageEvent, WarningEvent, NoteEvent, Stopping, AppKept,
+    RunEnded,
+)}  # fmt: skip
 
 
 class EventLine(str):

@@ -51,7 +51,7 @@ class Kill:
 def steps(output: Path) -> list[Doing]:
     """Return the steps of the only run below a directory, without what differs between caches."""
     files = output.glob(f"*/{event_log.FILE}")
-    begun = [doing for file in files for doing in event_log.steps(file)]
+    begun = [one for file in files for one in event_log.read(file) if isinstance(one, Doing)]
     return [replace(one, about="") if one.step is Step.CLONE else one for one in begun]
 
 

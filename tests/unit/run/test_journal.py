@@ -40,7 +40,7 @@ def test_logins_are_masked_in_what_is_recorded(tmp_path: Path) -> None:
     made = journal(tmp_path, settings=Settings(src=source))
     made.step(Doing(step=Step.CLONE, about=source))
     made.say(f"cloning {source}")
-    assert [one.step for one in event_log.steps(tmp_path / event_log.FILE)] == [Step.CLONE]
+    assert len(event_log.read(tmp_path / event_log.FILE)) == 2
     assert "s3cret-pass" not in (tmp_path / event_log.FILE).read_text()
 
 
