@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness.core import command_line, settings
+from harness.core import command_line, project
 from harness.core.errors import (
     EXIT_ABORTED,
     EXIT_ERROR,
@@ -60,7 +60,7 @@ class Call:
         """
         from harness.recipes.catalogue import Catalogue, select  # noqa: PLC0415  a fast `--help`
 
-        catalogue = Catalogue.load(settings.PROJECT / "recipes.txt")
+        catalogue = Catalogue.load(project.PROJECT / "recipes.txt")
         if not self.settings.selectors:
             raise UsageError("no recipe is named", hint=f"known are: {', '.join(catalogue.names)}")
         return select(catalogue, self.settings.selectors, each=each)
@@ -121,7 +121,7 @@ def _complete() -> None:
     def recipes(**_: object) -> Iterable[str]:
         from harness.recipes.catalogue import Catalogue  # noqa: PLC0415  a fast `--help`
 
-        return Catalogue.load(settings.PROJECT / "recipes.txt").names
+        return Catalogue.load(project.PROJECT / "recipes.txt").names
 
     with suppress(ImportError):
         import argcomplete  # noqa: PLC0415  it need not be there
@@ -221,7 +221,7 @@ def _pr(call: Call) -> int:
     stderr = Console(stderr=True, highlight=False)
     found = pull_request.describe(
         call.settings,
-        recipes=settings.PROJECT / "recipes.txt",
+        recipes=project.PROJECT / "recipes.txt",
         say=lambda line: stderr.print(plain(line), soft_wrap=True),
     )
     call.console.print(Text(found), soft_wrap=True)
@@ -264,7 +264,7 @@ def _reap(call: Call) -> int:
 def _matrix(call: Call) -> int:
     from harness.ci.matrix import command  # noqa: PLC0415  a fast `--help`
 
-    return command.write(call.given, settings.PROJECT, call.settings.output)
+    return command.write(call.given, project.PROJECT, call.settings.output)
 
 
 def _verify_matrix(call: Call) -> int:

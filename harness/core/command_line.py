@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import __version__
-from harness.core.commands import COMMANDS, PROGRAM, USUAL_EXITS, Command
+from harness.core.commands import COMMANDS, USUAL_EXITS, Command
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.nearest import nearest
 from harness.core.options import GROUPS, OPTIONS
+from harness.core.project import PROGRAM
 
 CHOICE = re.compile(r"argument ([^:]+): invalid choice: (.+) \(choose from (.+)\)")
 UNKNOWN = "unrecognized arguments: "

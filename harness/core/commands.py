@@ -13,7 +13,6 @@ from typing import Any
 
 from harness.core.options import OPTIONS
 
-PROGRAM = "python -m harness"
 PULL_REQUEST = "https://git.example.org/coop/gitea/pulls/12"
 FORMATS = ("drone", "forgejo", "gitea", "github", "gitlab", "json", "names", "woodpecker")
 USUAL_EXITS = {

@@ -17,8 +17,8 @@ from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Stage
 from harness.core.nearest import nearest
 from harness.core.options import OPTIONS, Option, parse_yes
+from harness.core.project import home
 
-PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS_FILE = "cc-ci.toml"
 PREFIX = "CCCI_"
 SKIP_GENERIC = "CCCI_SKIP_GENERIC"
@@ -88,7 +88,7 @@ class Settings:
         selectors = tuple(given.get("selectors", ()))
         if not selectors and given["command"] in ("run", "plan"):
             selectors = _recipes(environ)
-        path = (directory or PROJECT) / SETTINGS_FILE
+        path = (directory or home()) / SETTINGS_FILE
         from_file = _read_file(path)
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -99,7 +99,7 @@ class Settings:
             values[option.name] = _parse(option, text, origin)
             origins[option.name] = origin
         values.setdefault("cache", default_cache(environ))
-        values.setdefault("output", PROJECT / "runs")
+        values.setdefault("output", home() / "runs")
         skip = _skip_generic(environ)
         return cls(
             selectors=selectors, skip_generic=skip, nodes=_nodes(environ), origins=origins, **values

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.core.own_revision import own_revision
-from harness.core.settings import PROJECT, Settings
+from harness.core.project import PROJECT
+from harness.core.settings import Settings
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
 from harness.run.repeat import LAUNCHER

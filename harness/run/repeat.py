@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from harness.core.model import Outcome, Stage, StageResult
 from harness.core.options import OPTIONS
+from harness.core.project import IS_CHECKOUT, PROGRAM
 from harness.core.settings import Settings, skip_variables
 from harness.recipes.catalogue import Entry
 
@@ -38,7 +39,8 @@ def repeat_command(
     """Return the exact command that runs those stages again, or all that was asked for."""
     name = entry.name if entry.line else entry.source
     ref = "" if settings.ref else entry.ref
-    words = ["-s", "e2e", "--", f"{name}#{ref}" if ref else name]
+    call = (nox, "-s", "e2e", "--") if IS_CHECKOUT else (PROGRAM, "run")
+    words = [f"{name}#{ref}" if ref else name]
     for option in OPTIONS:
         if option.name in settings.origins and option.name not in NOT_REPEATED:
             value = getattr(settings, option.name)
@@ -50,7 +52,7 @@ def repeat_command(
                 words += [option.flag, ",".join(value)]
     if stages:
         words += ["--stages", ",".join(stages), "--keep"]
-    return " ".join([*skip_variables(settings.skip_generic), nox, *map(_quoted, words)])
+    return " ".join([*skip_variables(settings.skip_generic), *call, *map(_quoted, words)])
 
 
 def exact_command(

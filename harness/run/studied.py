@@ -8,7 +8,7 @@ from harness.ci.pull_request import Change, ask
 from harness.ci.under_test import DEFAULT_REF, asked_commit, asked_ref
 from harness.core.events import Doing, Step
 from harness.core.model import LintReport
-from harness.core.settings import PROJECT
+from harness.core.project import PROJECT
 from harness.core.signals import reading
 from harness.core.waiting import stretched
 from harness.images import samples

@@ -192,7 +192,7 @@ def login_in_a_usage_error(place: Path) -> str:
     listed.write_text(f"made https://{LOGIN}@forge.invalid/made nonsense=1\n")
     err = io.StringIO()
     with contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.core.settings.PROJECT", place)
+        patch.setattr("harness.core.project.PROJECT", place)
         assert main(["matrix", "--format", "github"], {}) != 0
     assert "nonsense" in err.getvalue()
     assert not traces(err.getvalue().encode()), err.getvalue()

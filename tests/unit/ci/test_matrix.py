@@ -49,7 +49,7 @@ def project(tmp_path: Path) -> Path:
 def matrix(root: Path, *words: str) -> int:
     """Call the program in that project."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.core.settings.PROJECT", root)
+        patch.setattr("harness.core.project.PROJECT", root)
         return main(["matrix", *words], {"HOME": str(root)})
 
 

@@ -13,11 +13,12 @@ from harness import __version__
 from harness.__main__ import main
 from harness.ci.matrix import files, formats
 from harness.core.command_line import parse
-from harness.core.commands import COMMANDS, FORMATS, PROGRAM
+from harness.core.commands import COMMANDS, FORMATS
 from harness.core.errors import UsageError
 from harness.core.options import GROUPS, OPTIONS
 from harness.core.own_revision import own_revision
-from harness.core.settings import PROJECT, Settings
+from harness.core.project import PROGRAM, PROJECT
+from harness.core.settings import Settings
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
