@@ -23,6 +23,9 @@ from harness.core.options import GROUPS, OPTIONS
 from harness.core.project import PROGRAM
 
 CHOICE = re.compile(r"argument ([^:]+): invalid choice: (.+) \(choose from (.+)\)")
+MISSING = re.compile(
+    r"the following arguments are required: (.+)|argument (.+): expected one argument"
+)
 UNKNOWN = "unrecognized arguments: "
 ABOUT = """
 `COMMAND --help` shows what a command takes, examples and its exit codes. An
@@ -49,8 +52,10 @@ class CommandParser(argparse.ArgumentParser):
         usage = f"{self.prog} --help"
         if found := CHOICE.fullmatch(message):
             name, word, known = found[1], found[2].strip("'"), found[3].replace("'", "")
-            what = "no command" if name == "COMMAND" else f"no value for {name}"
-            raise UnknownNameError(f"'{word}' is {what}", hint=nearest(word, known.split(", ")))
+            what = "there is no command" if name == "COMMAND" else f"invalid value for {name}:"
+            raise UnknownNameError(f"{what} '{word}'", hint=nearest(word, known.split(", ")))
+        if found := MISSING.fullmatch(message):
+            raise UsageError(f"missing: {found[1] or f'a value for {found[2]}'}", hint=usage)
         if not message.startswith(UNKNOWN):
             raise UsageError(message, hint=usage)
         word = message.removeprefix(UNKNOWN).split()[0].split("=")[0]

@@ -151,7 +151,7 @@ def _parse(option: Option, text: str, origin: str) -> object:
         return option.read(text)
     except ValueError as error:
         raise UsageError(
-            f"'{text}' is no value for {option.name}, from {origin}: {error}",
+            f"invalid value '{text}' for {option.name}, from {origin}: {error}",
             hint=f"{option.flag}: {option.help}",
         ) from error
 
@@ -205,7 +205,7 @@ def _skip_generic(environ: Mapping[str, str]) -> frozenset[Stage]:
         try:
             return parse_yes(environ.get(name, ""))
         except ValueError as error:
-            raise UsageError(f"'{environ[name]}' is no value for {name}: {error}") from error
+            raise UsageError(f"invalid value '{environ[name]}' for {name}: {error}") from error
 
     if asked(SKIP_GENERIC):
         return frozenset(Stage)
