@@ -1,5 +1,6 @@
 """`plan`: what a run would do, said without an engine."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def test_the_plan_of_a_run_is_printed(
     assert words["upgrade"].startswith("redeploy the head in place; ")
     assert words["backup"].startswith("skipped: ")
     assert [path.name for path in tmp_path.iterdir()] == ["cache"], "it makes no run"
+    assert main(["plan", "radicale#1.1.0+3.1.8.3"], here) == EXIT_PASSED
+    assert re.search(r"radicale: head +\w+ 1\.1\.0\+3\.1\.8\.3 ", capsys.readouterr().out)
 
 
 def test_a_plan_that_cannot_be_made_ends_as_the_run_would(here: dict[str, str]) -> None:
