@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from harness.core.model import Outcome
 from harness.report.answer import limits, place
 from harness.report.results import LOGS, RESULTS_FILE, RunResult, read, unfinished
 
-VERSION = 3  # of the tables; an index of another version is made anew
+VERSION = 4  # of the table; an index of another version is made anew
 # Settings that change where and how fast a run goes, and not what it comes to.
 INDIFFERENT = {
     *("output", "jobs", "cache", "keep", "lock", "lock_timeout", "run_timeout", "domain"),
     *("timeout_factor", "ref", "src", "pr", "version"),  # the commits are compared themselves
 }
-TABLE = """CREATE TABLE IF NOT EXISTS runs (path TEXT PRIMARY KEY, changed INTEGER, run TEXT,
- recipe TEXT, started TEXT, seconds REAL, outcome TEXT, stage TEXT, cause TEXT, kind TEXT,
- head TEXT, same TEXT, stages TEXT, asked TEXT, limits TEXT, warnings TEXT, images TEXT)"""
+TABLE = """CREATE TABLE IF NOT EXISTS runs
+ (path TEXT PRIMARY KEY, changed INTEGER, run TEXT, started TEXT, indexed TEXT)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,21 +106,33 @@ def refresh(file: Path, roots: Iterable[Path]) -> tuple[list[Indexed], list[str]
                 unread.append(f"{path}: {error}")
                 continue
             if result is not None:
-                row = (str(path), changed, *_columns(result))
-                marks = ", ".join("?" * len(row))
-                database.execute(f"INSERT OR REPLACE INTO runs VALUES ({marks})", row)  # noqa: S608  only marks
-        return list(_all(database)), unread
+                text = json.dumps(asdict(_indexed(path.parent, result)), default=str)
+                row = (str(path), changed, result.run, result.started, text)
+                database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", row)
+        # A run that was copied is there twice, and counts once.
+        rows = database.execute("SELECT indexed FROM runs GROUP BY run ORDER BY started, run")
+        texts = [json.loads(text) for (text,) in rows]
+        return msgspec.convert(texts, list[Indexed], dec_hook=_path), unread
 
 
-def _columns(result: RunResult) -> tuple[object, ...]:
+def _path(kind: type[Path], text: str) -> Path:
+    return kind(text)
+
+
+def _indexed(directory: Path, result: RunResult) -> Indexed:
     verdict = result.verdict
-    stages = [(s.stage, s.outcome, s.op_seconds + s.assert_seconds) for s in result.stages]
-    return (
-        result.run, result.recipe, result.started, result.seconds, verdict.outcome, verdict.stage,
-        verdict.cause, verdict.kind, result.head.commit if result.head else "", same(result),
-        json.dumps(stages), ",".join(result.asked), limits(result),
-        json.dumps([(place(one), one.text, one.accepted) for one in result.warnings]),
-        json.dumps({f"{o.release} {o.service} {o.image}": o.digest for o in result.images}),
+    return Indexed(
+        directory=directory, run=result.run, recipe=result.recipe, started=result.started,
+        seconds=result.seconds, outcome=verdict.outcome, stage=verdict.stage, cause=verdict.cause,
+        kind=verdict.kind, head=result.head.commit if result.head else "", same=same(result),
+        asked=result.asked, limits=limits(result),
+        stages=tuple(
+            StageTime(stage=one.stage, outcome=one.outcome,
+                      seconds=one.op_seconds + one.assert_seconds)
+            for one in result.stages
+        ),
+        warnings=tuple((place(one), one.text, one.accepted) for one in result.warnings),
+        images={f"{one.release} {one.service} {one.image}": one.digest for one in result.images},
     )  # fmt: skip
 
 
@@ -138,23 +151,3 @@ def same(result: RunResult) -> str:
     base = result.base.commit if result.base else ""
     what = [result.recipe, result.head.commit, base, result.platform, result.harness]
     return json.dumps([*what, settings])
-
-
-def _all(database: sqlite3.Connection) -> Iterator[Indexed]:
-    # A run that was copied is there twice, and counts once.
-    rows = database.execute(
-        "SELECT path, run, recipe, started, seconds, outcome, stage, cause, kind, head, same, "
-        "stages, asked, limits, warnings, images FROM runs GROUP BY run ORDER BY started, run"
-    )
-    for path, run, recipe, started, seconds, outcome, stage, cause, kind, head, key, *lists in rows:
-        stages, asked, limited, warned, images = lists
-        yield Indexed(
-            directory=Path(path).parent, run=run, recipe=recipe, started=started, seconds=seconds,
-            outcome=Outcome(outcome), stage=stage, cause=cause, kind=kind, head=head, same=key,
-            asked=tuple(asked.split(",")), limits=limited, images=json.loads(images),
-            warnings=tuple((where, text, why) for where, text, why in json.loads(warned)),
-            stages=tuple(
-                StageTime(stage=name, outcome=Outcome(word), seconds=took)
-                for name, word, took in json.loads(stages)
-            ),
-        )  # fmt: skip
