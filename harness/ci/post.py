@@ -85,11 +85,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """One run, the commit that it was about, and what it says to people (Markdown)."""
+    """One run, and the commit that it was about."""
 
     result: RunResult
     commit: str
-    summary: str
 
     @property
     def state(self) -> State:
@@ -149,7 +148,7 @@ def load(directory: Path, asked: Asked) -> Tested:
             f"cannot set a status: the run in {directory} has no commit",
             hint="name the commit: --on SHA",
         )
-    return Tested(result=result, commit=commit, summary=summary.render(result))
+    return Tested(result=result, commit=commit)
 
 
 def post(
@@ -207,27 +206,25 @@ def _status(run: Tested, asked: Asked, limit: int) -> Status:
     return Status(
         state=run.state,
         context=f"{asked.context}/{_word(result.recipe)}",
-        description=line if len(line) <= limit else line[: limit - 3] + "...",
+        description=summary.cut(line, limit),
         details=asked.details,
     )
 
 
 def _body(first: str, tested: Sequence[Tested], asked: Asked, now: PullRequest) -> str:
-    lines = [first, ""]
-    for run in tested:
-        commit = f"`{run.commit}`" if SHA.fullmatch(run.commit) else "no commit"
-        lines.append(
-            f"**{asked.context}**: {_word(run.result.recipe)}"
-            f" **{run.result.verdict.outcome}**, tested at {commit}"
-        )
-        lines.append("")
     commits = {run.commit for run in tested}
+    named = sorted(f"`{one}`" if SHA.fullmatch(one) else "no commit" for one in commits)
+    lines = [first, "", f"**{asked.context}**: tested at {', '.join(named)}", ""]
     if not asked.on and now.head not in commits:
         moved = f"its head is `{now.head}` now, and that was not tested here."
         lines += [f"**The pull request has moved since**: {moved}", ""]
     if asked.details:
         lines += [f"[The whole report]({asked.details})", ""]
-    return "\n".join(lines) + "\n" + "\n\n".join(comment.harmless(one.summary) for one in tested)
+    return (
+        "\n".join(lines)
+        + "\n"
+        + "\n\n".join(comment.harmless(summary.render(one.result)) for one in tested)
+    )
 
 
 def _word(text: str) -> str:

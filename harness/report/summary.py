@@ -34,14 +34,14 @@ MARKS = {
 
 def span(text: str, *, room: int = CELL) -> str:
     """Return a text as one code span, which may stand in a table; empty stays empty."""
-    line = _cut(" ".join(visible(text).split()), room)
+    line = cut(" ".join(visible(text).split()), room)
     # Backquotes could end it; a bar would end a table's cell, and in a span no entity helps.
     return f"`{line.replace('`', chr(39)).replace('|', '¦')}`" if line else ""
 
 
 def block(text: str, *, room: int = CAUSE) -> str:
     """Return a text as a fenced block, with a fence longer than any in the text."""
-    body = _cut(visible(text).strip("\n"), room)
+    body = cut(visible(text).strip("\n"), room)
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{body}\n{fence}"
@@ -159,5 +159,6 @@ def _first(text: str) -> str:
     return text.partition("\n")[0]
 
 
-def _cut(text: str, room: int) -> str:
+def cut(text: str, room: int) -> str:
+    """Return a text, or its beginning with an ellipsis where it has more characters than that."""
     return text if len(text) <= room else text[: room - 1] + "…"
