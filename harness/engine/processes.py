@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PROC = Path("/proc")
-_BEGUN = 19  # the start time's place among the fields that follow a process's name
+import psutil
+
 _PROGRAMS = ("dockerd", "containerd", "containerd-shim")
 
 
@@ -43,115 +43,84 @@ class Process:
         )
 
 
-def engines(*, proc: Path = PROC) -> list[Process]:
+def engines() -> list[Process]:
     """Return all engines of this machine and their helpers. One that is a zombie is gone."""
     found = {
-        process.pid: process
-        for process in _all(proc)
-        if process.program in _PROGRAMS or process.program.startswith("containerd-shim-")
+        one.pid: Process(pid=one.pid, argv=tuple(one.info["cmdline"]))
+        for one in psutil.process_iter(["cmdline"])
+        if one.info["cmdline"]
     }
-    return [one for one in found.values() if not _is_passing(one, found, proc)]
+    return [
+        one
+        for one in found.values()
+        if (one.program in _PROGRAMS or one.program.startswith("containerd-shim-"))
+        and not _is_passing(one, found)
+    ]
 
 
-def _is_passing(process: Process, others: Mapping[int, Process], proc: Path) -> bool:
+def _is_passing(process: Process, others: Mapping[int, Process]) -> bool:
     # Between fork and exec, what an engine is about to run still has the engine's command line.
     # It is gone a moment later, and is neither the engine nor a second one.
-    if not _stat(process.pid, proc):
+    try:
+        parent = others.get(psutil.Process(process.pid).ppid())
+    except psutil.Error:
         return True
-    parent = others.get(_parent(process.pid, proc))
     return parent is not None and parent.argv == process.argv
 
 
-def belonging_to(directories: Iterable[Path], *, proc: Path = PROC) -> list[Process]:
+def belonging_to(directories: Iterable[Path]) -> list[Process]:
     """Return the engines and helpers whose command line names one of these directories."""
     wanted = tuple(directories)
-    return [process for process in engines(proc=proc) if process.names(wanted)]
+    return [process for process in engines() if process.names(wanted)]
 
 
-def rivals(directories: Iterable[Path], *, proc: Path = PROC) -> list[Process]:
+def rivals(directories: Iterable[Path]) -> list[Process]:
     """Return the dockerd processes of others that share this process's network namespace."""
     wanted = tuple(directories)
     return [
         process
-        for process in engines(proc=proc)
+        for process in engines()
         if process.program == "dockerd"
         and not process.names(wanted)
-        and _shares_network(process.pid, proc)
+        and _shares_network(process.pid)
     ]
 
 
-def descendants(pids: Iterable[int], *, proc: Path = PROC) -> set[int]:
+def descendants(pids: Iterable[int]) -> set[int]:
     """Return the ids of all processes below these."""
-    children: dict[int, list[int]] = {}
-    for entry in _entries(proc):
-        children.setdefault(_parent(int(entry.name), proc), []).append(int(entry.name))
     found: set[int] = set()
-    todo = list(pids)
-    while todo:
-        below = [pid for pid in children.get(todo.pop(), []) if pid not in found]
-        found.update(below)
-        todo += below
+    for pid in pids:
+        with suppress(psutil.Error):
+            found.update(one.pid for one in psutil.Process(pid).children(recursive=True))
     return found
 
 
-def is_running(pid: int, *, proc: Path = PROC) -> bool:
+def is_running(pid: int) -> bool:
     """Return whether the process runs; a child of ours that ended is reaped on the way."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    state = _stat(pid, proc)[:1]
-    return bool(state) and state[0] not in {"Z", "X", "x"}
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
+        return False
 
 
-def begun(pid: int, *, proc: Path = PROC) -> str:
-    """Return when a process began, in ticks since the machine's start; "" for one that is gone.
-
-    Ids are used again after a while; an id together with this is not.
-    """
-    fields = _stat(pid, proc)
-    return fields[_BEGUN] if len(fields) > _BEGUN else ""
-
-
-def mounts_below(directories: Iterable[Path], *, proc: Path = PROC) -> list[str]:
+def mounts_below(directories: Iterable[Path]) -> list[str]:
     """Return the mount points at or below these directories, the deepest first."""
     wanted = [str(one) for one in directories]
+    # Not psutil.disk_partitions, which believes /etc/mtab, and that may be an old file.
     points = [
         # Blanks and backslashes are written as octal numbers: proc_pid_mountinfo(5).
         os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1"))
-        for line in (proc / "self" / "mountinfo").read_bytes().splitlines()
+        for line in Path(psutil.PROCFS_PATH, "self/mountinfo").read_bytes().splitlines()
     ]
     below = [p for p in points if any(p == one or p.startswith(f"{one}/") for one in wanted)]
     return sorted(below, key=lambda point: point.count("/"))[::-1]
 
 
-def _all(proc: Path) -> Iterator[Process]:
-    for entry in _entries(proc):
-        # A process may end between the listing and the look.
-        with suppress(OSError):
-            words = (entry / "cmdline").read_bytes().decode(errors="surrogateescape")
-            if words:
-                yield Process(pid=int(entry.name), argv=tuple(words.rstrip("\0").split("\0")))
-
-
-def _parent(pid: int, proc: Path) -> int:
-    after = _stat(pid, proc)
-    return int(after[1]) if len(after) > 1 else 0
-
-
-def _stat(pid: int, proc: Path) -> list[str]:
-    # What follows the name, which stands in parentheses and may hold blanks and more of those.
+def _shares_network(pid: int) -> bool:
+    proc = Path(psutil.PROCFS_PATH)
     try:
-        return (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def _entries(proc: Path) -> Iterator[Path]:
-    return (entry for entry in proc.iterdir() if entry.name.isdecimal())
-
-
-def _shares_network(pid: int, proc: Path) -> bool:
-    try:
-        theirs = (proc / str(pid) / "ns" / "net").stat()
-        return os.path.samestat(theirs, (proc / "self" / "ns" / "net").stat())
+        return (proc / str(pid) / "ns/net").samefile(proc / "self/ns/net")
     except OSError:
         return True  # what may not be looked at is taken to be here: the careful answer

@@ -16,14 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from harness.engine.processes import mounts_below
 from harness.images import rootfs
 from harness.images.image_layers import RootFs, trim
 from harness.locks import file_lock as locks
 
 _LOCK = "image-"
 _MARK = re.compile(r"-build-([0-9a-f]{12})-")
-_OCTAL = re.compile(r"\\([0-7]{3})")
-MOUNTS = Path("/proc/self/mountinfo")
 
 
 def lock_name(key: str) -> str:
@@ -124,11 +123,5 @@ def _is_left_over(cache: Path, key: str) -> bool:
 
 def _remove(path: Path) -> None:
     # A mount below it would be the host's own /dev or /sys: nothing there may be deleted.
-    if not any(mount.startswith(f"{path.resolve()}/") for mount in _mounts()):
+    if not mounts_below([path.resolve()]):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _mounts() -> list[str]:
-    lines = MOUNTS.read_text(errors="surrogateescape").splitlines()
-    # The kernel writes spaces and the like as a backslash and three octal digits.
-    return [_OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split()[4]) for line in lines]

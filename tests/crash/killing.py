@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+import psutil
+
 from harness.core import event_log
 from harness.core.events import Doing, Step
 from harness.core.waiting import Deadline, wait_for
@@ -98,17 +100,9 @@ class Scope:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A process that a run has started: its id, and when it began, since ids are used again."""
-
-    pid: int
-    begun: str
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return processes.is_running(self.pid) and processes.begun(self.pid) == self.begun
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs; another process that has its id by now does not count."""
+    return process.is_running() and processes.is_running(process.pid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +136,14 @@ class Started:
         """Whether it has begun that step so often."""
         return steps(self.output).count(step) >= nth
 
-    def family(self) -> frozenset[Child]:
+    def family(self) -> frozenset[psutil.Process]:
         """Return the processes that it has started, without itself."""
-        pids = processes.descendants({self.process.pid}) - {self.process.pid}
-        return frozenset(Child(pid, processes.begun(pid)) for pid in pids)
+        try:
+            return frozenset(psutil.Process(self.process.pid).children(recursive=True))
+        except psutil.NoSuchProcess:
+            return frozenset()
 
-    def kill(self, kind: Kind) -> frozenset[Child]:
+    def kill(self, kind: Kind) -> frozenset[psutil.Process]:
         """Kill it with SIGKILL, and return the processes that it had started."""
         family = self.family()
         self.process.kill()

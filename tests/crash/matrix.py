@@ -16,13 +16,24 @@ from itertools import count
 from pathlib import Path
 
 import docker
+import psutil
 
 from harness.core.errors import HarnessError, WaitTimeoutError
 from harness.core.events import Doing
 from harness.core.waiting import Deadline, wait_for
 from harness.swarm.states import NAMESPACE_LABEL
 from harness.swarm.sweep import RUN_LABEL, find
-from tests.crash.killing import RECIPE, Child, Kill, Kind, Scope, Started, alive_of, started, steps
+from tests.crash.killing import (
+    RECIPE,
+    Kill,
+    Kind,
+    Scope,
+    Started,
+    alive_of,
+    is_alive,
+    started,
+    steps,
+)
 from tests.integration.own_engine import OwnEngine, share
 
 KILLS_PER_RUN = 4  # that many die in a scope before a whole one follows
@@ -55,7 +66,7 @@ class Dead:
     where: str
     kind: str
     run: str
-    family: frozenset[Child]
+    family: frozenset[psutil.Process]
 
 
 def plan(boundaries: Sequence[Doing], kills: int, *, seed: int) -> list[Kill]:
@@ -189,7 +200,7 @@ def left_of(bed: Bed, dead: Dead) -> list[str]:
     left |= {thing for thing in bed.there() if token in thing}
 
     def living() -> list[str]:
-        family = [f"process {child.pid}" for child in dead.family if child.alive]
+        family = [f"process {child.pid}" for child in dead.family if is_alive(child)]
         return family + alive_of(dead.run)
 
     try:

@@ -116,10 +116,11 @@ def test_nothing_is_deleted_through_a_mount(
     memory.mkdir(exist_ok=True)
     monkeypatch.setattr(rootfs, "MEMORY_DISK", memory)
     path = left_over(memory, tmp_path, KEY[:12])
-    table = tmp_path / "mountinfo"
+    table = tmp_path / "self/mountinfo"
+    table.parent.mkdir()
     where = str(path / "dev").replace(" ", "\\040")
     table.write_text(f"1 1 0:1 / / rw - ext4 x rw\n2 1 0:5 / {where} rw - tmpfs dev rw\n")
-    monkeypatch.setattr(image_cache, "MOUNTS", table)
+    monkeypatch.setattr("psutil.PROCFS_PATH", str(tmp_path))
     image_cache.sweep(tmp_path, KEY)
     assert path.exists()
     table.write_text("1 1 0:1 / / rw - ext4 x rw\n")
