@@ -10,9 +10,11 @@ import functools
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
 
 from harness.core import image_names
 from harness.core.errors import ImageError
@@ -22,8 +24,7 @@ FOLDER = Path(__file__).with_name("stand_ins")
 _LINKED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "var/run", "var/lock")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A user and the group of the same name, as the image that is stood in for has them."""
 
     name: str
@@ -33,18 +34,16 @@ class User:
     shell: str = "/usr/sbin/nologin"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
+class Directory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A directory with its owner. `mode` is an octal number in quotes, as in "0755"."""
 
     path: str
     uid: int = 0
     gid: int = 0
-    mode: str = "0755"
+    mode: Annotated[str, Meta(pattern="^[0-7]+$")] = "0755"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
+class Healthcheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The image's own health check; times are in seconds."""
 
     test: tuple[str, ...]
@@ -53,8 +52,7 @@ class Healthcheck:
     retries: int = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
+class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One stand-in image.
 
     Attributes:
@@ -80,7 +78,7 @@ class Definition:
     note: str
     packages: tuple[str, ...]
     repositories: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = {}
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     user: str = ""
@@ -91,9 +89,9 @@ class Definition:
     healthcheck: Healthcheck | None = None
     users: tuple[User, ...] = ()
     directories: tuple[Directory, ...] = ()
-    links: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = {}
     removed: tuple[str, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = {}
     digest: str = ""
 
     @classmethod
@@ -106,64 +104,23 @@ class Definition:
         source = folder / "image.toml"
         try:
             raw = source.read_bytes()
-            table = tomllib.loads(raw.decode())
             files = _files(folder / "files")
             digest = _digest({"image.toml": raw, **{f"files/{k}": v for k, v in files.items()}})
-            definition = cls(
-                name=folder.name, folder=folder, files=files, digest=digest, **_typed(table)
-            )
-        except (OSError, ValueError, TypeError) as error:
+            own = {"name": folder.name, "folder": folder, "files": files, "digest": digest}
+            found = msgspec.convert({**tomllib.loads(raw.decode()), **own}, cls)
+            _check_paths(found)
+        except (OSError, ValueError) as error:
             raise ImageError(
                 f"the definition of the stand-in image '{folder.name}' cannot be used: {error}",
                 cause="a key of image.toml is missing, unknown, or not of the kind it should be",
                 hint=f"correct {source}",
             ) from error
-        return definition
+        return found
 
 
-def _typed(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return image.toml's table as the arguments of a definition, lists turned into tuples.
-
-    Raises:
-        ValueError: a key is unknown, a value is not of its kind, or a path cannot be had.
-    """
-    known = {item.name for item in fields(Definition)} - {"name", "folder", "files", "digest"}
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}")
-    result: dict[str, Any] = {}
-    for key, value in table.items():
-        if key == "users":
-            result[key] = tuple(User(**item) for item in value)
-        elif key == "directories":
-            result[key] = tuple(Directory(**item) for item in value)
-            _check_modes(result[key])
-        elif key == "healthcheck":
-            result[key] = Healthcheck(**{**value, "test": _strings("test", value["test"])})
-        elif key in {"env", "links"}:
-            result[key] = dict(zip(value, _strings(key, list(value.values())), strict=True))
-        elif key in {"note", "user", "workdir", "stop_signal"}:
-            result[key] = _strings(key, [value])[0]
-        else:
-            result[key] = _strings(key, value)
-    _check_paths(result)
-    return result
-
-
-def _strings(key: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{key} must be made of strings")
-    return tuple(value)
-
-
-def _check_modes(directories: tuple[Directory, ...]) -> None:
-    for directory in directories:
-        int(directory.mode, 8)
-
-
-def _check_paths(values: Mapping[str, Any]) -> None:
-    directories = [directory.path for directory in values.get("directories", ())]
-    for path in (*directories, *values.get("links", {}), *values.get("removed", ())):
+def _check_paths(definition: Definition) -> None:
+    directories = [directory.path for directory in definition.directories]
+    for path in (*directories, *definition.links, *definition.removed):
         if not path.startswith("/") or path != "/" + inside(path):
             raise ValueError(f"{path!r} is not an absolute path in its shortest form")
 

@@ -10,13 +10,13 @@ import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 from docker.models.containers import Container
+from msgspec.structs import replace
 
 from harness.core import proc
 from harness.core.errors import ImageError

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from harness.core.errors import ImageError
 from harness.images import image_layers, images, rootfs
@@ -95,14 +96,14 @@ GOOD = 'note = "x"\npackages = ["a"]\n'
     [
         ("packages = [", "image 'it' cannot be used"),
         ('packages = ["a"]', "note"),
-        (GOOD + 'entry_point = ["x"]', "unknown key 'entry_point'"),
-        (GOOD + 'cmd = "sleep 1"', "cmd must be made of strings"),
-        (GOOD + "exposed = [80]", "exposed must be made of strings"),
-        (GOOD + "user = 101", "user must be made of strings"),
-        (GOOD + "[env]\nA = 1", "env must be made of strings"),
+        (GOOD + 'entry_point = ["x"]', "unknown field `entry_point`"),
+        (GOOD + 'cmd = "sleep 1"', "Expected `array`, got `str` - at `$.cmd`"),
+        (GOOD + "exposed = [80]", "got `int` - at `$.exposed[0]`"),
+        (GOOD + "user = 101", "Expected `str`, got `int` - at `$.user`"),
+        (GOOD + "[env]\nA = 1", "got `int` - at `$.env[...]`"),
         (GOOD + '[[users]]\nname = "u"', "uid"),
-        (GOOD + '[[users]]\nname = "u"\nuid = 1\ngid = 1\nshel = "x"', "shel"),
-        (GOOD + '[[directories]]\npath = "/d"\nmode = "rwx"', "rwx"),
+        (GOOD + '[[users]]\nname = "u"\nuid = 1\ngid = 1\nshel = "x"', "unknown field `shel`"),
+        (GOOD + '[[directories]]\npath = "/d"\nmode = "rwx"', "`$.directories[0].mode`"),
         (GOOD + '[[directories]]\npath = "d"', "not an absolute path"),
         (GOOD + 'removed = ["/etc/../x"]', "no path in an image"),
         (GOOD + '[links]\n"/bin/x" = "y"', "leads through the link /bin"),
@@ -148,7 +149,10 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
 def test_the_key_depends_on_all_that_decides_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another release, architecture, definition or name is another image."""
     nginx = shipped()["nginx"]
-    keys = {images.key_of(d) for d in (nginx, replace(nginx, digest="x"), replace(nginx, name="x"))}
+    keys = {
+        images.key_of(d)
+        for d in (nginx, structs.replace(nginx, digest="x"), structs.replace(nginx, name="x"))
+    }
     for other in (replace(HOST, suite="trixie"), replace(HOST, architecture="arm64")):
         monkeypatch.setattr(images, "host", lambda other=other: other)
         keys.add(images.key_of(nginx))

@@ -7,10 +7,10 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from harness.core.errors import ImageError
 from harness.images import image_layers

@@ -7,13 +7,13 @@ import io
 import shutil
 import tarfile
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from docker.errors import APIError
+from msgspec.structs import replace
 
 from harness.core.errors import DiskFullError, EngineError, HarnessError, ImageError, TestBedError
 from harness.images import image_cache, image_layers, images, rootfs
