@@ -7,7 +7,7 @@ may appear. docs/results.md describes each.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -136,6 +136,18 @@ def read(directory: Path) -> RunResult | None:
     if run.verdict.stage not in ("", TEARDOWN, *Stage):
         raise ValueError(f"{path}: {run.verdict.stage!r} is not a stage")
     return run
+
+
+def below(roots: Iterable[Path]) -> tuple[list[RunResult], list[str]]:
+    """Return the runs that wrote below these directories, and what cannot be read and why."""
+    found: list[RunResult] = []
+    unread = []
+    for path in sorted({path.resolve() for root in roots for path in root.rglob(RESULTS_FILE)}):
+        try:
+            found += filter(None, [read(path.parent)])
+        except (OSError, ValueError) as error:
+            unread.append(f"{path}: {error!r}")
+    return found, unread
 
 
 def _completed(found: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.report.results import RESULTS_FILE, read
+from harness.report.results import below
 
 
 def measured(roots: Iterable[Path]) -> dict[str, float]:
@@ -15,11 +15,6 @@ def measured(roots: Iterable[Path]) -> dict[str, float]:
     A result that cannot be read says nothing: times only balance, they decide nothing.
     """
     seconds: dict[str, list[float]] = {}
-    for path in sorted({path.resolve() for root in roots for path in root.rglob(RESULTS_FILE)}):
-        try:
-            result = read(path.parent)
-        except (OSError, ValueError):
-            continue
-        if result is not None:
-            seconds.setdefault(result.recipe, []).append(result.seconds)
+    for result in below(roots)[0]:
+        seconds.setdefault(result.recipe, []).append(result.seconds)
     return {recipe: statistics.median(each) for recipe, each in sorted(seconds.items())}

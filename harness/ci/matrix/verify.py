@@ -6,7 +6,7 @@ It is the one job that a merge has to depend on, so it is also red when a run di
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.ci.matrix.selection import Cell, from_json
@@ -17,7 +17,7 @@ from harness.core.errors import (
     UsageError,
 )
 from harness.core.untrusted import visible
-from harness.report.results import RESULTS_FILE, RunResult, read
+from harness.report.results import RunResult, below
 
 
 def verify(plan: Path, roots: Sequence[Path], *, allow_empty: bool) -> int:
@@ -30,25 +30,12 @@ def verify(plan: Path, roots: Sequence[Path], *, allow_empty: bool) -> int:
         planned = from_json(plan.read_text(), str(plan))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the plan {plan} cannot be read: {error}") from error
-    results, unread = _results(roots)
+    results, unread = below(roots)
     lines, code = judge(planned, results, unread)
     sys.stdout.write("\n".join(map(visible, lines)) + "\n")
     if not planned and code == EXIT_PASSED and not allow_empty:
         return EXIT_NOTHING_SELECTED
     return code
-
-
-def _results(roots: Iterable[Path]) -> tuple[list[RunResult], list[str]]:
-    found, unread = [], []
-    for path in sorted({path.resolve() for root in roots for path in root.rglob(RESULTS_FILE)}):
-        try:
-            result = read(path.parent)
-        except (OSError, ValueError) as error:
-            unread.append(f"{path}: {error!r}")
-            continue
-        if result is not None:
-            found.append(result)
-    return found, unread
 
 
 def judge(
