@@ -8,7 +8,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from harness.ci.forge.address import Address
-from harness.ci.forge.api import Api
+from harness.ci.forge.api import Api, Reply
 from harness.ci.forge.base import Answer, Comment, PullRequest, State, Status
 
 # Also has `warning`. Whether one keeps a change from being merged differs between versions, so
@@ -32,6 +32,7 @@ class Gitea:
 
     description_limit: ClassVar[int] = 255
     comment_limit: ClassVar[int] = 65_000
+    page_size: ClassVar[str] = "limit"  # what the parameter for it is called
 
     api: Api
     address: Address
@@ -61,12 +62,16 @@ class Gitea:
     def comments(self) -> Iterator[Comment]:
         """Return all comments; some versions ignore `page` here and send all at once."""
         path = f"{self._repository}/issues/{self.address.number}/comments"
-        # A page may be shorter than asked for by the server's own limit, so only an empty one ends.
-        for item in self.api.pages(path, size="limit", last=lambda _: False):
+        for item in self.api.pages(path, size=self.page_size, last=self.is_last):
             found = Answer(item, "a comment")
             yield Comment(
                 id=found.number("id"), author=found.text("user", "login"), body=found.text("body")
             )
+
+    @staticmethod
+    def is_last(_: Reply) -> bool:
+        """Whether a page says that it is the last; shorter than asked for says nothing here."""
+        return False
 
     def create_comment(self, body: str) -> None:
         """Add a comment."""
@@ -84,6 +89,5 @@ class Gitea:
             "state": _STATES[status.state],
             "context": status.context,
             "description": status.description,
-            "target_url": status.details,
-        }
+        } | ({"target_url": status.details} if status.details else {})
         self.api.send("POST", f"{self._repository}/statuses/{commit}", body=body)

@@ -1,25 +1,20 @@
-"""GitHub's dialect: `api.github.com`, or `/api/v3` on a host of one's own; a bearer token."""
+"""GitHub's dialect: `api.github.com`, or `/api/v3` on a host of one's own; a bearer token.
+
+Gitea's API was made after it, so that one says most of this one as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import quote
 
-from harness.ci.forge.address import Address
-from harness.ci.forge.api import Api, Reply
-from harness.ci.forge.base import Answer, Comment, PullRequest, State, Status
+from harness.ci.forge.api import Reply
+from harness.ci.forge.gitea import Gitea
 from harness.core.errors import ForgeError
 
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 WORKFLOW = "github-actions[bot]"  # who a workflow's own token comments as
-_STATES = {
-    State.SUCCESS: "success",
-    State.FAILURE: "failure",
-    State.ERROR: "error",
-    State.ABORTED: "error",
-}
 
 
 def sign(token: str) -> Mapping[str, str]:
@@ -27,37 +22,12 @@ def sign(token: str) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _is_last(reply: Reply) -> bool:
-    return 'rel="next"' not in reply.headers.get("link", "")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GitHub:
+class GitHub(Gitea):
     """A pull request of GitHub. Its comments hold 65536 characters, its descriptions 140."""
 
     description_limit: ClassVar[int] = 140
-    comment_limit: ClassVar[int] = 65_000
-
-    api: Api
-    address: Address
-
-    @property
-    def _repository(self) -> str:
-        return f"/repos/{quote(self.address.project)}"
-
-    def pull_request(self) -> PullRequest:
-        """Return the pull request as it stands now."""
-        path = f"{self._repository}/pulls/{self.address.number}"
-        found = Answer(self.api.get(path).content, str(self.address))
-        source = found.text("head", "repo", "full_name")
-        return PullRequest(
-            number=found.number("number"),
-            head=found.sha("head", "sha"),
-            base=found.sha("base", "sha", needed=False),
-            base_ref=found.text("base", "ref"),
-            head_repository=source,
-            fork=source != found.text("base", "repo", "full_name"),
-        )
+    page_size: ClassVar[str] = "per_page"
 
     def login(self) -> str:
         """Return the name of the token's owner.
@@ -65,36 +35,13 @@ class GitHub:
         A workflow's own token is nobody's, and may not ask who it is.
         """
         try:
-            return Answer(self.api.get("/user").content, "the token's owner").name("login")
+            return Gitea.login(self)
         except ForgeError as error:
             if error.status == 403:  # noqa: PLR2004  "Resource not accessible by integration"
                 return WORKFLOW
             raise
 
-    def comments(self) -> Iterator[Comment]:
-        """Return all comments: those of the conversation, not those on lines of code."""
-        path = f"{self._repository}/issues/{self.address.number}/comments"
-        for item in self.api.pages(path, size="per_page", last=_is_last):
-            found = Answer(item, "a comment")
-            yield Comment(
-                id=found.number("id"), author=found.text("user", "login"), body=found.text("body")
-            )
-
-    def create_comment(self, body: str) -> None:
-        """Add a comment."""
-        path = f"{self._repository}/issues/{self.address.number}/comments"
-        self.api.send("POST", path, body={"body": body}, once=True)
-
-    def update_comment(self, comment: Comment, body: str) -> None:
-        """Replace a comment's text."""
-        path = f"{self._repository}/issues/comments/{comment.id}"
-        self.api.send("PATCH", path, body={"body": body})
-
-    def set_status(self, commit: str, status: Status) -> None:
-        """Set a commit's status; the newest one of a context counts, so twice is no harm."""
-        body = {
-            "state": _STATES[status.state],
-            "context": status.context,
-            "description": status.description,
-        } | ({"target_url": status.details} if status.details else {})
-        self.api.send("POST", f"{self._repository}/statuses/{commit}", body=body)
+    @staticmethod
+    def is_last(reply: Reply) -> bool:
+        """Whether a page says that it is the last."""
+        return 'rel="next"' not in reply.headers.get("link", "")
