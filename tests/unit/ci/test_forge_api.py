@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from harness.ci.forge import gitea, gitlab
-from harness.ci.forge.api import ATTEMPTS, MOST_BYTES, Api
+from harness.ci.forge.api import ATTEMPTS, MOST_BYTES, PAUSE, Api
 from harness.ci.forge.token import Token, load
 from harness.core.errors import ForgeBusyError, ForgeError, UsageError
 from tests.unit.fake_clock import FakeClock
@@ -89,12 +89,17 @@ def test_what_was_surely_not_done_is_done_again(wire: FakeForge, api: Api) -> No
     assert len(wire.sent) == 2
 
 
-def test_a_pause_that_is_asked_for_is_made(wire: FakeForge, api: Api, clock: FakeClock) -> None:
-    """Asking sooner would only be refused again."""
-    wire.answer({}, 429, retry_after="30")
+@pytest.mark.parametrize(
+    ("asked", "pause"), [("30", 30), ("Fri, 31 Dec 1999 23:59:59 GMT", PAUSE), ("soon", PAUSE)]
+)
+def test_a_pause_that_is_asked_for_is_made(
+    wire: FakeForge, api: Api, clock: FakeClock, asked: str, pause: float
+) -> None:
+    """Asking sooner would only be refused again; a moment that is over asks nothing."""
+    wire.answer({}, 429, retry_after=asked)
     wire.answer({})
     api.get("/x")
-    assert sum(clock.slept) == 30
+    assert sum(clock.slept) == pause
 
 
 def test_a_pause_that_is_too_long_ends_it(wire: FakeForge, api: Api, clock: FakeClock) -> None:

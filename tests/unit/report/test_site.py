@@ -1,6 +1,7 @@
 """The page of all recipes: what a flake is, whose it is, and what stands on the page."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_a_flake_is_another_verdict_on_the_same(
     """The red run says whose it is."""
     got = flakes(indexed(tmp_path, run(1), run(2, outcome, kind=kind), run(3)))
     assert (got.compared, dict(got.owners)) == (3, {owner: 1})
+
+
+def test_a_run_that_was_copied_counts_once(tmp_path: Path) -> None:
+    """And it is read from the index as it was read from its file."""
+    first = indexed(tmp_path, run(1))
+    shutil.copytree(tmp_path / "run1", tmp_path / "copy")
+    assert [one.run for one in indexed(tmp_path)] == ["run1"]
+    shutil.rmtree(tmp_path / "copy")
+    assert indexed(tmp_path) == first
 
 
 def test_a_verdict_of_another_harness_is_no_flake(tmp_path: Path) -> None:
