@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.core.errors import UnknownNameError, UsageError
 from harness.core.model import Origin, Outcome, Stage, WarningCode
 from harness.core.nearest import nearest
@@ -97,7 +99,7 @@ class Case:
         path = folder / TRUTH
         try:
             return cls.parse(folder.name, tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, UsageError) as error:
+        except (OSError, ValueError, UsageError) as error:
             raise UsageError(f"{path} cannot be used: {error}") from error
 
     @classmethod
@@ -106,26 +108,16 @@ class Case:
 
         Raises:
             UnknownNameError: a key is unknown.
-            ValueError: a value is none of those that are possible.
-            TypeError: a key is missing.
+            ValueError: a key is missing, or a value is none of those that are possible.
         """
         known = _known(cls, raw)
-        stages, reason = known.get("stages", {}), known.get("reason", "")
-        case = cls(
-            name=name,
-            **{
-                **known,
-                "word": Outcome(known.get("word", "")),
-                "reason": "|".join(reason) if isinstance(reason, list) else reason,
-                "options": tuple(known.get("options", ())),
-                "stages": {Stage(stage): Outcome(word) for stage, word in stages.items()},
-                "assertions": tuple(_expected(one) for one in known.get("assertions", ())),
-                "warnings": tuple(map(WarningCode, known["warnings"]))
-                if "warnings" in known
-                else None,
-                "canaries": tuple(known.get("canaries", ())),
-            },
-        )
+        reason = known.get("reason", "")
+        known |= {
+            "name": name,
+            "reason": "|".join(reason) if isinstance(reason, list) else reason,
+            "assertions": [_known(Expected, one) for one in known.get("assertions", ())],
+        }
+        case = msgspec.convert(known, cls)
         _check(case)
         return case
 
@@ -141,13 +133,6 @@ def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
         if key not in names:
             raise UnknownNameError(f"there is no key '{key}'", hint=nearest(key, names, most=1))
     return {key.replace("-", "_"): value for key, value in raw.items()}
-
-
-def _expected(raw: Mapping[str, Any]) -> Expected:
-    known = _known(Expected, raw)
-    origin = Origin(known.pop("origin", Origin.OVERLAY))
-    stage, outcome = Stage(known.pop("stage")), Outcome(known.pop("outcome"))
-    return Expected(stage=stage, outcome=outcome, origin=origin, **known)
 
 
 def _check(case: Case) -> None:

@@ -100,7 +100,7 @@ def test_a_case_that_makes_no_sense_is_refused(
 
 def test_a_case_without_a_key_that_it_needs_is_refused(tmp_path: Path) -> None:
     """A verdict that nobody wrote down cannot be compared with."""
-    (tmp_path / cases.TRUTH).write_text('what = "x"\nword = "passed"\n')
+    (tmp_path / cases.TRUTH).write_text('what = "x"\nlie = 0\nword = "passed"\n')
     with pytest.raises(UsageError, match="exit_code"):
         Case.load(tmp_path)
 
