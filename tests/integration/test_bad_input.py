@@ -9,6 +9,7 @@ import pytest
 from harness.ci import post
 from harness.core import proc
 from harness.core.settings import Settings
+from harness.report import summary
 from harness.run.testbed import TestBed
 from tests.integration.conftest import Harness
 from tests.integration.support import ROOT, Call, RecipeRepo, command, environment, recipe_files
@@ -196,4 +197,4 @@ def test_a_recipe_that_is_not_deployed_has_results_for_its_commit(
     )  # fmt: skip
     told = post.load(call.directory, asked)
     assert told.commit == commit
-    assert on_disk["verdict"]["outcome"] in told.summary
+    assert on_disk["verdict"]["outcome"] in summary.render(told.result)
