@@ -155,7 +155,7 @@ class Member:
 
     def _take(self, event: RunEvent) -> None:
         match event:
-            case RunBegan():
+            case RunBegan() if self.directory is None:
                 self.directory = Path(event.directory)
             case RunEnded():
                 self.ended = event

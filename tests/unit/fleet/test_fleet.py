@@ -285,6 +285,9 @@ def test_the_events_of_a_run_say_what_it_is_at(scene: Scene) -> None:
         "waiting for the lock 'x', held by b", "SIGINT: stopping",
     ]  # fmt: skip
     assert member.notes[1:] == ["kept  docker ps", "kept  nox -s reap -- a-1"]
+    worker.records(began(Path("/elsewhere")))  # code of a recipe could write this
+    assert member.follow() == []
+    assert member.directory == Path("/there/a-1")
 
 
 def test_the_words_of_people_change_nothing(scene: Scene) -> None:
