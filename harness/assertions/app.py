@@ -13,14 +13,14 @@ from harness.assertions import page
 from harness.assertions.protocol import Facts
 from harness.backups.labels import BackupSpec
 from harness.backups.restic import Repository, snapshot_path
-from harness.core.errors import RecipeError, UnknownNameError
+from harness.core.errors import ContainerUnavailableError, RecipeError, UnknownNameError
 from harness.exec.exec import ExecResult, ExecTarget
 from harness.exec.http import PatientProber, Prober, Request, Response
 from harness.recipes.doors import Door
 from harness.swarm.nodes import Nodes
 from harness.swarm.own_networks import own_name
 from harness.swarm.snapshot import read_stack
-from harness.swarm.states import ServiceState, StackSnapshot
+from harness.swarm.states import ServiceState, StackSnapshot, TaskState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,23 +90,27 @@ class App:
         """Return the id of the newest running container of a service, or None."""
         snapshot = self.snapshot()
         found = snapshot.service(service)
-        if found is None:
-            return None
-        running = (
-            task
-            for task in snapshot.tasks_of(found)
-            if task.desired == "running" and task.state == "running"
-        )
-        return next((task.container_id for task in running), None)
+        return _running(snapshot.tasks_of(found)) if found else None
 
     def _serving(self, service: str) -> str | None:
-        found = self.snapshot().service(service)
-        if found is not None and found.replicas == 0 and not found.job:
+        """Return the same, but refuse to wait for a container that will not come."""
+        snapshot = self.snapshot()
+        found = snapshot.service(service)
+        if found is None:
+            return None
+        if found.replicas == 0 and not found.job:
             raise RecipeError(
                 f"service {service} has 0 replicas, so it cannot be queried",
                 hint="raise its replicas, or name another one as HEALTH_SERVICE in recipe_meta.py",
             )
-        return self.container(service)
+        tasks = snapshot.tasks_of(found)
+        if tasks and not any(task.live for task in tasks):
+            raise ContainerUnavailableError(
+                f"service {service} has ended, and Swarm does not start it again",
+                cause=f"its last task {tasks[0].state}: {snapshot.why(tasks[0])}",
+                hint="look at its log, and at restart_policy in the compose file",
+            )
+        return _running(tasks)
 
     def target(self, service: str = "app") -> ExecTarget:
         """Return where commands for that service are run."""
@@ -233,6 +237,12 @@ class App:
     def backup(self) -> BackupView:
         """The snapshot that the backup stage made."""
         return BackupView(app=self, repositories=self.repository_on)
+
+
+def _running(tasks: Sequence[TaskState]) -> str | None:
+    """Return the container of the first of these tasks that runs and is to run."""
+    running = (one for one in tasks if one.desired == "running" and one.state == "running")
+    return next((one.container_id for one in running), None)
 
 
 @dataclass(frozen=True, kw_only=True)

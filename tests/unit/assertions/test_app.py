@@ -11,6 +11,7 @@ import pytest
 from harness.assertions import app as handles
 from harness.assertions.app import App
 from harness.assertions.protocol import Facts, Health
+from harness.core.errors import ContainerUnavailableError
 from harness.core.model import Stage
 from harness.exec.exec import ExecResult, ExecTarget
 from harness.exec.http import PatientProber, Request, Response
@@ -61,6 +62,27 @@ def test_the_container_that_serves_is_that_of_the_newest_task_that_runs_and_is_t
     monkeypatch.setattr(handles, "read_stack", lambda *_, **__: look)
     assert made().container() == expected
     assert made().container("other") is None
+
+
+def test_a_service_that_has_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended well under `restart_policy: on-failure`, or used up its restarts."""
+    raw = {"ID": "s1", "Spec": {"Name": "s_app", "TaskTemplate": TEMPLATE}}
+    over = task(1, state="complete", desired="shutdown")
+
+    def resolved(*tasks: TaskState) -> str | None:
+        look = StackSnapshot(
+            stack="s", node_id="n", services=(ServiceState.parse(raw, "s"),), tasks=tasks,
+            containers={},
+        )  # fmt: skip
+        monkeypatch.setattr(handles, "read_stack", lambda *_, **__: look)
+        return made().target("app").resolve()
+
+    with pytest.raises(ContainerUnavailableError, match="app has ended, and Swarm does not start"):
+        resolved(over)
+    assert resolved(over, task(2, state="ready", desired="ready")) is None
+    assert resolved(over, task(2)) == "c2"
+    assert resolved(task(1, state="failed")) is None, "the Swarm has not looked at it yet"
+    assert resolved() is None
 
 
 @pytest.fixture(name="ran")
