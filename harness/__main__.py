@@ -25,6 +25,7 @@ from harness.core.errors import (
 )
 from harness.core.settings import Settings
 from harness.core.signals import FOLLOW, follow
+from harness.core.untrusted import visible
 from harness.core.waiting import Stretch
 from harness.report.output import complain, program
 
@@ -180,12 +181,18 @@ def _lint(call: Call) -> int:
 
 
 def _abra(call: Call) -> int:
-    from harness.platforms.abra.command import command  # noqa: PLC0415  a fast `--help`
+    from harness.platforms.abra.install import install  # noqa: PLC0415  a fast `--help`
+    from harness.platforms.abra.program import RANGE, detect  # noqa: PLC0415  the same
 
-    return command(
-        call.given["action"], call.given["revision"],
-        cache=call.settings.cache, environ=call.environ, say=call.say,
-    )  # fmt: skip
+    revision, cache = call.given["revision"], call.settings.cache
+    if call.given["action"] == "install":
+        found = install(revision, cache=cache, environ=call.environ, say=call.say)
+    elif revision:
+        raise UsageError("abra status takes no revision", hint=f"abra install {revision}")
+    else:
+        found = detect(call.environ, cache)
+    call.say(f"abra  {found.version} at {found.path} (supported is {RANGE})")
+    return EXIT_PASSED
 
 
 def _engine(call: Call) -> int:
@@ -212,19 +219,13 @@ def _engine(call: Call) -> int:
 
 
 def _pr(call: Call) -> int:
-    from rich.console import Console  # noqa: PLC0415  a fast `--help`
-    from rich.text import Text  # noqa: PLC0415  the same
+    from harness.ci import pull_request  # noqa: PLC0415  a fast `--help`
 
-    from harness.ci import pull_request  # noqa: PLC0415  the same
-    from harness.report.terminal import plain  # noqa: PLC0415  the same
+    def say(line: str) -> None:
+        sys.stderr.write(visible(line) + "\n")
 
-    stderr = Console(stderr=True, highlight=False)
-    found = pull_request.describe(
-        call.settings,
-        recipes=project.PROJECT / "recipes.txt",
-        say=lambda line: stderr.print(plain(line), soft_wrap=True),
-    )
-    call.console.print(Text(found), soft_wrap=True)
+    found = pull_request.describe(call.settings, recipes=project.PROJECT / "recipes.txt", say=say)
+    sys.stdout.write(found + "\n")
     return EXIT_PASSED
 
 

@@ -1,12 +1,11 @@
 """abra on this machine: found, of a supported version, or one clear message about it."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from harness.core.errors import EXIT_ERROR, EXIT_PASSED, AbraError, UsageError
-from harness.platforms.abra.command import command
+from harness.__main__ import main
+from harness.core.errors import EXIT_ERROR, EXIT_PASSED, EXIT_USAGE, AbraError
 from harness.platforms.abra.install import MODULE, REVISION, install
 from harness.platforms.abra.program import MARK, RANGE, detect, installed_in
 from tests.unit.fake_abra import calls, environ_with, make_abra
@@ -182,13 +181,15 @@ def test_without_go_it_is_said_that_there_is_none(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
-def test_the_command_says_which_one_is_there_or_what_is_wrong(tmp_path: Path) -> None:
+def test_the_command_says_which_one_is_there_or_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its exit code is what a CI goes by."""
     make_abra(tmp_path)
-    lines: list[str] = []
     environ = environ_with(tmp_path, CCCI_CACHE=str(tmp_path))
-    known = partial(command, cache=tmp_path, environ=environ, say=lines.append)
-    assert known("status", "") == EXIT_PASSED
-    assert lines == [f"abra  0.10.0-beta-1a2b3c4 at {tmp_path}/abra (supported is {RANGE})"]
-    with pytest.raises(UsageError, match="status takes no revision"):
-        known("status", "7a079b7")
+    assert main(["abra", "status"], environ) == EXIT_PASSED
+    found = f"abra  0.10.0-beta-1a2b3c4 at {tmp_path}/abra (supported is {RANGE})\n"
+    assert capsys.readouterr().out == found
+    assert main(["abra", "status", "7a079b7"], environ) == EXIT_USAGE
+    (tmp_path / "abra").unlink()
+    assert main(["abra"], environ) == EXIT_ERROR
