@@ -75,7 +75,7 @@ class Observer:
 
     def stage(self, result: StageResult) -> None:
         """Look at the app after a stage, unless the machine is broken or nothing is up."""
-        if result.outcome is Outcome.ERROR or not self.operations.reader:
+        if result.outcome is Outcome.ERROR or not self.operations.known.reader:
             return
         self._try(f"memory in {result.stage}", lambda: self._measure(result.stage))
         self._try(f"sizes in {result.stage}", lambda: self._weigh(result.stage))
@@ -90,7 +90,7 @@ class Observer:
         """Look at what was deployed for the last time: images, data outside volumes, ends."""
         if any(one.outcome is Outcome.ERROR for one in results):
             return
-        if self.operations.reader:
+        if self.operations.known.reader:
             self._try("sizes of images", lambda: self._weigh_images(results))
             self._try("what lies outside volumes", self.operations.look_outside)
         context = self.operations.context
@@ -148,7 +148,7 @@ class Observer:
 
     def _look_into_snapshot(self) -> None:
         context = self.operations.context
-        view = self.operations.app(Stage.BACKUP).backup
+        view = self.operations.known.app(Stage.BACKUP).backup
         services, stack = context.look().services, context.target.stack
         self.snapshot = contents(services, view.spec, files_in(view), stack=stack)
 
@@ -156,7 +156,7 @@ class Observer:
         context = self.operations.context
         context.step(Doing(step=Step.PICTURE, stage=stage))
         context.tools.join()  # after an op that failed, nothing has joined yet
-        app = self.operations.app(stage)
+        app = self.operations.known.app(stage)
         self.screenshots.append(
             screenshot.take(app, self.directory, mask=self.mask, factor=context.factor)
         )

@@ -115,7 +115,7 @@ def _end(studied: Studied, execution: Execution, observer: Observer, journal: Jo
             stages=stages,
             stage_facts=tuple(execution.facts),
             adaptations=tuple(operations.adaptations),
-            base_usable=not operations.base_unusable,
+            base_usable=not operations.known.base_unusable,
             driver=operations.context.backups.name,
         )
     )

@@ -43,12 +43,11 @@ READ_SECONDS = 120.0  # for the imports of all test files, which deploy and ask 
 
 @dataclass(kw_only=True, slots=True)
 class _Timing:
-    """When a stage began, how long its parts took, and what its op reported."""
+    """When a stage began, and how long its parts took."""
 
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
     op_seconds: float = 0.0
     assert_seconds: float = 0.0
-    facts: Mapping[str, object] | None = None
     _began: float = field(default_factory=time.monotonic)
 
     def op_ended(self) -> None:
@@ -137,7 +136,7 @@ class Execution:
         if not planned.runs:
             applies = stage is not Stage.CUSTOM or bool(planned.files or planned.denied)
             return StageFacts(stage=stage, left_out=planned.reason, applies=applies)
-        if stage is Stage.UPGRADE and (why := self.operations.base_unusable):
+        if stage is Stage.UPGRADE and (why := self.operations.known.base_unusable):
             return StageFacts(stage=stage, left_out=why)
         needed = {NEEDS.get(stage), Stage.UPGRADE} - {stage}
         for result in self.results:
@@ -184,7 +183,7 @@ class Execution:
         if not isinstance(error, ContainerUnavailableError):
             return error
         try:
-            broken = self.operations.broken_since()
+            broken = self.operations.given.broken_since()
         except AbortedError:
             raise
         except Exception:  # noqa: BLE001  nothing more can be known
@@ -193,7 +192,7 @@ class Execution:
 
     def _op_and_assertions(self, planned: PlannedStage, timing: _Timing) -> StageFacts:
         stage = planned.stage
-        timing.facts = self.operations.perform(stage)
+        self.operations.perform(stage)
         timing.op_ended()
         facts = StageFacts(stage=stage, has_files=bool(planned.files))
         if planned.files:
@@ -213,9 +212,9 @@ class Execution:
 
         These comparisons are the harness's own: leaving assertions out does not leave them out.
         """
-        if changed := self.operations.changed_since():
+        if changed := self.operations.given.changed_since():
             return replace(facts, changed=changed)
-        return replace(facts, broken=self.operations.broken_since())
+        return replace(facts, broken=self.operations.given.broken_since())
 
     def _result(
         self,
@@ -238,7 +237,7 @@ class Execution:
         return replace(
             result, started=timing.started, op_seconds=timing.op_seconds,
             assert_seconds=timing.assert_seconds, wait_seconds=sum(waits),
-            facts=self.operations.so_far if timing.facts is None else timing.facts,
+            facts=self.operations.known.seen.get(facts.stage, {}),
         )  # fmt: skip
 
     @property
@@ -247,7 +246,7 @@ class Execution:
 
     def _order(self, planned: PlannedStage) -> Order:
         return Order(
-            facts=self.operations.facts(planned.stage),
+            facts=self.operations.known.facts(planned.stage),
             files=tuple((str(path), origin) for path, origin in planned.files),
             root=str(self.tests),
             results=str(self.directory / f"assertions.{planned.stage}.jsonl"),
@@ -256,9 +255,9 @@ class Execution:
             node_id=self._nodes.own,
             others=self._nodes.others,
             killed=self._nodes.events.killed,
-            reader=self.operations.reader,
+            reader=self.operations.known.reader,
             readers=self.operations.context.tools.readers,
-            patience=self.operations.patience,
+            patience=self.operations.known.patience,
             timeout_factor=self.factor,
         )
 

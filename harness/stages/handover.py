@@ -7,12 +7,17 @@ that they saw can be believed. A task that broke under them broke by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.assertions.app import App
+from harness.core.errors import ConvergenceError, InternalError
+from harness.core.events import Doing, Step
 from harness.core.model import Stage
+from harness.stages.context import Context
+from harness.stages.pages import Pages
 from harness.swarm.deaths import broken_since
-from harness.swarm.readiness import Before, ended_well, how_it_quit
+from harness.swarm.readiness import Before, ended_well, how_it_quit, unsettled
 from harness.swarm.states import ServiceState, StackSnapshot
 
 
@@ -112,6 +117,92 @@ class HandOver:
             if what:
                 found.append(f"service {name} was changed ({', '.join(what)})")
         return "; ".join(found)
+
+
+NOTHING = HandOver(
+    stage=Stage.INSTALL,
+    look=StackSnapshot(stack="", node_id="", services=(), tasks=(), containers={}),
+    ops={},
+)
+
+
+@dataclass(kw_only=True)
+class HandOvers:
+    """Hands the app over to the assertions of each stage.
+
+    Args:
+        context: what the ops of the run share.
+        last: what the app is compared with: the last hand-over, or a later look that was judged.
+        pages: the app's pages, as they answered.
+    """
+
+    context: Context
+    last: HandOver = NOTHING
+    pages: Pages = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a page."""
+        self.pages = Pages(context=self.context)
+
+    def broken_since(self) -> str:
+        """Return what broke by itself since then, once; empty if nothing did."""
+        if self.last is NOTHING:
+            return ""
+        now = self.context.look()
+        broken = self.last.broken(now)
+        if broken:
+            self.last = replace(self.last, look=now)
+        return broken
+
+    def changed_since(self) -> str:
+        """Return what somebody changed of the deployment since then; empty if nothing."""
+        return self.last.changed(self.context.look(), self.context.ledger.counts())
+
+    def require_settled(self, app: App, stage: Stage) -> None:
+        """Wait until whatever happened since the last stage has settled, before anything is done.
+
+        Raises:
+            ConvergenceError: a task broke by itself meanwhile, or the app does not settle.
+        """
+        given = self.last
+        self.context.step(Doing(step=Step.SETTLED, stage=stage))
+        look = self.context.settle(Before.of(given.look))
+        self._refuse_broken(given, look)
+        if look.containers.keys() != given.look.containers.keys():
+            with self.context.tools.asking():
+                self.pages.wait(app, stage)
+
+    def make(self, app: App, stage: Stage) -> None:
+        """Wait until the app answers, and remember what the assertions are given.
+
+        Raises:
+            ConvergenceError: something broke by itself when it was asked.
+            InternalError: it is not settled after all; an assertion could meet anything.
+        """
+        settled = self.context.look()
+        self.context.tools.join()
+        self.pages.wait(app, stage)
+        look = self.context.look()
+        ran = self.context.ran
+        given = HandOver(stage=stage, look=settled, ops=self.context.ledger.counts(), ran=dict(ran))
+        self._refuse_broken(given, look)
+        if unsettled(look, Before(ran=ran)):  # a container was replaced meanwhile
+            self.context.tools.leave()
+            look = self.context.settle(Before.of(look))
+            self._refuse_broken(given, look)
+            self.context.tools.join()
+        if reasons := unsettled(look, Before(ran=ran)):
+            raise InternalError(
+                f"{stage} ended before the stack was stable: {'; '.join(reasons)}",
+                cause="a wait of the harness ends too early",
+            )
+        self.last = replace(given, look=look)
+
+    def _refuse_broken(self, given: HandOver, look: StackSnapshot) -> None:
+        """Raise what broke by itself since then, once: it is known from now on."""
+        if broken := given.broken(look):
+            self.last = replace(given, look=look)
+            raise ConvergenceError(broken)
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

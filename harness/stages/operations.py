@@ -15,15 +15,7 @@ from typing import Any
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from harness.assertions.app import App
-from harness.assertions.health import health_of
-from harness.assertions.protocol import Facts
-from harness.core.errors import (
-    ConvergenceError,
-    HarnessError,
-    InternalError,
-    TestBedError,
-)
+from harness.core.errors import HarnessError, TestBedError
 from harness.core.events import Doing, Step
 from harness.core.ledger import Op
 from harness.core.model import Adaptation, Outcome, Stage
@@ -34,14 +26,14 @@ from harness.recipes import ignored
 from harness.recipes.releases import Release
 from harness.stages.backup_operations import BackupOperations
 from harness.stages.context import Context
-from harness.stages.handover import HandOver
-from harness.stages.pages import Pages
+from harness.stages.handover import HandOvers
+from harness.stages.known import Known
 from harness.stages.seeding import SeedContext
 from harness.swarm import changes, templates
 from harness.swarm.faults import spoiled
 from harness.swarm.neighbours import ambiguous
 from harness.swarm.own_networks import own_name
-from harness.swarm.readiness import Before, unsettled
+from harness.swarm.readiness import Before
 from harness.swarm.states import StackSnapshot
 from harness.swarm.sweep import sweep_stack
 from harness.swarm.templates import config_text
@@ -49,44 +41,35 @@ from harness.verdict import warnings
 from harness.volumes.hidden import Hidden
 
 REMOVE_SECONDS = 120.0
-CONTAINER_SECONDS = 60.0
 
 
 @dataclass(kw_only=True)
 class Operations:
-    """Performs the ops of one run; `adaptations` grows while it goes on.
+    """Performs the ops of one run.
 
-    `given` is what was handed over to the assertions of the last stage; `so_far` is what an op that
-    went wrong can still report; `base_unusable` is why the head was installed alone, or empty.
+    Args:
+        context: what they share.
+        adaptations: what stood in for what a server has; it grows.
+        given: the hand-overs.
+        known: what the run knows about itself.
     """
 
     context: Context
     adaptations: dict[Adaptation, None] = field(default_factory=dict)
-    reader: str = ""
-    given: HandOver | None = None
-    so_far: Mapping[str, Any] = field(default_factory=dict)
-    base_unusable: str = ""
-    _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _state: dict[str, Any] = field(default_factory=dict)
-    _pages: Pages = field(init=False)
+    given: HandOvers = field(init=False)
+    known: Known = field(init=False)
     _stage: Stage = Stage.INSTALL
-    _revision: Revision | None = None
-    _deployed: Deployed | None = None
     _backups: BackupOperations = field(init=False)
 
     def __post_init__(self) -> None:
         """Prepare what keeps the app's data; commands go to the app of the stage of the moment."""
+        self.given = HandOvers(context=self.context)
+        self.known = Known(context=self.context, given=self.given)
         self._backups = BackupOperations(
             context=self.context,
-            target=lambda service: self.app(self._stage).target(service),
+            target=lambda service: self.known.app(self._stage).target(service),
             adaptations=self.adaptations,
         )
-        self._pages = Pages(context=self.context)
-
-    @property
-    def patience(self) -> float:
-        """How long is waited for a container that is being replaced, without the factor."""
-        return max(CONTAINER_SECONDS, self.context.app_seconds)
 
     def perform(self, stage: Stage) -> Mapping[str, Any]:
         """Run the stage's seed hook and its op, wait until the app has settled, return the facts.
@@ -101,97 +84,33 @@ class Operations:
             Stage.RESTORE: self._backups.restore,
             Stage.CUSTOM: dict,
         }
+        known, given = self.known, self.given
         if self._stage is Stage.INSTALL and stage is not Stage.INSTALL:
-            self._pages.look_again(self.app(Stage.INSTALL), stage)
-        self._stage, self.so_far = stage, {}
+            given.pages.look_again(known.app(Stage.INSTALL), stage)
+        self._stage = stage
         if stage is not Stage.INSTALL:
             self.context.tools.leave()
             if stage is Stage.UPGRADE:
                 self.context.await_jobs()
-            self._require_settled(stage)
+            given.require_settled(known.app(stage), stage)
             self.context.fence()
             self._seed(stage)
         if stage is not Stage.CUSTOM:
             self.context.step(Doing(step=Step.OP, stage=stage))
             self.context.fence()
-        self._seen[stage] = ops[stage]()
-        self._hand_over(stage)
-        self._seen[stage] = {**self._seen[stage], **self._pages.facts(stage)}
-        return self._seen[stage]
+        facts = ops[stage]()
+        given.make(known.app(stage), stage)
+        known.seen[stage] = {**facts, **given.pages.facts(stage)}
+        return known.seen[stage]
 
     def _seed(self, stage: Stage) -> None:
         """Run the stage's seed hooks, which may ask the app."""
         if self.context.seeds.has(stage):
             self.context.step(Doing(step=Step.SEED, stage=stage))
             with self.context.tools.asking():
-                app = self.app(stage)
-                self.context.seeds.run(stage, SeedContext(app=app, state=self._state))
-                self._pages.look_again(app, stage)
-
-    def broken_since(self) -> str:
-        """Return what broke by itself since the last hand-over, once; empty if nothing did."""
-        if self.given is None:
-            return ""
-        now = self.context.look()
-        broken = self.given.broken(now)
-        if broken:
-            self.given = replace(self.given, look=now)
-        return broken
-
-    def changed_since(self) -> str:
-        """Return what somebody changed of the deployment since then; empty if nothing."""
-        return self._given.changed(self.context.look(), self.context.ledger.counts())
-
-    @property
-    def _given(self) -> HandOver:
-        assert self.given is not None  # noqa: S101  every stage follows an install
-        return self.given
-
-    def _require_settled(self, stage: Stage) -> None:
-        """Wait until whatever happened since the last stage has settled, before anything is done.
-
-        Raises:
-            ConvergenceError: a task broke by itself meanwhile, or the app does not settle.
-        """
-        given = self._given
-        self.context.step(Doing(step=Step.SETTLED, stage=stage))
-        look = self.context.settle(Before.of(given.look))
-        self._refuse_broken(given, look)
-        if look.containers.keys() != given.look.containers.keys():
-            with self.context.tools.asking():
-                self._pages.wait(self.app(stage), stage)
-
-    def _hand_over(self, stage: Stage) -> None:
-        """Wait until the app answers, and remember what the assertions are given.
-
-        Raises:
-            ConvergenceError: something broke by itself when it was asked.
-            InternalError: it is not settled after all; an assertion could meet anything.
-        """
-        settled = self.context.look()
-        self.context.tools.join()
-        self._pages.wait(self.app(stage), stage)
-        look = self.context.look()
-        ran = self.context.ran
-        given = HandOver(stage=stage, look=settled, ops=self.context.ledger.counts(), ran=dict(ran))
-        self._refuse_broken(given, look)
-        if unsettled(look, Before(ran=ran)):  # a container was replaced meanwhile
-            self.context.tools.leave()
-            look = self.context.settle(Before.of(look))
-            self._refuse_broken(given, look)
-            self.context.tools.join()
-        if reasons := unsettled(look, Before(ran=ran)):
-            raise InternalError(
-                f"{stage} ended before the stack was stable: {'; '.join(reasons)}",
-                cause="a wait of the harness ends too early",
-            )
-        self.given = replace(given, look=look)
-
-    def _refuse_broken(self, given: HandOver, look: StackSnapshot) -> None:
-        """Raise what broke by itself since then, once: it is known from now on."""
-        if broken := given.broken(look):
-            self.given = replace(given, look=look)
-            raise ConvergenceError(broken)
+                app = self.known.app(stage)
+                self.context.seeds.run(stage, SeedContext(app=app, state=self.known.state))
+                self.given.pages.look_again(app, stage)
 
     def _install(self) -> dict[str, Any]:
         """Deploy the base, or the head where there is none, or where the base cannot be installed.
@@ -216,7 +135,7 @@ class Operations:
     def _set_up(self, commit: str, *, chaos: bool, reader: Future[str]) -> dict[str, Any]:
         """Deploy where nothing is deployed, and do what an operator does by hand then."""
         facts = self._deploy(Op.DEPLOY, commit, chaos=chaos, before=Before())
-        self.reader = reader.result()
+        self.known.reader = reader.result()
         if self.context.steps.scripts:
             before = Before.of(self.context.look())
             self.context.step(Doing(step=Step.INSTALL_STEPS, stage=Stage.INSTALL))
@@ -236,7 +155,7 @@ class Operations:
             TestBedError: something of it cannot be removed, so the head would not be alone.
         """
         context = self.context
-        self.base_unusable = f"base unusable: {base.tag} cannot be installed: {error.what}"
+        self.known.base_unusable = f"base unusable: {base.tag} cannot be installed: {error.what}"
         context.warn(warnings.base_unusable(base.tag, error.what))
         context.step(Doing(step=Step.BASE_REMOVED, stage=Stage.INSTALL, about=base.tag))
         context.ledger.begin(Op.UNDEPLOY, commit=base.commit)
@@ -261,7 +180,7 @@ class Operations:
                 Op.REDEPLOY, self.context.plan.head.commit, chaos=True, before=Before.of(before)
             )
         except HarnessError:
-            self.so_far = changes.compared(before, self._last_look(before))
+            self.known.seen[Stage.UPGRADE] = changes.compared(before, self._last_look(before))
             raise
         after = self.context.look()
         self._backups.require_in_place(after)
@@ -270,8 +189,8 @@ class Operations:
         if warning := changes.only_label(before.services, after.services, stack):
             self.context.warn(warning)
         # A service that the head dropped runs on with its volumes, and counts no more.
-        assert self._deployed is not None  # noqa: S101  the upgrade has been deployed
-        services = tuple(s for s in after.services if s.name in self._deployed.services)
+        declares = self.known.deployed.services
+        services = tuple(s for s in after.services if s.name in declares)
         declared = changes.declared_volumes(self.context.client, services)
         kept |= self._backups.after_upgrade(before, replace(after, services=services), declared)
         hidden = Hidden(
@@ -307,7 +226,7 @@ class Operations:
         context.ledger.begin(op, commit=commit, chaos=chaos)
         deployed: Deployed = context.platform.deploy(revision)
         self.adaptations.update(dict.fromkeys(deployed.adaptations))
-        self._revision, self._deployed = revision, deployed
+        self.known.commit, self.known.chaos, self.known.deployed = commit, chaos, deployed
         if commit == context.plan.head.commit:
             self._warn_of_what_is_deployed(deployed)
         context.step(Doing(step=Step.WAIT, about=op))
@@ -327,51 +246,3 @@ class Operations:
             *ambiguous(look, [one["Id"] for one in shared], partial(config_text, client)),
         ):
             self.context.warn(replace(warning, stage=self._stage))
-
-    def facts(self, stage: Stage) -> Facts:
-        """Return what the run knows about itself in that stage."""
-        plan, revision, deployed = self.context.plan, self._revision, self._deployed
-        assert revision is not None  # noqa: S101  every stage follows an install
-        assert deployed is not None  # noqa: S101  the same
-        base = None if self.base_unusable else plan.base
-        answered, earlier = self._pages.earlier(stage)
-        return Facts(
-            run=self.context.target.run,
-            recipe=plan.recipe,
-            stack=self.context.target.stack,
-            domain=self.context.target.domain,
-            stage=stage,
-            deployed=revision.commit,
-            deployed_version=deployed.version,
-            services=deployed.services,
-            chaos=revision.chaos,
-            base_commit=base.commit if base else "",
-            base_version=str(base.version) if base else "",
-            deploys=2 if self.base_unusable else 1,
-            head_commit=plan.head.commit,
-            head_version=str(plan.head.version or ""),
-            head_release=plan.head.release,
-            ledger=str(self.context.ledger.path),
-            health=health_of(
-                self.context.meta,
-                deployed.services,
-                deployed.doors,
-                answered=answered,
-                earlier=earlier,
-            ),
-            handed_over=self.given.containers if self.given else (),
-            seen=self._seen,
-            state=self._state,
-        )
-
-    def app(self, stage: Stage) -> App:
-        """Return the handle to the app that is up."""
-        return App(
-            nodes=self.context.nodes,
-            facts=self.facts(stage),
-            reader=self.reader,
-            readers=self.context.tools.readers,
-            patience=self.patience,
-            factor=self.context.factor,
-            note=self.context.ledger.note,
-        )

@@ -35,7 +35,7 @@ EXCEPT: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "stages/install_steps.py: SECONDS", "stages/operations.py: CONTAINER_SECONDS",
+            "stages/install_steps.py: SECONDS", "stages/known.py: CONTAINER_SECONDS",
             "stages/pages.py: GUESS_SECONDS", "stages/context.py: SETTLE_SECONDS",
             "platforms/abra/platform.py: BACKUP_SECONDS",
             "platforms/abra/platform.py: CALL_SECONDS",

@@ -51,8 +51,7 @@ class Watched:
         view = SimpleNamespace(backup=SimpleNamespace(spec=None))
         operations: Any = SimpleNamespace(
             context=context,
-            reader="reader1" if up else "",
-            app=lambda _: view,
+            known=SimpleNamespace(reader="reader1" if up else "", app=lambda _: view),
             look_outside=self._call("look_outside", None),
         )
         self.observer = Observer(

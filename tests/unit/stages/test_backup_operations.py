@@ -106,12 +106,12 @@ def test_a_volume_that_no_container_has_mounted_is_left_alone(bench: Bench) -> N
         "vault data", "witness data",
     }  # fmt: skip
     assert list(bench.witnesses) == [f"{STACK}_data"]
-    facts = made.facts(Stage.UPGRADE).seen["upgrade"]
+    facts = made.known.facts(Stage.UPGRADE).seen["upgrade"]
     assert list(facts["witnesses"]) == list(facts["backed_up_before"]) == [f"{STACK}_data"]
     assert facts["witness_problems"] == facts["mounts_lost"] == []
     bench.unmade = set()  # its service is up
     made.perform(Stage.BACKUP)
-    assert list(made.facts(Stage.BACKUP).seen["backup"]["witnesses"]) == [
+    assert list(made.known.facts(Stage.BACKUP).seen["backup"]["witnesses"]) == [
         f"{STACK}_data", f"{STACK}_later",
     ]  # fmt: skip
 
@@ -122,7 +122,7 @@ def test_a_volume_that_is_gone_after_the_upgrade_is_not_made_anew(bench: Bench) 
     bench.then["deploy a chaos"] = lambda: bench.unmade.add("data")
     made.perform(Stage.UPGRADE)
     assert bench.events.count("vault data") == 1
-    (problem,) = made.facts(Stage.UPGRADE).seen["upgrade"]["witness_problems"]
+    (problem,) = made.known.facts(Stage.UPGRADE).seen["upgrade"]["witness_problems"]
     assert "the witness file is gone from the volume" in problem
 
 

@@ -24,7 +24,7 @@ from harness.core.errors import (
 )
 from harness.core.ledger import Op
 from harness.core.model import BROKEN_TEST_CODE, AssertionResult, Origin, Outcome, Stage
-from harness.stages.operations import Operations
+from harness.stages.handover import HandOvers
 from harness.stages.planner import PlannedStage
 from tests.unit.fake_run import BASE, FILES, HEAD, LABELS, Bench, full, set_up
 from tests.unit.fake_stack import look, service
@@ -534,7 +534,7 @@ def test_a_stage_without_test_files_is_compared_all_the_same(
 ) -> None:
     """The harness's own comparisons do not depend on which assertions run."""
     bare = {str(stage): PlannedStage(stage=stage, runs=True, asked=True) for stage in Stage}
-    monkeypatch.setattr(Operations, look, lambda _: said)
+    monkeypatch.setattr(HandOvers, look, lambda _: said)
     assert bench.performed(full(**bare))["install"] == word
     assert said in bench.finished[0].reason
 

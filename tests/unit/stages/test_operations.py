@@ -21,6 +21,7 @@ from harness.core.ledger import Op
 from harness.core.model import Stage, WarningCode
 from harness.recipes.doors import Door
 from harness.recipes.meta import RecipeMeta
+from harness.stages.handover import NOTHING
 from harness.swarm.jobs import JOB_SECONDS
 from harness.swarm.readiness import Before
 from tests.unit.fake_clock import stop_the_clock
@@ -43,8 +44,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_the_stack_has_settled_before_anything_is_done_to_it(bench: Bench, stage: Stage) -> None:
     """What an assertion, a kill or a slow host left under way must not meet the hook or the op."""
     operations = bench.until(previous(stage))
-    assert operations.given is not None
-    given = operations.given.look
+    given = operations.given.last.look
     operations.perform(stage)
     assert bench.events[:2] == ["settle", f"seed {stage}"]
     assert bench.befores[0] == Before.of(given)
@@ -140,7 +140,7 @@ def test_what_broke_before_the_hand_over_is_not_held_against_a_later_stage(bench
     """An app may crash until its database is up; what settled in the end has settled."""
     bench.then["deploy b pinned"] = bench.crash
     operations = bench.until(Stage.INSTALL)
-    assert operations.broken_since() == ""
+    assert operations.given.broken_since() == ""
     operations.perform(Stage.UPGRADE)
 
 
@@ -171,8 +171,7 @@ def test_a_hook_is_announced_where_there_is_one(bench: Bench) -> None:
 
 def test_a_hand_over_remembers_what_it_gave(bench: Bench) -> None:
     """The look, the containers that ran in it, and how many ops there had been by then."""
-    given = bench.until(Stage.UPGRADE).given
-    assert given is not None
+    given = bench.until(Stage.UPGRADE).given.last
     assert (given.stage, given.look) == (Stage.UPGRADE, bench.stack)
     assert given.containers == ("c-app-2",)
     assert given.ops == {**dict.fromkeys(map(str, Op), 0), "deploy": 1, "redeploy": 1}
@@ -184,9 +183,8 @@ def test_what_was_replaced_while_it_was_asked_is_waited_for(bench: Bench) -> Non
     bench.then["answer"] = lambda: bench.replace_task(ready=False)
     operations.perform(Stage.INSTALL)
     assert bench.events[-2:] == ["answer", "settle"]
-    assert operations.given is not None
-    assert operations.given.look == bench.stack
-    assert operations.given.containers == ("c-app-2",)
+    assert operations.given.last.look == bench.stack
+    assert operations.given.last.containers == ("c-app-2",)
     assert bench.befores[-1].task_ids == {"task-app-1", "task-app-2"}
 
 
@@ -198,14 +196,14 @@ def test_what_has_not_settled_is_never_handed_over(bench: Bench) -> None:
         del bench.then["settle"]
 
     operations = bench.until(Stage.INSTALL)
-    given = operations.given
+    given = operations.given.last
     bench.then["answer"] = replaced_for_good
     with pytest.raises(InternalError) as caught:
         operations.perform(Stage.UPGRADE)
     assert caught.value.what == (
         "upgrade ended before the stack was stable: app: 0/1 running (starting)"
     )
-    assert operations.given is given
+    assert operations.given.last is given
 
 
 def test_a_settled_stack_is_not_waited_for_twice(bench: Bench) -> None:
@@ -218,40 +216,43 @@ def test_assertions_and_hooks_are_told_which_containers_had_settled(bench: Bench
     """A container that is not among them is new, and may not answer yet."""
     operations = bench.operations()
     assert operations.perform(Stage.INSTALL)["commit"] == BASE
-    assert operations.facts(Stage.INSTALL).handed_over == ("c-app-1",)
+    assert operations.known.facts(Stage.INSTALL).handed_over == ("c-app-1",)
     operations.perform(Stage.UPGRADE)
-    assert operations.facts(Stage.UPGRADE).handed_over == ("c-app-2",)
-    assert operations.app(Stage.UPGRADE).facts == operations.facts(Stage.UPGRADE)
+    assert operations.known.facts(Stage.UPGRADE).handed_over == ("c-app-2",)
+    assert operations.known.app(Stage.UPGRADE).facts == operations.known.facts(Stage.UPGRADE)
 
 
 def test_what_became_of_the_app_since_then_can_be_asked(bench: Bench) -> None:
     """By whoever judges the assertions: what was changed, and what broke by itself."""
     operations = bench.until(Stage.BACKUP)
-    assert (operations.changed_since(), operations.broken_since()) == ("", "")
+    assert (operations.given.changed_since(), operations.given.broken_since()) == ("", "")
     bench.ledger.begin(Op.RESTORE)
-    assert operations.changed_since() == "the ledger records 1 more restore"
+    assert operations.given.changed_since() == "the ledger records 1 more restore"
     bench.crash()
-    assert operations.broken_since().startswith("app broke after the backup had settled")
+    assert operations.given.broken_since().startswith("app broke after the backup had settled")
     bench.change(replicas=0)
-    assert "service app was changed (replicas)" in operations.changed_since()
+    assert "service app was changed (replicas)" in operations.given.changed_since()
 
 
 def test_a_break_is_told_once(bench: Bench) -> None:
     """A later stage is not held to it a second time, but to the next one."""
     operations = bench.until(Stage.INSTALL)
     bench.crash()
-    assert operations.broken_since() == "app broke after the install had settled: non-zero exit (1)"
-    assert operations.broken_since() == ""
+    assert (
+        operations.given.broken_since()
+        == "app broke after the install had settled: non-zero exit (1)"
+    )
+    assert operations.given.broken_since() == ""
     operations.perform(Stage.UPGRADE)
     bench.crash()
-    assert operations.broken_since().startswith("app broke after the upgrade")
+    assert operations.given.broken_since().startswith("app broke after the upgrade")
 
 
 def test_before_any_hand_over_nothing_broke_since(bench: Bench) -> None:
     """There is nothing to compare with, and the engine is not asked."""
     app = service()
     bench.stack = look(app, tasks=(ended(task(app)),))
-    assert bench.operations().broken_since() == ""
+    assert bench.operations().given.broken_since() == ""
 
 
 @pytest.mark.parametrize("stage", list(Stage))
@@ -264,7 +265,7 @@ def test_a_task_that_breaks_when_it_is_asked_fails_its_stage(bench: Bench, stage
     with pytest.raises(ConvergenceError) as caught:
         operations.perform(stage)
     assert caught.value.what == f"app broke after the {stage} had settled: non-zero exit (1)"
-    assert operations.broken_since() == ""  # it is told once
+    assert operations.given.broken_since() == ""  # it is told once
 
 
 @pytest.mark.parametrize("status", [0, 502, 503, 504])
@@ -315,7 +316,7 @@ def test_install_steps_that_fail_fail_the_install(bench: Bench) -> None:
     operations = bench.operations()
     with pytest.raises(RecipeError, match="they failed"):
         operations.perform(Stage.INSTALL)
-    assert operations.given is None
+    assert operations.given.last is NOTHING
     assert "answer" not in bench.events
 
 
@@ -331,7 +332,7 @@ def test_without_a_base_the_head_is_deployed_and_marked_as_such(bench: Bench) ->
     operations = bench.operations(replace(full(), base=None))
     operations.perform(Stage.INSTALL)
     assert bench.events[:2] == ["begin deploy", "deploy a chaos"]
-    facts = operations.facts(Stage.INSTALL)
+    facts = operations.known.facts(Stage.INSTALL)
     assert (facts.deployed, facts.chaos, facts.base_commit) == (HEAD, True, "")
 
 
@@ -367,7 +368,7 @@ def test_a_base_that_cannot_be_installed_is_removed_and_the_head_installed_alone
         "begin deploy", "begin undeploy", "start over", "sweep the stack",
         "end undeploy", "begin deploy", "deploy a chaos", "settle",
     ]  # fmt: skip
-    facts = execution.operations.facts(Stage.RESTORE)
+    facts = execution.operations.known.facts(Stage.RESTORE)
     assert (facts.deploys, facts.base_commit, facts.deployed) == (2, "", HEAD)
     assert bench.timeouts["sweep"] == 120.0
 
@@ -474,7 +475,7 @@ def test_a_label_that_allows_more_time_holds_for_every_wait(
         operations.perform(stage)
     assert set(bench.waits) == {300.0}
     assert bench.timeouts["install steps"] == 3000
-    assert (operations.patience, operations.app(Stage.CUSTOM).patience) == (3000, 3000)
+    assert (operations.known.patience, operations.known.app(Stage.CUSTOM).patience) == (3000, 3000)
 
 
 def test_the_page_that_is_asked_is_that_of_what_is_deployed_now(bench: Bench) -> None:
@@ -483,7 +484,7 @@ def test_the_page_that_is_asked_is_that_of_what_is_deployed_now(bench: Bench) ->
     bench.services = ("app", "web")
     bench.doors = (Door(service="web", port=3000, why="a router"),)
     made.perform(Stage.UPGRADE)
-    health = made.facts(Stage.UPGRADE).health
+    health = made.known.facts(Stage.UPGRADE).health
     assert (health.service, health.port) == ("web", 3000)
 
 
@@ -491,10 +492,10 @@ def test_a_page_that_was_there_is_remembered_for_later_stages(bench: Bench) -> N
     """A later 403 is a failure only then; what a stage itself showed is not held against it."""
     bench.answers = [403]
     made = bench.until(Stage.UPGRADE)
-    assert [made.facts(stage).health.answered for stage in Stage] == [
+    assert [made.known.facts(stage).health.answered for stage in Stage] == [
         "", "", "upgrade", "upgrade", "upgrade",
     ]  # fmt: skip
-    assert made.facts(Stage.UPGRADE).seen["upgrade"]["page"]["status"] == 200
+    assert made.known.facts(Stage.UPGRADE).seen["upgrade"]["page"]["status"] == 200
 
 
 def test_a_page_is_compared_with_the_one_right_before_the_op(bench: Bench) -> None:
@@ -503,11 +504,11 @@ def test_a_page_is_compared_with_the_one_right_before_the_op(bench: Bench) -> No
     made = bench.until(Stage.INSTALL)
     bench.title = "Bread"
     made.perform(Stage.UPGRADE)
-    earlier = made.facts(Stage.UPGRADE).health.earlier
+    earlier = made.known.facts(Stage.UPGRADE).health.earlier
     assert (earlier and earlier.title) == "Bread"
     bench.then["seed backup"] = lambda: setattr(bench, "title", "Bread for members")
     made.perform(Stage.BACKUP)
-    earlier = made.facts(Stage.BACKUP).health.earlier
+    earlier = made.known.facts(Stage.BACKUP).health.earlier
     assert (earlier and earlier.title) == "Bread for members"
     assert [one.code for one in bench.warned] == []
 
@@ -528,11 +529,14 @@ def test_a_page_that_is_another_one_now_is_given_time_and_then_told(bench: Bench
     bench.then["answer"] = answer
     made.perform(Stage.UPGRADE)
     assert asked == [*["Index of /"] * 3, "Bread"]
-    assert made.facts(Stage.BACKUP).health.answered == "upgrade"
+    assert made.known.facts(Stage.BACKUP).health.answered == "upgrade"
     bench.then["vault data"] = lambda: setattr(bench, "title", "Index of /")
     made.perform(Stage.BACKUP)
-    page = made.facts(Stage.RESTORE).health.earlier
-    assert (page and page.title, made.facts(Stage.RESTORE).health.answered) == ("Bread", "upgrade")
+    page = made.known.facts(Stage.RESTORE).health.earlier
+    assert (page and page.title, made.known.facts(Stage.RESTORE).health.answered) == (
+        "Bread",
+        "upgrade",
+    )
 
 
 def test_a_recipe_without_a_page_is_asked_for_none_and_that_is_said(bench: Bench) -> None:
@@ -554,13 +558,13 @@ def test_a_page_that_nothing_names_is_only_tried(bench: Bench) -> None:
     assert [warning.code for warning in bench.warned] == [WarningCode.NO_PAGE]
     bench.answers = []
     made.perform(Stage.UPGRADE)
-    assert made.facts(Stage.BACKUP).health.answered == "upgrade"
+    assert made.known.facts(Stage.BACKUP).health.answered == "upgrade"
 
 
 def test_how_the_page_is_judged_is_the_metas(bench: Bench) -> None:
     """Its path, its status, and the text that proves that it is this app."""
     bench.meta = RecipeMeta(HEALTH_PATH="/x", HEALTH_STATUS=204, MARKER="it")
-    health = bench.until(Stage.INSTALL).facts(Stage.INSTALL).health
+    health = bench.until(Stage.INSTALL).known.facts(Stage.INSTALL).health
     assert (health.path, health.status, health.marker) == ("/x", 204, "it")
 
 
