@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -36,13 +36,6 @@ from harness.swarm.states import StackSnapshot
 SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
 
 
-@dataclass(slots=True, kw_only=True)
-class Allowed:
-    """How long the app that is deployed may take to come up, by its label, in seconds."""
-
-    seconds: float = SETTLE_SECONDS
-
-
 class Tools(Protocol):
     """The harness's own containers beside the app."""
 
@@ -72,17 +65,17 @@ class Tools(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Context:
-    """What the ops of one run share.
+    """What the ops of one run share. `allowed`, `waited`, `ran` and `jobs` change meanwhile.
 
     Args:
         backups: what backs the app up and restores it.
         factor: multiplies every time-out.
         step: is told what is being done.
         fence: raises what keeps the run from doing anything more, because its lock was lost.
-        allowed: how long the app may take; a deploy changes it.
-        waits: the seconds of every wait so far; it grows while the run goes on.
+        allowed: how long the app that is deployed may take to come up, by its label, in seconds.
+        waited: the seconds of all waits so far.
         ran: for how many seconds services of the base had run on when it was upgraded.
         jobs: the services that had ended with code 0 by then.
         warn: records a warning that is shown beside the verdict.
@@ -102,10 +95,10 @@ class Context:
     factor: float = 1.0
     step: Callable[[Doing], None] = field(default=lambda _: None)
     fence: Callable[[], None] = field(default=lambda: None)
-    allowed: Allowed = field(default_factory=Allowed)
-    waits: list[float] = field(default_factory=list)
-    ran: dict[str, float] = field(default_factory=dict)
-    jobs: set[str] = field(default_factory=set)
+    allowed: float = SETTLE_SECONDS
+    waited: float = 0.0
+    ran: Mapping[str, float] = field(default_factory=dict)
+    jobs: Collection[str] = ()
     warn: Callable[[RunWarning], None] = field(default=lambda _: None)
 
     @property
@@ -131,8 +124,7 @@ class Context:
 
     def remember_base(self, look: StackSnapshot) -> None:
         """Note what ran on in the base, and what ended, before it is upgraded."""
-        self.ran.update(ran_on(look))
-        self.jobs.update(ended(look))
+        self.ran, self.jobs = ran_on(look), ended(look)
 
     def warn_of_ends(self) -> None:
         """Warn of what ended in the head and may not be a job, and of a lack of memory."""
@@ -150,12 +142,12 @@ class Context:
         try:
             yield
         finally:
-            self.waits.append(time.monotonic() - began)
+            self.waited += time.monotonic() - began
 
     @property
     def app_seconds(self) -> float:
         """How long the app may take to come up, by its meta or its label; without the factor."""
-        return self.meta.DEPLOY_TIMEOUT or self.allowed.seconds
+        return self.meta.DEPLOY_TIMEOUT or self.allowed
 
     def restart(self, stage: Stage, before: StackSnapshot) -> tuple[StackSnapshot, tuple[str, ...]]:
         """Restart all services as a reboot does; return the look at the end, and their names.

@@ -151,15 +151,15 @@ class Execution:
             AbortedError: the run was told to stop; the stage is among the results.
         """
         timing = _Timing()
-        waits = self.operations.context.waits
-        earlier = len(waits)
+        context = self.operations.context
+        waited = context.waited
         try:
             facts = self._to_its_end(planned, timing)
         except AbortedError as error:
             facts = StageFacts(stage=planned.stage, error=EndedBy.of(error))
-            self.results.append(self._result(planned, facts, timing, waits[earlier:]))
+            self.results.append(self._result(planned, facts, timing, context.waited - waited))
             raise
-        return self._result(planned, facts, timing, waits[earlier:])
+        return self._result(planned, facts, timing, context.waited - waited)
 
     def _to_its_end(self, planned: PlannedStage, timing: _Timing) -> StageFacts:
         """Return the facts of a stage that is performed; where it would fail, with the machine's.
@@ -221,7 +221,7 @@ class Execution:
         planned: PlannedStage,
         facts: StageFacts,
         timing: _Timing | None = None,
-        waits: Sequence[float] = (),
+        waited: float = 0.0,
     ) -> StageResult:
         """Return a stage's result, and keep the facts that its word was decided by."""
         self.facts.append(facts)
@@ -236,7 +236,7 @@ class Execution:
         timing.op_ended()
         return replace(
             result, started=timing.started, op_seconds=timing.op_seconds,
-            assert_seconds=timing.assert_seconds, wait_seconds=sum(waits),
+            assert_seconds=timing.assert_seconds, wait_seconds=waited,
             facts=self.operations.known.seen.get(facts.stage, {}),
         )  # fmt: skip
 

@@ -230,7 +230,7 @@ class Operations:
         if commit == context.plan.head.commit:
             self._warn_of_what_is_deployed(deployed)
         context.step(Doing(step=Step.WAIT, about=op))
-        context.allowed.seconds = deployed.timeout
+        context.allowed = deployed.timeout
         settled = context.settle(before, timeout=deployed.timeout)
         images = {service.name: service.image for service in settled.services}
         context.ledger.end(op, commit=commit, images=images)

@@ -21,7 +21,7 @@ GUESS_SECONDS = 5.0  # where nothing says that there is a page
 UNLIKE_SECONDS = 20.0  # an app that has just come up may show that it is not ready
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Pages:
     """The pages of one run, by the stage after whose op they were asked for.
 
