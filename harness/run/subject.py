@@ -245,7 +245,7 @@ def _unsure(
             yield open_question
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Revisions:
     """Commits of the recipe, as compose files; each is read once."""
 
