@@ -58,6 +58,7 @@ class EventLog:
         self.judged: dict[str, bool] = {}  # whether a container was killed, once that is known
         self._events: defaultdict[str, list[Event]] = defaultdict(list)
         self._gaps: list[tuple[float, float]] = []  # when an engine did not answer, on the clock
+        self.restarted = False  # whether an engine refused to answer, and came back
         self._since = math.inf  # in Unix time: events from before were not heard
         self._closed = Interruptible()
         self._clocks: dict[tuple[str, str], WokenClock] = {}
@@ -126,14 +127,18 @@ class EventLog:
         return any(gone - within <= moment <= back + within for gone, back in self._gaps)
 
     def _listen(self, connect: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-        gone = 0.0
+        gone, refused = 0.0, False
         while not self._closed.pause(0.0):
+            connected = False
             with suppress(Exception):  # whatever needs an engine that is away reports it
                 stream = connect()
+                connected = True
                 if gone:
                     self._gaps.append((gone, time.time()))
-                    gone = 0.0
+                    self.restarted = self.restarted or refused
+                    gone, refused = 0.0, False
                 for raw in stream:
                     self.add(raw)
             gone = gone or time.time()  # not the last of several calls that were refused
+            refused = refused or not connected  # else only the stream was cut
             self._closed.pause(RECONNECT_SECONDS)

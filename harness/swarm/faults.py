@@ -300,7 +300,13 @@ def spoiled(nodes: Nodes) -> TestBedError | None:
         gone = nodes.gone()
     except ENGINE_ERRORS as error:
         return _engine_error(error, "".join(traceback.format_exception_only(error)).strip())
-    return gone or _full_disk(client, info)
+    if gone or nodes.events.restarted:
+        return gone or EngineError(
+            "an engine of the Swarm was restarted while the run went on",
+            cause="the containers that it stopped with it end as if by themselves",
+            hint="look who restarts it, and run again",
+        )
+    return _full_disk(client, info)
 
 
 def _full_disk(client: docker.DockerClient, info: Mapping[str, Any]) -> DiskFullError | None:

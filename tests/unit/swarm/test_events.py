@@ -127,6 +127,26 @@ def test_an_engine_is_away_from_its_last_word_to_its_next(monkeypatch: pytest.Mo
     assert log.silent_at(1100.0, within=1.0)
     assert log.silent_at(1250.0, within=1.0)
     assert not log.silent_at(1050.0, within=1.0)
+    assert log.restarted
+
+
+def test_a_stream_that_is_only_cut_is_no_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy or a tunnel may cut it; the engine answers the next call at once."""
+    monkeypatch.setattr(events, "RECONNECT_SECONDS", 0.0)
+    calls, back = [0], threading.Event()
+
+    def connect() -> Iterator[Mapping[str, Any]]:
+        calls[0] += 1
+        if calls[0] == 3:
+            back.set()
+            threading.Event().wait()
+        return iter(())
+
+    log = EventLog()
+    log.follow(connect)
+    assert back.wait(30)
+    log.close()
+    assert not log.restarted
 
 
 def test_an_event_wakes_those_who_wait_for_its_stack_alone() -> None:

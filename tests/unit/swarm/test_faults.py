@@ -316,6 +316,15 @@ def test_a_machine_that_is_well_spoils_nothing(bench: Bench) -> None:
     assert spoiled(bench(INFO)) is None
 
 
+def test_an_engine_that_was_restarted_spoils_every_verdict(bench: Bench) -> None:
+    """An app that it stopped with it ended with code 0, and may not be started again."""
+    nodes = bench(INFO)
+    nodes.events.restarted = True
+    got = spoiled(nodes)
+    assert isinstance(got, EngineError)
+    assert "was restarted" in got.what
+
+
 @pytest.mark.parametrize(
     ("said", "room", "kind", "words"),
     [
