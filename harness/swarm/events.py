@@ -19,9 +19,7 @@ from typing import Any, Self
 from harness.core.errors import WaitTimeoutError
 from harness.core.waiting import Clock, Deadline, Interruptible, WokenClock, stretched, wait_for
 
-RECONNECT_SECONDS = (
-    0.2  # an engine that is restarted at once may refuse for no longer than a second
-)
+RECONNECT_SECONDS = 0.2  # an engine that is restarted may refuse for a second only
 LATE_SECONDS = 2.0  # how long a container's last event may come after the Swarm's word of its end
 FILTERS = {"type": "container", "event": ["kill", "oom", "die", "health_status"]}
 
