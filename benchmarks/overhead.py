@@ -23,7 +23,8 @@ from harness.platforms import stackfile
 from harness.platforms.base import Revision, Target
 from harness.platforms.environment import AppEnvironment
 from harness.platforms.override import Machine, build
-from harness.recipes.repo import Repo, clone
+from harness.recipes.cloning import clone
+from harness.recipes.repo import Repo
 from harness.run import reaper, testbed
 from harness.run.testbed import TestBed
 from harness.swarm.sweep import sweep

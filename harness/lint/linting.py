@@ -32,7 +32,8 @@ from harness.images import samples
 from harness.lint import checks, table
 from harness.platforms.abra.program import detect, find
 from harness.recipes.catalogue import Entry
-from harness.recipes.repo import Repo, clone
+from harness.recipes.cloning import clone
+from harness.recipes.repo import Repo
 from harness.report.terminal import lint_lines, plain
 
 OWN = "cc-ci"

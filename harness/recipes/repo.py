@@ -1,42 +1,38 @@
-"""A private clone per run of a recipe: its releases, its refs, its checkout."""
+"""A run's private clone of a recipe: its releases, its refs, its files."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from harness.core import proc
-from harness.core.errors import HarnessError, InvalidRecipeError, SourceError
+from harness.core.errors import InvalidRecipeError, SourceError
 from harness.core.nearest import nearest
-from harness.core.waiting import stretched
-from harness.recipes import checkout_size, local_source
-from harness.recipes.catalogue import is_remote
+from harness.recipes import checkout_size
 from harness.recipes.files import Files
 from harness.recipes.git import Git
-from harness.recipes.git_access import Access, environment, local_path, passwords, trust
+from harness.recipes.git_access import Access, passwords
 from harness.recipes.git_words import explain
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.versions import Version
 
-_REF_FORMAT = "%00".join(
-    f"%({name})" for name in ("refname", "objecttype", "objectname", "*objecttype", "*objectname")
-)
 _BRANCHES, _TAGS = "refs/remotes/origin/", "refs/tags/"
-ASK_SECONDS = 10.0  # what a clone's origin may take to say how its releases are tagged
 MOST_OBJECTS = 64 << 20  # bytes that are read out of git at once
 _COMMIT = re.compile(r"[0-9a-f]{4,64}")
 _CHANGE = re.compile(r"(?:#|!|pull/|merge-requests/)?(?P<number>[1-9]\d{0,5})(?:/head)?")
 _CHANGE_REFS = ("refs/pull/{}/head", "refs/merge-requests/{}/head")
 _NO_SUCH_REF = re.compile(r"couldn't find remote ref|not our ref|no such remote ref", re.IGNORECASE)
+_REF_FORMAT = "%00".join(
+    f"%({name})" for name in ("refname", "objecttype", "objectname", "*objecttype", "*objectname")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ref:
+class Ref:
+    """What a branch or a tag names."""
+
     commit: str
     annotated: bool
 
@@ -62,8 +58,8 @@ class Repo:
     shallow: bool = False
     upstream: str | None = None
     _head: str
-    _branches: Mapping[str, _Ref] = field(repr=False)
-    _tags: Mapping[str, _Ref] = field(repr=False)
+    _branches: Mapping[str, Ref] = field(repr=False)
+    _tags: Mapping[str, Ref] = field(repr=False)
     _git: Git = field(repr=False)
     _files: dict[str, Files] = field(default_factory=dict, repr=False)
 
@@ -184,7 +180,7 @@ class Repo:
                 )
         if not listed:
             return self
-        return _read(
+        return read(
             self._git, self.path, source=self.source, notice=self.notice, upstream=self.upstream
         )
 
@@ -329,82 +325,23 @@ class Repo:
         )
 
 
-def clone(
-    source: str, destination: Path, *, timeout: float, env: Mapping[str, str] | None = None
-) -> Repo:
-    """Clone every branch and tag into a directory of this run's own.
-
-    Args:
-        source: a URL, `git@host:path`, or a path. A login in a URL is in no argument of git's and
-            not in the clone. A path's repository is only read: its uncommitted changes are not in
-            the clone, and `Repo.notice` says so when there are any.
-        destination: where to; must not exist yet.
-        timeout: seconds for the clone, and for each later fetch.
-        env: the environment to take proxies and keys from; this process's own when None.
+def read(git: Git, path: Path, *, source: str, notice: str, upstream: str | None) -> Repo:
+    """Return a clone as its refs stand now; see `Repo`.
 
     Raises:
-        InvalidRecipeError: it is larger than a clone may be.
-        SourceError: it cannot be cloned; `cause` says why, `detail` has git's last words.
-        DiskFullError: there is no room for it.
-        TestBedError: there is no git here.
+        SourceError: it has no commits.
     """
-    secrets = passwords(source)
-    shown = proc.scrub(source, secrets)
-    if source.startswith("-"):
-        raise SourceError(f"the source '{shown}' begins with '-', which git takes for an option")
-    local = local_path(source)
-    if local is not None and not local.exists():
-        raise SourceError(
-            f"there is nothing at {local}", hint="check the path, or the line in recipes.txt"
-        )
-    access = Access.of(source)
-    git = Git(
-        env={**environment(os.environ if env is None else env), **access.login},
-        timeout=timeout,
-        secrets=secrets,
-        options=access.options,
-        trust=trust(local),
-    )
-    if local is not None:
-        local_source.refuse_unreadable_refs(git, local)
-    try:
-        done = git.run(
-            "clone",
-            "--quiet",
-            "--no-checkout",
-            "--no-local",
-            "--template=",
-            *git.trust,
-            "--",
-            access.address,
-            str(destination),
-        )
-    except HarnessError:
-        shutil.rmtree(destination, ignore_errors=True)  # a git that was killed cleans up nothing
-        raise
-    if done.code != 0:
-        explain(f"the recipe {shown} cannot be cloned", done.stderr, local=local)
-    if local is None or is_remote(source):
-        return _read(git, destination, source=shown, notice="", upstream=None)
-    repo = _read(
-        git, destination, source=shown, notice=local_source.uncommitted(git, local),
-        upstream=local_source.upstream(git, local),
-    )  # fmt: skip
-    return repo.annotated(timeout=min(timeout, stretched(ASK_SECONDS)))
-
-
-def _read(git: Git, path: Path, *, source: str, notice: str, upstream: str | None) -> Repo:
     head = git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=path).stdout.strip()
     listing = git.local("for-each-ref", f"--format={_REF_FORMAT}", _BRANCHES, _TAGS, cwd=path)
-    branches: dict[str, _Ref] = {}
-    tags: dict[str, _Ref] = {}
+    branches: dict[str, Ref] = {}
+    tags: dict[str, Ref] = {}
     for line in listing.splitlines():
         name, kind, thing, peeled_kind, peeled = line.split("\0")
         if peeled_kind == "tag":  # a tag of a tag; git peels only once here
             peeled = git.local("rev-parse", f"{name}^{{}}", cwd=path).strip()
         elif "commit" not in (kind, peeled_kind):
             continue  # a tag may name a mere file
-        ref = _Ref(commit=peeled or thing, annotated=kind == "tag")
+        ref = Ref(commit=peeled or thing, annotated=kind == "tag")
         if name.startswith(_TAGS):
             tags[name.removeprefix(_TAGS)] = ref
         elif name != f"{_BRANCHES}HEAD":
@@ -427,7 +364,7 @@ def _read(git: Git, path: Path, *, source: str, notice: str, upstream: str | Non
     )
 
 
-def _listed(branches: Mapping[str, _Ref]) -> str:
+def _listed(branches: Mapping[str, Ref]) -> str:
     names = sorted(branches)
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""  # noqa: PLR2004  fills a line
     return f"the branches {', '.join(names[:5])}{more}" if names else ""

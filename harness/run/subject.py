@@ -25,8 +25,7 @@ from harness.platforms.environment import (
     doors,
     version_label,
 )
-from harness.recipes import approval, meta
-from harness.recipes.approval import Approvals, Gate
+from harness.recipes import meta
 from harness.recipes.catalogue import Entry
 from harness.recipes.completeness import ASK_SECONDS, require_releases, warnings_of_tags
 from harness.recipes.compose import Compose
@@ -36,25 +35,10 @@ from harness.recipes.policy.allowed import Policy
 from harness.recipes.policy.asked import asks_of, left_alone
 from harness.recipes.releases import Candidates, Release
 from harness.recipes.repo import Repo
-from harness.recipes.shipped import LaidOut, Shipped
 from harness.recipes.versions import Version
+from harness.run.own_tests import OwnTests, Places, own_tests
 from harness.stages.planner import Head, Plan, make, newest
 from harness.stages.seeding import SeedHooks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where the files around a recipe lie.
-
-    Args:
-        tests: the project's `tests` directory, with the generic assertions in it.
-        overlays: where recipes' overlays and the list of approvals lie.
-        work: a directory of the run's own.
-    """
-
-    tests: Path
-    overlays: Path
-    work: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,42 +70,6 @@ class Subject:
                 images(image)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Local:
-    """The code that the head ships, and what was decided about it."""
-
-    shipped: Shipped
-    gate: Gate
-    laid_out: LaidOut | None
-    approvals: Path
-
-    @property
-    def denied(self) -> tuple[str, ...]:
-        return () if self.laid_out else self.shipped.paths
-
-    @property
-    def why(self) -> str:
-        """Why it is not run, with what to do about it; empty when it is run, or is none."""
-        if self.laid_out or not self.shipped.found:
-            return ""
-        todo = f"; after reading it, add to {self.approvals}: {self.gate.line}"
-        return f"the tests that the recipe ships: {self.gate.reason}" + (
-            todo if self.gate.line else ""
-        )
-
-    @property
-    def note(self) -> str:
-        """What the plan says of code that is run."""
-        if self.laid_out is None:
-            return ""
-        if self.gate.weak:
-            return (
-                "WEAK approval: whatever the recipe ships is run, since only its name is in "
-                f"{self.approvals}; for just this code: {self.gate.line}"
-            )
-        return f"the recipe's own tests are run, as approved: {self.gate.digest}"
-
-
 def study(
     entry: Entry,
     repo: Repo,
@@ -151,7 +99,7 @@ def study(
     about = meta.load(
         Discovery.of(entry.name, tests=places.tests, overlays=places.overlays).meta_file()
     )
-    local = _local(entry, repo, commit, settings, places=places, change=change)
+    local = own_tests(entry, repo, commit, settings, places=places, change=change)
     skip = settings.skip_generic | about.skip_generic()
     files = Discovery.of(
         entry.name, tests=places.tests, overlays=places.overlays,
@@ -294,30 +242,6 @@ class _Revisions:
         return _is_backed_up(head) or (base is not None and _is_backed_up(base))
 
 
-def _local(
-    entry: Entry,
-    repo: Repo,
-    commit: str,
-    settings: Settings,
-    *,
-    places: Places,
-    change: Change | None,
-) -> _Local:
-    """Decide about the code that the head ships, and lay it out when it may run."""
-    approvals = Approvals.load(places.overlays / approval.FILE)
-    shipped = Shipped.read(repo, commit)
-    gate = approval.decide(
-        approvals,
-        recipe=entry.name,
-        source=settings.src or (change.source if change else "") or entry.source,
-        # A pull request may be anybody's: a recipe's bare name does not speak for it.
-        enrolled_source=entry.source if entry.line and not settings.pr else "",
-        shipped=shipped,
-    )
-    laid_out = gate.admit(shipped, repo, places.work / "repo-local")
-    return _Local(shipped=shipped, gate=gate, laid_out=laid_out, approvals=approvals.path)
-
-
 def _release_of(repo: Repo, commit: str) -> str:
     """Return the version of the release that the commit is, or empty."""
     found = newest([release for release in repo.releases() if release.commit == commit])
@@ -356,7 +280,7 @@ def _is_backed_up(compose: Compose) -> bool:
     return any(is_enabled(service.labels) for service in compose.services.values())
 
 
-def _notes(repo: Repo, about: meta.RecipeMeta, local: _Local, change: Change | None) -> list[str]:
+def _notes(repo: Repo, about: meta.RecipeMeta, local: OwnTests, change: Change | None) -> list[str]:
     notes = [repo.notice, *(change.notes if change else ()), local.note]
     notes += [f"recipe_meta.py sets {name} = {value!r}" for name, value in about.changed().items()]
     return [note for note in notes if note]
@@ -368,7 +292,7 @@ def _older(head: Version | None, release: Release | None) -> list[str]:
     return [f"the head declares version {head}, which is older than its last release {release.tag}"]
 
 
-def _left_out(about: meta.RecipeMeta, skip: frozenset[Stage], local: _Local) -> list[str]:
+def _left_out(about: meta.RecipeMeta, skip: frozenset[Stage], local: OwnTests) -> list[str]:
     """Return what the verdict will not rest on, for whoever reads it."""
     found = []
     if skip:

@@ -27,8 +27,9 @@ from harness.platforms.override import Machine, build
 from harness.platforms.refusals import refuse
 from harness.platforms.stackfile import write
 from harness.recipes.catalogue import Entry
-from harness.recipes.repo import clone
-from harness.run.subject import Places, study
+from harness.recipes.cloning import clone
+from harness.run.own_tests import Places
+from harness.run.subject import study
 from harness.swarm.faults import as_harness_error
 
 SECONDS = 12.0  # of the processor, in the place of what a run has

@@ -18,8 +18,9 @@ import pytest
 from harness.core import proc
 from harness.core.errors import InvalidRecipeError, RefusedError, SourceError
 from harness.recipes import git as limits
+from harness.recipes.cloning import clone
 from harness.recipes.git import import_history
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from tests.hostile.table import attempt
 from tests.hostile.with_logins import git, recipe
 from tests.unit.recipes.test_shipped import Tree, history

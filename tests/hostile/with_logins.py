@@ -12,7 +12,8 @@ import pytest
 
 from harness.core import proc
 from harness.core.errors import SourceError
-from harness.recipes.repo import Repo, clone
+from harness.recipes.cloning import clone
+from harness.recipes.repo import Repo
 from tests.hostile.git_server import GitServer, git_server, processes
 from tests.hostile.table import attempt
 

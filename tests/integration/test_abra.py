@@ -11,7 +11,7 @@ from harness.images import samples
 from harness.lint import linting
 from harness.platforms.abra.program import Abra, detect
 from harness.recipes.catalogue import Entry
-from harness.recipes.repo import clone
+from harness.recipes.cloning import clone
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from harness.core.model import Outcome
 from harness.core.proc import Completed
 from harness.core.settings import Settings
 from harness.recipes.catalogue import Entry
-from harness.recipes.repo import clone
+from harness.recipes.cloning import clone
 from harness.report.results import Revision, RunResult
 from harness.verdict.decide import Verdict
 from tests.integration.own_forge import TOKEN, OwnForge, serve

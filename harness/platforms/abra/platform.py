@@ -36,10 +36,11 @@ from harness.platforms.override import (
     own_networks,
 )
 from harness.recipes import envfile
+from harness.recipes.cloning import clone
 from harness.recipes.compose import Compose
 from harness.recipes.policy.allowed import Policy
 from harness.recipes.policy.deployed import asks_of_services
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from harness.swarm.nodes import Nodes
 from harness.swarm.states import NAMESPACE_LABEL
 

@@ -15,7 +15,8 @@ from harness.platforms.abra.platform import AbraPlatform
 from harness.platforms.abra.program import detect
 from harness.platforms.base import Revision, Target
 from harness.platforms.swarm import SwarmPlatform
-from harness.recipes.repo import Repo, clone
+from harness.recipes.cloning import clone
+from harness.recipes.repo import Repo
 from harness.run import reaper
 from harness.run.testbed import TestBed
 from harness.swarm.states import NAMESPACE_LABEL

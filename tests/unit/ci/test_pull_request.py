@@ -12,8 +12,9 @@ from harness.ci.pull_request import Change, ask, describe, number
 from harness.core.errors import ForgeError, SourceError, UsageError
 from harness.core.settings import Settings
 from harness.recipes.catalogue import Entry
+from harness.recipes.cloning import clone
 from harness.recipes.git import import_history
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from tests.unit.fake_forge import FakeForge
 
 URL = "https://git.example.org/coop/made/pulls/7"

@@ -14,8 +14,9 @@ from harness.images import samples
 from harness.locks import file_lock as locks
 from harness.recipes import compose, envfile, secrets
 from harness.recipes.catalogue import Catalogue
+from harness.recipes.cloning import clone
 from harness.recipes.compose import Compose
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from harness.recipes.versions import Version
 
 ROOT = Path(__file__).parents[3]

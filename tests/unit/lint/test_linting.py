@@ -11,8 +11,9 @@ from harness.core.model import LintReport, Outcome, RuleResult
 from harness.core.settings import Settings
 from harness.lint import linting
 from harness.recipes.catalogue import Entry
+from harness.recipes.cloning import clone
 from harness.recipes.git import import_history
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from harness.report import junit
 from harness.report.results import RESULTS_FILE, read
 from harness.report.terminal import lint_lines

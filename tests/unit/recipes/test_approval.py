@@ -13,9 +13,10 @@ import pytest
 from harness.core.errors import InternalError, UsageError
 from harness.core.model import Origin, Stage
 from harness.recipes.approval import FILE, Approvals, Gate, comparable, decide, written
+from harness.recipes.cloning import clone
 from harness.recipes.discovery import Discovery
 from harness.recipes.git import import_history
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from harness.recipes.shipped import Shipped, ShippedEntry
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,8 +7,9 @@ import pytest
 
 from harness.core.errors import SourceError
 from harness.core.model import WarningCode
+from harness.recipes.cloning import clone
 from harness.recipes.completeness import require_releases
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from tests.unit.recipes.test_repo import commit, git
 
 TAG = "1.0.0+1.0"

@@ -17,10 +17,11 @@ from harness.core.errors import (
     SourceError,
     TestBedError,
 )
+from harness.recipes.cloning import clone
 from harness.recipes.git import import_history
 from harness.recipes.git_access import environment, passwords
 from harness.recipes.git_words import explain
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 
 WHO = {
     "PATH": os.environ["PATH"],

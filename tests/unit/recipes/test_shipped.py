@@ -14,8 +14,9 @@ import pytest
 from harness.core import proc
 from harness.core.errors import InternalError, SourceError, TestBedError
 from harness.recipes import shipped as shipped_module
+from harness.recipes.cloning import clone
 from harness.recipes.git import import_history
-from harness.recipes.repo import Repo, clone
+from harness.recipes.repo import Repo
 from harness.recipes.shipped import Shipped, ShippedEntry, lay_out
 
 FILE, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"

@@ -13,10 +13,12 @@ from harness.core.model import Origin, Stage, WarningCode
 from harness.core.settings import Settings
 from harness.platforms.base import Target
 from harness.recipes.catalogue import Entry
+from harness.recipes.cloning import clone
 from harness.recipes.git import import_history
 from harness.recipes.meta import RecipeMeta
-from harness.recipes.repo import Repo, clone
-from harness.run.subject import Places, Subject, study
+from harness.recipes.repo import Repo
+from harness.run.own_tests import Places
+from harness.run.subject import Subject, study
 
 TARGET = Target(recipe="made", run="run1", scope="s", domain="made-1.test")
 APP = """
