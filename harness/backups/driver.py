@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from harness.backups.labels import BackupSpec, VolumePart
 from harness.backups.restic import Repository
 from harness.core.model import Adaptation
 from harness.exec.exec import ExecTarget
+
+SHOWN = 2000  # characters of what a hook printed that are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,10 @@ class HookRun:
     service: str
     label: str
     output: str
+
+    def told(self) -> dict[str, str]:
+        """Return it as facts, with a limit on what it printed."""
+        return {**asdict(self), "output": self.output[-SHOWN:]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -316,11 +316,11 @@ def _service(name: str, raw: Mapping[str, Any], files: tuple[str, ...]) -> Servi
         image=image,
         labels=_texts(deploy.get("labels")),
         container_labels=_texts(raw.get("labels")),
-        mounts=tuple(_mount(one, name) for one in raw.get("volumes") or ()),
+        mounts=tuple(Mount.parse(one, name) for one in raw.get("volumes") or ()),
         networks=tuple(raw.get("networks") or ()) or ("default",),
         secrets=_sources(raw.get("secrets")),
         configs=_sources(raw.get("configs")),
-        ports=tuple(_port(one) for one in raw.get("ports") or ()),
+        ports=tuple(Port.parse(one) for one in raw.get("ports") or ()),
         endpoint_mode=fields.text(deploy.get("endpoint_mode")) or "vip",
         healthcheck="healthcheck" in raw and not disabled and test != ("NONE",),
         check=() if disabled else test,
@@ -343,25 +343,6 @@ def _texts(labels: Mapping[str, object] | None) -> dict[str, str]:
 
 def _sources(items: list[Mapping[str, object]] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(item["source"]) for item in items or ()))
-
-
-def _mount(raw: Mapping[str, Any], service: str) -> Mount:
-    return Mount(
-        kind=fields.text(raw.get("type")) or "volume",
-        source=fields.text(raw.get("source")),
-        target=fields.text(raw["target"]),
-        read_only=fields.truth(raw.get("read_only"), f"services.{service}.volumes.read_only"),
-    )
-
-
-def _port(raw: Mapping[str, object]) -> Port:
-    published = fields.text(raw.get("published"))
-    return Port(
-        target=fields.text(raw["target"]),
-        published="" if published == "0" else published,
-        protocol=fields.text(raw.get("protocol")) or "tcp",
-        mode=fields.text(raw.get("mode")) or "ingress",
-    )
 
 
 def _resource(key: str, raw: object, where: str, known: frozenset[str]) -> Resource:

@@ -28,6 +28,16 @@ class Mount:
     target: str
     read_only: bool = False
 
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any], service: str) -> Mount:
+        """Read it as a service's long form has it."""
+        return cls(
+            kind=text(raw.get("type")) or "volume",
+            source=text(raw.get("source")),
+            target=text(raw["target"]),
+            read_only=truth(raw.get("read_only"), f"services.{service}.volumes.read_only"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
@@ -37,6 +47,17 @@ class Port:
     published: str = ""
     protocol: str = "tcp"
     mode: str = "ingress"
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, object]) -> Port:
+        """Read it as a service's long form has it."""
+        published = text(raw.get("published"))
+        return cls(
+            target=text(raw["target"]),
+            published="" if published == "0" else published,
+            protocol=text(raw.get("protocol")) or "tcp",
+            mode=text(raw.get("mode")) or "ingress",
+        )
 
 
 def text(value: object) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.backups import witness
 from harness.backups.content import require_named
-from harness.backups.driver import HookRun, Job
+from harness.backups.driver import Job
 from harness.backups.dumps import require_whole, written
 from harness.backups.labels import BackupSpec, VolumePart, short_name
 from harness.backups.placing import located, places, require_containers, require_in_place
@@ -34,8 +34,6 @@ from harness.volumes.census import Census, losses
 from harness.volumes.mounts import Upgrade
 from harness.volumes.outside import Outside
 from harness.volumes.watch import Visit, VolumeWatch, witness_problems
-
-SHOWN = 2000  # characters of what a hook printed that are kept
 
 
 @dataclass(kw_only=True)
@@ -228,7 +226,7 @@ class BackupOperations:
             "excluded": list(spec.excluded),
             "witnesses": self._witnesses,
             "places": dict(self._places),
-            "hooks": _told(made.hooks),
+            "hooks": [hook.told() for hook in made.hooks],
         }
 
     def _restart(
@@ -279,7 +277,7 @@ class BackupOperations:
             "witnesses": self._witnesses,
             "changed_witnesses": changed,
             "places": dict(self._places),
-            "hooks": _told(hooks),
+            "hooks": [hook.told() for hook in hooks],
         }
 
     def _require_named(self, spec: BackupSpec, began: float) -> None:
@@ -399,8 +397,3 @@ class BackupOperations:
     def _settle_again(self, stage: Stage, before: StackSnapshot) -> StackSnapshot:
         self.context.step(Doing(step=Step.WAIT, stage=stage))
         return self.context.settle(Before.of(before))
-
-
-def _told(hooks: tuple[HookRun, ...]) -> list[dict[str, str]]:
-    """Return what was run, as facts, with a limit on what each printed."""
-    return [{**asdict(hook), "output": hook.output[-SHOWN:]} for hook in hooks]
