@@ -4,6 +4,7 @@ import pytest
 
 from harness.ci.forge.address import Kind, of_source, parse
 from harness.core.errors import UsageError
+from harness.core.options import OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,10 @@ def test_an_api_can_be_named_for_any_host() -> None:
     found = of_source("https://h.org/o/r.git", 7, forge="gitlab")
     assert found is not None
     assert found.api == "https://h.org/api/v4"
+
+
+def test_each_kind_can_be_asked_for() -> None:
+    """A forge that is added has its name among the choices of --forge."""
+    (option,) = (one for one in OPTIONS if one.name == "forge")
+    choices = {*option.choices} - {"auto"}
+    assert {Kind.named(name) for name in choices} == set(Kind)
