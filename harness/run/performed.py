@@ -9,12 +9,14 @@ from harness.backups.tools import ToolContainers
 from harness.core.ledger import Ledger
 from harness.core.model import Adaptation, StageResult, TeardownResult
 from harness.core.signals import Stopper
+from harness.platforms.abra.platform import AbraPlatform
+from harness.platforms.base import Platform
 from harness.platforms.override import own_labels
+from harness.platforms.swarm import SwarmPlatform
 from harness.run import requirements
 from harness.run.backup_choice import driver_for
 from harness.run.journal import Journal
 from harness.run.observer import Observer, Seen
-from harness.run.platform_choice import platform_for
 from harness.run.studied import TESTS, Studied
 from harness.run.teardown import tear_down
 from harness.stages.context import Context
@@ -69,14 +71,11 @@ def perform(studied: Studied, journal: Journal, stack: ExitStack, stopper: Stopp
     )  # fmt: skip
     engine = bed.engine.environ({})
     execution = Execution(
-        plan=subject.plan,
         operations=operations,
         directory=studied.directory,
         tests=TESTS,
         environ={**studied.environ, **engine},
         engine=engine,
-        factor=studied.settings.timeout_factor,
-        step=journal.step,
         finished=journal.view.finished,
         observe=observer.stage,
     )
@@ -90,7 +89,7 @@ def _context(run: Studied, journal: Journal) -> Context:
     """Choose the platform and the backup driver, and return what all ops of the run share."""
     bed, subject, target = run.bed, run.subject, run.target
     factor, ledger = run.settings.timeout_factor, Ledger(run.directory / "ledger.jsonl")
-    platform = platform_for(run)
+    platform = _platform(run)
     journal.guard.generated = lambda: platform.named_secrets
     tools = ToolContainers(
         client=bed.client, image=bed.toolbox, stack=target.stack, labels=own_labels(target),
@@ -103,6 +102,24 @@ def _context(run: Studied, journal: Journal) -> Context:
         steps=InstallSteps(scripts=subject.steps, environ=environ, factor=factor),
         backups=driver_for(run, platform, tools, say=journal.say),
         step=journal.step, fence=run.locks.check, warn=journal.warn,
+    )  # fmt: skip
+
+
+def _platform(run: Studied) -> Platform:
+    """Return what deploys for one run."""
+    bed, meta, policy = run.bed, run.subject.meta, run.subject.policy
+    limits, abra = bed.limits(meta.LIMITS), run.abra
+    if abra is None:
+        return SwarmPlatform(
+            client=bed.client, environ=bed.engine.environ({}), target=run.target, work=run.work,
+            dnsrr=bed.dnsrr, images=bed.images, extra_env=meta.EXTRA_ENV, limits=limits,
+            deploy_flags=bed.deploy_flags, nodes=bed.nodes, policy=policy,
+        )  # fmt: skip
+    return AbraPlatform(
+        abra=abra, client=bed.client, environ=bed.engine.environ(run.environ), target=run.target,
+        work=run.work, log=run.directory / "logs" / "abra.calls.log", dnsrr=bed.dnsrr,
+        images=bed.images, extra_env=meta.EXTRA_ENV, limits=limits, nodes=bed.nodes,
+        factor=run.settings.timeout_factor, policy=policy,
     )  # fmt: skip
 
 

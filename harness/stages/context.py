@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import docker
 
 from harness.backups.driver import Driver
 from harness.backups.native import ResticDriver
-from harness.backups.restic import Repository
+from harness.backups.tools import ToolContainers
 from harness.core.errors import ConvergenceError, WaitTimeoutError
 from harness.core.events import Doing, Step
 from harness.core.ledger import Ledger, Op
@@ -36,35 +35,6 @@ from harness.swarm.states import StackSnapshot
 SETTLE_SECONDS = 300.0  # where neither the recipe's meta nor its labels say how long it may take
 
 
-class Tools(Protocol):
-    """The harness's own containers beside the app."""
-
-    @property
-    def readers(self) -> Mapping[str, str]:
-        """The ids of the containers on other nodes that have a repository, by the node's id."""
-
-    def start_reader(self) -> str:
-        """Start the container that asks apps for pages, create the repository, return its id."""
-
-    def join(self) -> None:
-        """Put the reader on the network that apps are on."""
-
-    def leave(self) -> None:
-        """Take the reader off that network, before the app's containers may be replaced."""
-
-    def asking(self) -> AbstractContextManager[None]:
-        """Keep the reader on that network for the length of a block."""
-
-    def vault(
-        self, volumes: tuple[str, ...], *, node: str = ""
-    ) -> AbstractContextManager[Repository]:
-        """Give the repository as seen from a container on a node with those volumes mounted.
-
-        The container is removed at the end of the block. The node is the other one that the volumes
-        lie on, by its id; empty for the manager's.
-        """
-
-
 @dataclass(slots=True, kw_only=True)
 class Context:
     """What the ops of one run share. `allowed`, `waited`, `ran` and `jobs` change meanwhile.
@@ -86,7 +56,7 @@ class Context:
     target: Target
     platform: Platform
     repo: Repo
-    tools: Tools
+    tools: ToolContainers
     seeds: SeedHooks
     steps: InstallSteps
     ledger: Ledger

@@ -30,10 +30,10 @@ from harness.core.model import (
     StageResult,
 )
 from harness.core.waiting import stretched
+from harness.stages.context import Context
 from harness.stages.operations import Operations
-from harness.stages.planner import NEEDS, Plan, PlannedStage
+from harness.stages.planner import NEEDS, PlannedStage
 from harness.swarm.faults import as_harness_error, spoiled
-from harness.swarm.nodes import Nodes
 from harness.verdict.decide import of_stage
 from harness.verdict.facts import EndedBy, StageFacts
 
@@ -60,26 +60,20 @@ class Execution:
     """One run of a plan; `results`, and the `facts` that decided them, grow while it goes on.
 
     Args:
-        plan: what to do.
-        operations: performs the ops.
+        operations: performs the ops of a plan.
         directory: the run's directory.
         tests: the directory that the test files lie below.
         environ: the whole environment of the processes that run assertions.
         engine: the variables in it that lead to the engine.
-        factor: multiplies every time-out.
-        step: is told what is being done.
         finished: is told each stage's result.
         observe: looks at what is up after each stage that was performed; it changes nothing.
     """
 
-    plan: Plan
     operations: Operations
     directory: Path
     tests: Path
     environ: Mapping[str, str]
     engine: Mapping[str, str]
-    factor: float = 1.0
-    step: Callable[[Doing], None] = field(default=lambda _: None)
     finished: Callable[[StageResult], None] = field(default=lambda _: None)
     observe: Callable[[StageResult], None] = field(default=lambda _: None)
     results: list[StageResult] = field(default_factory=list)
@@ -92,7 +86,7 @@ class Execution:
         Raises:
             AbortedError: the run was told to stop; `results` holds what was done until then.
         """
-        stages = [stage for stage in self.plan.stages if stage.asked or stage.runs]
+        stages = [stage for stage in self._context.plan.stages if stage.asked or stage.runs]
         with runner.Workers(self.directory / "logs", self.environ) as self._workers:
             unread = self._unread(stages)
             for planned in stages:
@@ -114,7 +108,7 @@ class Execution:
         files = {path: origin for one in stages if one.runs for path, origin in one.files}
         if all(origin is Origin.GENERIC for origin in files.values()):
             return None
-        self.step(Doing(step=Step.READING))
+        self._context.step(Doing(step=Step.READING))
         reading = Reading(
             files=tuple((str(path), origin) for path, origin in files.items()),
             root=str(self.tests),
@@ -151,7 +145,7 @@ class Execution:
             AbortedError: the run was told to stop; the stage is among the results.
         """
         timing = _Timing()
-        context = self.operations.context
+        context = self._context
         waited = context.waited
         try:
             facts = self._to_its_end(planned, timing)
@@ -174,7 +168,7 @@ class Execution:
         except Exception as error:  # noqa: BLE001  every end of a stage has its word
             ended = EndedBy.of(self._blamed(as_harness_error(error)))
             facts = StageFacts(stage=planned.stage, error=ended)
-        if of_stage(facts).outcome is Outcome.FAILED and (fault := spoiled(self._nodes)):
+        if of_stage(facts).outcome is Outcome.FAILED and (fault := spoiled(self._context.nodes)):
             return replace(facts, fault=EndedBy.of(fault))
         return facts
 
@@ -196,8 +190,10 @@ class Execution:
         timing.op_ended()
         facts = StageFacts(stage=stage, has_files=bool(planned.files))
         if planned.files:
-            self.step(Doing(step=Step.ASSERTIONS, stage=stage))
-            asserted = self._workers.run(self._order(planned), timeout=ASSERT_SECONDS * self.factor)
+            self._context.step(Doing(step=Step.ASSERTIONS, stage=stage))
+            asserted = self._workers.run(
+                self._order(planned), timeout=ASSERT_SECONDS * self._context.factor
+            )
             timing.assert_seconds = asserted.seconds
             facts = replace(facts, assertions=asserted.results, unfinished=asserted.unfinished)
         try:
@@ -226,7 +222,7 @@ class Execution:
         """Return a stage's result, and keep the facts that its word was decided by."""
         self.facts.append(facts)
         word = of_stage(facts)
-        denied = _denied(planned, self.plan.repo_local) if facts.blocked_by is None else ()
+        denied = _denied(planned, self._context.plan.repo_local) if facts.blocked_by is None else ()
         result = StageResult(
             stage=facts.stage, outcome=word.outcome, reason=word.reason, kind=word.kind,
             assertions=(*facts.assertions, *denied),
@@ -241,8 +237,8 @@ class Execution:
         )  # fmt: skip
 
     @property
-    def _nodes(self) -> Nodes:
-        return self.operations.context.nodes
+    def _context(self) -> Context:
+        return self.operations.context
 
     def _order(self, planned: PlannedStage) -> Order:
         return Order(
@@ -252,13 +248,13 @@ class Execution:
             results=str(self.directory / f"assertions.{planned.stage}.jsonl"),
             log=str(self.directory / "logs" / f"assertions.{planned.stage}.log"),
             engine=self.engine,
-            node_id=self._nodes.own,
-            others=self._nodes.others,
-            killed=self._nodes.events.killed,
+            node_id=self._context.nodes.own,
+            others=self._context.nodes.others,
+            killed=self._context.nodes.events.killed,
             reader=self.operations.known.reader,
-            readers=self.operations.context.tools.readers,
+            readers=self._context.tools.readers,
             patience=self.operations.known.patience,
-            timeout_factor=self.factor,
+            timeout_factor=self._context.factor,
         )
 
 

@@ -501,10 +501,9 @@ class Bench:
 
     def execution(self, plan: Plan | None = None, *, factor: float = 1.0) -> Execution:
         """Return an execution of a plan, over this bench."""
-        made = plan or full()
         return Execution(
-            plan=made, operations=self.operations(made, factor=factor), directory=self.directory,
-            tests=Path("/tests"), environ={"A": "1"}, engine={"DOCKER_HOST": "x"}, factor=factor,
+            operations=self.operations(plan, factor=factor), directory=self.directory,
+            tests=Path("/tests"), environ={"A": "1"}, engine={"DOCKER_HOST": "x"},
             finished=self.finished.append,
         )  # fmt: skip
 
