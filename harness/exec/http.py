@@ -300,7 +300,7 @@ class _AgainError(Exception):
         self.response = response
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Question:
     """One request, and when each container that it met had been started, by id."""
 

@@ -37,7 +37,7 @@ class Ref:
     annotated: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Repo:
     """A private clone, as its refs stood when it was made.
 
