@@ -9,16 +9,29 @@ from typing import Any
 import pytest
 
 from harness.core.errors import EngineError
-from harness.core.model import LintReport, RunWarning, Stage, WarningCode
+from harness.core.measured import Retry
+from harness.core.model import (
+    AssertionResult,
+    LintReport,
+    Origin,
+    Outcome,
+    RunWarning,
+    Stage,
+    StageResult,
+    TeardownResult,
+    WarningCode,
+)
 from harness.core.settings import Settings
 from harness.platforms.abra.program import Abra
 from harness.recipes.meta import RecipeMeta
 from harness.report.results import Revision
 from harness.run.asked import Asked
+from harness.run.observer import Seen
+from harness.run.performed import Ended, Performed
 from harness.run.prepared import Chosen
 from harness.run.result import result_of
 from harness.run.studied import Linted, Named, Sourced, Studied
-from harness.verdict.facts import EndedBy
+from harness.verdict.facts import EndedBy, StageFacts
 from tests.unit.fake_chain import asked, prepared
 from tests.unit.fake_run import BASE, HEAD, full
 
@@ -90,3 +103,26 @@ def test_the_meta_counts_once_it_was_read() -> None:
     late, _ = result_of(chain()[-1], STOPPED, [warning])
     assert [one.accepted for one in late.warnings] == ["it has none"]
     assert late.asked == tuple(Stage)
+
+
+@pytest.mark.parametrize("usable", [False, True])
+@pytest.mark.parametrize("word", [Outcome.PASSED, Outcome.FAILED])
+def test_the_end_of_a_run_is_in_its_result(word: Outcome, *, usable: bool) -> None:
+    """No base where it was given up; what a person wants to see of a failure, only of a failure."""
+    said = (AssertionResult(nodeid="t", origin=Origin.GENERIC, outcome=word, seconds=0.0),)
+    performed = Performed(
+        **vars(chain()[-1]), base_usable=usable, driver="restic", adaptations=(),
+        stages=(StageResult(stage=Stage.INSTALL, outcome=word, started="now"),),
+        stage_facts=(StageFacts(stage=Stage.INSTALL, assertions=said),),
+    )  # fmt: skip
+    down = TeardownResult(outcome=Outcome.PASSED, seconds=1.0)
+    retried = Retry(at="now", text="again")
+    ended = Ended(
+        **vars(performed), teardown=down, diagnosis=("its log",), seen=Seen(retries=(retried,))
+    )
+    result, facts = result_of(ended, None, ())
+    assert (result.verdict.outcome, result.backup_driver) == (word, "restic")
+    assert (result.base is None, result.teardown, result.retries) == (not usable, down, (retried,))
+    assert result.diagnosis == (() if word is Outcome.PASSED else ("its log",))
+    assert (facts.stages, facts.teardown) == (performed.stage_facts, down)
+    assert (result.stages, facts.stopped) == (performed.stages, None)
