@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from harness.backups.tools import ToolContainers
+from harness.core.events import Doing, Step
 from harness.core.ledger import Ledger
 from harness.core.model import Adaptation, StageResult, TeardownResult
 from harness.core.signals import Stopper
@@ -18,7 +19,7 @@ from harness.run.backup_choice import driver_for
 from harness.run.journal import Journal
 from harness.run.observer import Observer, Seen
 from harness.run.studied import TESTS, Studied
-from harness.run.teardown import tear_down
+from harness.run.teardown import diagnose, tear_down
 from harness.stages.context import Context
 from harness.stages.execute import Execution
 from harness.stages.install_steps import InstallSteps
@@ -42,7 +43,7 @@ class Performed(Studied):
 class Ended(Performed):
     """And how its removal went, and what was seen of the app."""
 
-    teardown: TeardownResult
+    teardown: TeardownResult | None  # None where the app was to be kept, which went wrong
     diagnosis: tuple[str, ...]
     seen: Seen
 
@@ -136,6 +137,11 @@ def _end(studied: Studied, execution: Execution, observer: Observer, journal: Jo
             driver=operations.context.backups.name,
         )
     )
-    down, diagnosis = tear_down(studied, operations.context.platform, journal)
-    seen = observer.seen(stages, studied.settings.output)
-    journal.finished(Ended(**vars(performed), teardown=down, diagnosis=diagnosis, seen=seen))
+    journal.step(Doing(step=Step.LOGS))
+    diagnosis = diagnose(studied, scrub=journal.guard.mask)
+    down = None
+    try:
+        down = tear_down(studied, operations.context.platform, journal)
+    finally:
+        seen = observer.seen(stages, studied.settings.output)
+        journal.finished(Ended(**vars(performed), teardown=down, diagnosis=diagnosis, seen=seen))

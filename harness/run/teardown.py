@@ -27,25 +27,26 @@ REMOVE_SECONDS = 120.0
 KEEP_SECONDS = 24 * 3600.0
 
 
-def tear_down(
-    run: Prepared, platform: Platform, journal: Journal
-) -> tuple[TeardownResult, tuple[str, ...]]:
-    """Remove the app, or keep it; return how that went, and what a person wants to see of it."""
-    journal.step(Doing(step=Step.LOGS))
-    shown = diagnose(run, scrub=journal.guard.mask)
+def tear_down(run: Prepared, platform: Platform, journal: Journal) -> TeardownResult:
+    """Remove the app, or keep it; return how that went.
+
+    Raises:
+        OSError: the app was kept, and no note of that could be made.
+        APIError: the same, where the note is a config of the Swarm.
+    """
     if run.settings.keep:
         journal.step(Doing(step=Step.KEEP))
         result = keep(run)
         look = f"docker ps --filter label={RUN_LABEL}={run.target.run}"
         remove_it = f"{run.nox} -s reap -- {run.target.run}"
         journal.view.show(AppKept(engine=run.bed.engine.host, look=look, remove=remove_it))
-        return result, shown
+        return result
     journal.step(Doing(step=Step.TEARDOWN))
     try:
         platform.undeploy()
     except Exception as error:  # noqa: BLE001  what it leaves is found by its labels
         journal.say(f"teardown  {as_harness_error(error).what}")
-    return remove(run), shown
+    return remove(run)
 
 
 def diagnose(run: Prepared, *, scrub: Callable[[str, str], str]) -> tuple[str, ...]:

@@ -49,12 +49,11 @@ def test_an_app_that_is_kept_says_how_to_reach_and_remove_it(
 ) -> None:
     """One event with the three things that a person or a program types next."""
     result = TeardownResult(outcome=Outcome.SKIPPED)
-    monkeypatch.setattr(teardown, "diagnose", lambda *_, **__: ())
     monkeypatch.setattr(teardown, "keep", lambda _: result)
     bed: Any = SimpleNamespace(engine=SimpleNamespace(host="unix:///e"))
     run = prepared(tmp_path, bed=bed, settings=Settings(keep=True))
     nothing: Any = None
-    assert teardown.tear_down(run, nothing, journal(tmp_path)) == (result, ())
+    assert teardown.tear_down(run, nothing, journal(tmp_path)) == result
     assert event_log.read(tmp_path / event_log.FILE)[-1] == AppKept(
         engine="unix:///e",
         look="docker ps --filter label=ccci.run=made-1",
