@@ -16,6 +16,7 @@ FORMER = {
     "harness.docker": "harness.exec",
     "harness.docker.exec": "harness.exec.exec",
     "harness.docker.http": "harness.exec.http",
+    "harness.docker.snapshot": "harness.swarm.states",
     "harness.errors": "harness.core.errors",
     "harness.ledger": "harness.core.ledger",
     "harness.model": "harness.core.model",

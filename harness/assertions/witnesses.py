@@ -25,3 +25,6 @@ class Witnesses:
     def problems(self) -> list[str]:
         """Return what is wrong with which witness, a sentence each; empty when all are intact."""
         return list(self.facts.seen[self.facts.stage].get("witness_problems", ()))
+
+
+WitnessView = Witnesses  # its former name, for as long as those of `former_names`

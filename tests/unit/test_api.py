@@ -69,6 +69,8 @@ def test_former_names_are_kept(tmp_path: Path) -> None:
         + "\n".join(lines)
         + "\nfrom harness.docker.http import Request\nfrom harness.api import Request as now\n"
         "assert Request is now\nfrom harness.ledger import Op\n"
+        "from harness.docker.snapshot import ServiceState, StackSnapshot\n"
+        "from harness.assertions.witnesses import WitnessView\n"
     )
     proc.run([sys.executable, str(program)], timeout=60, env={"PYTHONPATH": str(ROOT)})
 
