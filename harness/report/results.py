@@ -19,6 +19,7 @@ from msgspec import ValidationError
 from harness.core import plain_files
 from harness.core.measured import Resources, Retry, Screenshot, VolumeContent
 from harness.core.model import (
+    LEFT_OUT,
     Adaptation,
     DeployedImage,
     Leak,
@@ -129,6 +130,10 @@ def read(directory: Path) -> RunResult | None:
         if found["schema"] != SCHEMA:
             raise ValueError(f"it is not of the schema {SCHEMA}")
         run = msgspec.convert(_completed(found), RunResult)
+        if "left_out" not in found:  # an older harness says it in the plan alone
+            word = f"{LEFT_OUT} "
+            said = (line.removeprefix(word) for line in run.plan if line.startswith(word))
+            run = replace(run, left_out=tuple(said))
     except FileNotFoundError:
         return None
     except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:

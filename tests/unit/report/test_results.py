@@ -171,11 +171,14 @@ def test_a_run_of_another_harness_is_read(tmp_path: Path) -> None:
     for name in ("asked", "images", "lint", "warnings"):
         del content[name]
     del content["verdict"]["not_shown"]
+    del content["left_out"]
+    content["plan"] += ["left out a witness in data", "note     left out "]
     content["new"] = content["stages"][0]["new"] = {"deep": [1]}
     (tmp_path / "results.json").write_text(json.dumps(content))
     found = read_run(tmp_path)
     assert found is not None
     assert found.asked == ("backup",)
+    assert found.left_out == ("a witness in data",)
     assert [one.stage for one in found.verdict.not_shown] == [
         stage for stage in Stage if stage is not Stage.BACKUP
     ]
