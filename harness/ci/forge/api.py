@@ -351,7 +351,7 @@ def _pause(response: requests.Response) -> float:
     if asked := response.headers.get("retry-after", ""):
         try:
             return float(Retry().parse_retry_after(asked))
-        except InvalidHeader:
+        except (InvalidHeader, ValueError, OverflowError):  # or of no year that there is
             return 0.0
     if response.headers.get("x-ratelimit-remaining") == "0":
         reset = response.headers.get("x-ratelimit-reset", "")

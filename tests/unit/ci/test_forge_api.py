@@ -90,7 +90,14 @@ def test_what_was_surely_not_done_is_done_again(wire: FakeForge, api: Api) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "pause"), [("30", 30), ("Fri, 31 Dec 1999 23:59:59 GMT", PAUSE), ("soon", PAUSE)]
+    ("asked", "pause"),
+    [
+        ("30", 30),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", PAUSE),
+        ("soon", PAUSE),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", PAUSE),
+        (f"Wed, 21 Oct {'9' * 21} 07:28:00 GMT", PAUSE),
+    ],
 )
 def test_a_pause_that_is_asked_for_is_made(
     wire: FakeForge, api: Api, clock: FakeClock, asked: str, pause: float
