@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness.core import command_line, project
+from harness.core import command_line, commands, project
 from harness.core.errors import (
     EXIT_ABORTED,
     EXIT_ERROR,
@@ -104,7 +104,8 @@ def _call(words: Sequence[str], environ: Mapping[str, str]) -> int:
         command_line.parsers()[0].print_help()
         return UsageError.exit_code
     given = command_line.parse(words)
-    read = Settings.read(given, environ)
+    takes_settings = commands.COMMANDS[given["command"]].options
+    read = Settings.read(given, environ) if takes_settings else Settings()
     from rich.console import Console  # noqa: PLC0415  a fast `--help`
 
     console = Console(highlight=False, emoji=False, markup=False)

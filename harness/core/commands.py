@@ -229,7 +229,7 @@ COMMANDS: Mapping[str, Command] = {
         does="print a summary of runs in Markdown",
         usage="RUN...",
         arguments=(
-            _takes("runs", nargs="+", type=Path, metavar="RUN", help="the directory of a run"),
+            _takes("runs", nargs="*", type=Path, metavar="RUN", help="the directory of a run"),
         ),
         examples=("summary runs/custom-html-*",),
         exits={0: "printed, whatever the runs ended in", 3: "a run has no results to be read"},

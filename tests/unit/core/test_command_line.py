@@ -114,6 +114,15 @@ def test_a_wrong_call_is_told_what_was_meant(
     assert hint in second
 
 
+@pytest.mark.parametrize("words", [("schema",), ("summary",)])
+def test_a_command_without_settings_reads_none(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """A CI prints a summary at its end, whatever was wrong with its settings."""
+    assert main(words, {"CCCI_NO_SUCH": "1", "STAGES": "no-stage"}) == 0
+    assert capsys.readouterr().out
+
+
 def test_the_version_is_told_with_the_revision(capsys: pytest.CaptureFixture[str]) -> None:
     """A report of a fault needs both."""
     assert shown(capsys, "--version") == f"cc-ci {__version__} ({own_revision(PROJECT)})\n"
