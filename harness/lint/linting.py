@@ -32,12 +32,11 @@ from harness.images import samples
 from harness.lint import checks, table
 from harness.platforms.abra.program import detect, find
 from harness.recipes.catalogue import Entry
-from harness.recipes.cloning import clone
+from harness.recipes.cloning import CLONE_SECONDS, clone
 from harness.recipes.repo import Repo
 from harness.report.terminal import lint_lines, plain
 
 OWN = "cc-ci"
-CLONE_SECONDS = 300.0
 ABRA_SECONDS = 120.0
 
 

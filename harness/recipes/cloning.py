@@ -17,6 +17,7 @@ from harness.recipes.git_access import Access, environment, local_path, password
 from harness.recipes.git_words import explain
 from harness.recipes.repo import Repo, read
 
+CLONE_SECONDS = 300.0  # what a clone may take, before the factor
 ASK_SECONDS = 10.0  # what a clone's origin may take to say how its releases are tagged
 
 

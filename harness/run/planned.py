@@ -15,11 +15,11 @@ from harness.core.signals import reading
 from harness.core.waiting import stretched
 from harness.images import samples
 from harness.recipes.catalogue import Entry
-from harness.recipes.cloning import clone
+from harness.recipes.cloning import CLONE_SECONDS, clone
 from harness.run import subject
 from harness.run.names import target_for
 from harness.run.own_tests import Places
-from harness.run.studied import CLONE_SECONDS, TESTS
+from harness.run.studied import TESTS
 
 
 def plan(entry: Entry, settings: Settings, *, say: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from harness.core.signals import reading
 from harness.core.waiting import stretched
 from harness.images import samples
 from harness.lint import linting
-from harness.recipes.cloning import clone
+from harness.recipes.cloning import CLONE_SECONDS, clone
 from harness.recipes.repo import Repo
 from harness.report.results import Revision
 from harness.run import subject as subjects
@@ -22,7 +22,6 @@ from harness.run.own_tests import Places
 from harness.run.prepared import Prepared
 from harness.run.subject import Subject
 
-CLONE_SECONDS = 300.0
 TESTS = PROJECT / "tests"
 
 

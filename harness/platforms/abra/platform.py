@@ -36,7 +36,7 @@ from harness.platforms.override import (
     own_networks,
 )
 from harness.recipes import envfile
-from harness.recipes.cloning import clone
+from harness.recipes.cloning import CLONE_SECONDS, clone
 from harness.recipes.compose import Compose
 from harness.recipes.policy.allowed import Policy
 from harness.recipes.policy.deployed import asks_of_services
@@ -49,7 +49,6 @@ OVERRIDE = "cc-ci.yml"
 CALL_SECONDS = 120.0
 BACKUP_SECONDS = 1800.0
 DEPLOY_SECONDS = 600.0  # it may pull images; whether the app has settled is looked at by ourselves
-CLONE_SECONDS = 300.0
 QUIET = ("--no-input", "--offline")
 CHAOS = ("--chaos",)  # or abra would check the newest release out first
 UNWATCHED = ("--no-domain-checks", "--no-converge-checks")
