@@ -12,6 +12,7 @@ from typing import Self
 
 from harness.assertions.protocol import Order, Reading, dump, read_results, unfinished
 from harness.core.errors import ProcessError
+from harness.core.event_log import COPY
 from harness.core.model import AssertionResult
 from harness.core.proc import Worker
 
@@ -44,11 +45,12 @@ class Workers:
         self._logs = logs
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package, environ.get("PYTHONPATH")]))
-        # What steers the user's own pytest and Python must not steer a verdict: see STEERING.
+        # What steers the user's own pytest and Python must not steer a verdict: see STEERING. Nor
+        # must tests write what a run tells its fleet.
         kept = {
             key: value
             for key, value in environ.items()
-            if not key.startswith("PYTEST_") and key not in STEERING
+            if not key.startswith("PYTEST_") and key not in (*STEERING, COPY)
         }
         self._environ = {
             **kept,

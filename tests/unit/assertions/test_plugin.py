@@ -17,6 +17,7 @@ import pytest
 
 from harness.assertions.protocol import Facts, Health, Order
 from harness.assertions.runner import Asserted, Workers
+from harness.core.event_log import COPY
 from harness.core.model import AssertionResult, Origin, Outcome, Stage
 from harness.swarm.faults import LOG
 from harness.verdict.decide import Word, of_stage
@@ -246,6 +247,15 @@ def word(got: Asserted) -> Word:
     """Return the word of a stage of which that was asserted."""
     facts = StageFacts(stage=Stage.BACKUP, assertions=got.results, unfinished=got.unfinished)
     return of_stage(facts)
+
+
+def test_tests_are_not_told_where_a_fleet_reads_events(engine: str, tmp_path: Path) -> None:
+    """Else one could tell the fleet how its run ended."""
+    text = f"import os\ndef test_it(): assert {COPY!r} not in os.environ\n"
+    write(tmp_path, {OVERLAY: text})
+    with Workers(tmp_path, {"PATH": os.environ["PATH"], COPY: "/events"}) as workers:
+        got = workers.run(order(tmp_path, engine, {OVERLAY: Origin.OVERLAY}), timeout=60)
+    assert [one.outcome for one in got.results] == [Outcome.PASSED]
 
 
 def test_a_file_without_tests_is_told_from_one_that_is_not_there(
