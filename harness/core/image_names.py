@@ -14,7 +14,7 @@ class ImageName(NamedTuple):
 
 
 def parsed(image: str) -> ImageName:
-    """Return an image's name in parts. The port of a registry is no tag."""
+    """Return an image's name in parts. The port of a registry is not a tag."""
     name, _, digest = image.partition("@")
     head, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")

@@ -51,7 +51,7 @@ def test_every_name_is_documented(name: str) -> None:
 
 
 def test_its_example_is_python() -> None:
-    """Whoever copies it gets names that are there."""
+    """A reader who copies it gets names that exist."""
     text = inspect.getdoc(api) or ""
     code = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
     tree = ast.parse(code)

@@ -289,7 +289,7 @@ def test_a_run_that_does_not_show_everything_does_not_say_merge() -> None:
 
 
 def test_what_the_verdict_does_not_rest_on_stands_below_it() -> None:
-    """Whoever reads the word reads it, too."""
+    """A reader of the word reads it, too."""
     _, page = rendered(full(left_out=("a witness in volume data",)))
     assert "left out a witness in volume data" in page.said
 
